@@ -1,0 +1,49 @@
+"""Hypothesis profiles and the fuzz knob.
+
+``pytest`` runs a fixed set of examples: the same on every machine and at every run.
+``GOLEM_FUZZ=20 pytest`` runs twenty times as many, from a random seed that the header prints;
+``GOLEM_SEED=<seed>`` repeats it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+from hypothesis import settings
+
+FUZZ_SCALE = int(os.environ.get("GOLEM_FUZZ", "1"))
+# Workers of pytest-xdist inherit the environment: all of them draw from the seed that is printed.
+_DEFAULT_SEED = str(random.SystemRandom().getrandbits(32)) if FUZZ_SCALE > 1 else "1"
+SEED = int(os.environ.setdefault("GOLEM_SEED", _DEFAULT_SEED))
+
+settings.register_profile("golem", deadline=None, print_blob=True, database=None)
+settings.register_profile(
+    "golem-fuzz",
+    parent=settings.get_profile("golem"),
+    max_examples=settings.get_profile("golem").max_examples * FUZZ_SCALE,
+)
+settings.load_profile("golem-fuzz" if FUZZ_SCALE > 1 else "golem")
+
+
+@pytest.hookimpl(tryfirst=True)  # before hypothesis reads its own option
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(SEED)
+
+
+def pytest_report_header() -> str:
+    return f"golem: GOLEM_FUZZ={FUZZ_SCALE} GOLEM_SEED={SEED}"
+
+
+@pytest.fixture(scope="session")
+def fuzz_scale() -> int:
+    """How many times more work than usual a fuzz test should do."""
+    return FUZZ_SCALE
+
+
+@pytest.fixture(scope="session")
+def fuzz_seed() -> int:
+    """Where a fuzz test that does not use hypothesis starts its random numbers."""
+    return SEED
