@@ -1,0 +1,76 @@
+"""Walks an oplog's visible replayed entries, forward only, with one entry of look-ahead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from golem_sdk.core.entries import KIND_OF, Entry, Log, OplogIndex
+from golem_sdk.core.regions import NO_REGIONS, Regions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Cursor"]
+
+Item = tuple[OplogIndex, Entry]
+
+
+class Cursor:
+    """The recorded entries that replay has yet to meet.
+
+    Hint entries are passed over. The log lines after the last replayed entry are kept: they were
+    emitted before the crash and must not be emitted again (`take_log`).
+    """
+
+    __slots__ = ("_items", "_logs", "_next", "_regions")
+
+    def __init__(self, items: Iterator[Item], regions: Regions = NO_REGIONS) -> None:
+        self._items = items
+        self._regions = regions
+        self._logs = 0
+        self._next: Item | None = None
+        self._advance()
+
+    @property
+    def at_end(self) -> bool:
+        """Whether every visible replayed entry was taken: what follows is live."""
+        return self._next is None
+
+    def peek(self) -> Item | None:
+        """The next visible replayed entry and its index."""
+        return self._next
+
+    def take(self) -> Item:
+        """Consume the next entry.
+
+        Raises:
+            IndexError: there is none.
+        """
+        item = self._next
+        if item is None:
+            raise IndexError("the oplog has no further entry to replay")
+        self._advance()
+        return item
+
+    def take_log(self) -> bool:
+        """Whether a log line printed now was emitted before the crash (and count it as met)."""
+        if self._next is not None:
+            return True
+        if self._logs == 0:
+            return False
+        self._logs -= 1
+        return True
+
+    def _advance(self) -> None:
+        self._logs = 0
+        skipping = self._regions.skipped
+        for item in self._items:
+            index, entry = item
+            if skipping and not self._regions.is_visible(index):
+                continue
+            if KIND_OF[type(entry)].replayed:
+                self._next = item
+                return
+            if type(entry) is Log:
+                self._logs += 1
+        self._next = None

@@ -1,0 +1,247 @@
+"""The execution machine: decides, for everything agent code does, whether it is replayed or live.
+
+A pure state machine over the recorded entries. Agent code starts durable calls; the machine numbers
+them and says what was recorded for them. While recorded entries remain it replays: pop and compare.
+After the last one it is live: the caller performs the effect and the machine makes the entry. Nobody
+has to be told which of the two holds.
+
+What does not fit raises `Mismatch`, and from then on everything does (fail sticky).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable  # noqa: TC003  # attrs classes are resolved at run time
+
+from attrs import define, field, frozen
+
+from golem_sdk.core.cursor import Cursor
+from golem_sdk.core.entries import (
+    Entry,
+    ExportedFunctionCompleted,
+    ExportedFunctionInvoked,
+    ImportedFunctionInvoked,
+    OplogIndex,
+    Payload,
+)
+from golem_sdk.core.function_type import FunctionType
+
+__all__ = ["Machine", "Mismatch", "StartedCall"]
+
+
+@frozen(slots=True)
+class StartedCall:
+    """A durable call whose outcome agent code has not seen yet.
+
+    Attributes:
+        number: position among the agent's calls, the same on replay.
+        function_name, function_type: what is called.
+        request: the encoded request, as it is stored.
+        fingerprint: CRC-32 of what must be equal on replay.
+        site: where agent code made the call (0: not known).
+        task: the asyncio task that made it (0: none).
+        started_at: logical time of the start, nanoseconds since the epoch.
+    """
+
+    number: int
+    function_name: str
+    function_type: FunctionType
+    request: bytes
+    fingerprint: int
+    site: int
+    task: int
+    started_at: int
+
+
+class Mismatch(Exception):  # noqa: N818  # not an error yet: the runtime makes the DivergenceError
+    """Re-execution does not fit the recorded entries.
+
+    Attributes:
+        index, recorded: the next recorded entry; ``0`` and ``None`` when all were met.
+        attempted: what agent code did instead: a call, or a sentence.
+    """
+
+    def __init__(
+        self, index: OplogIndex, recorded: Entry | None, attempted: StartedCall | str
+    ) -> None:
+        super().__init__(index, recorded, attempted)
+        self.index = index
+        self.recorded = recorded
+        self.attempted = attempted
+
+
+_HISTORY = 5
+
+
+@define
+class Machine:
+    """One agent's execution. Not thread-safe: its session lets one thread in at a time.
+
+    Attributes:
+        now: logical time: the timestamp of the last delivered entry, nanoseconds since the epoch.
+        pending: started calls without outcome, by number.
+        agreed: the last entries on which code and oplog agreed, oldest first.
+    """
+
+    _cursor: Cursor
+    now: int = 0
+    pending: dict[int, StartedCall] = field(factory=dict)
+    agreed: list[tuple[OplogIndex, Entry]] = field(factory=list)
+    _started: int = 0
+    _mismatch: Mismatch | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether every recorded entry was met."""
+        return self._cursor.at_end
+
+    @property
+    def upcoming(self) -> int:
+        """The number that the next started call will have."""
+        return self._started + 1
+
+    def start(
+        self,
+        function_name: str,
+        function_type: FunctionType,
+        request: bytes,
+        fingerprint: int,
+        *,
+        site: int = 0,
+        task: int = 0,
+    ) -> StartedCall:
+        """Number a call that agent code makes now."""
+        self._check()
+        self._started += 1
+        call = StartedCall(
+            self._started, function_name, function_type, request, fingerprint, site, task, self.now
+        )
+        self.pending[call.number] = call
+        return call
+
+    def withdraw(self, number: int) -> None:
+        """Agent code no longer waits for this call (it was cancelled): nothing is recorded for it."""
+        self.pending.pop(number, None)
+
+    def replay_call(self, call: StartedCall) -> ImportedFunctionInvoked | None:
+        """What was recorded for a call that agent code waits for in place; ``None``: perform it."""
+        self._check()
+        item = self._cursor.peek()
+        if item is None:
+            return None
+        entry = self._fitting(call, *item)
+        self._met(entry)
+        return entry
+
+    def replay_delivery(self) -> ImportedFunctionInvoked:
+        """The next recorded completion, for one of the pending calls (asynchronous agents)."""
+        self._check()
+        item = self._cursor.peek()
+        if item is None:
+            raise IndexError("nothing is left to replay")
+        index, entry = item
+        call = self.pending.get(entry.call) if isinstance(entry, ImportedFunctionInvoked) else None
+        if call is None:
+            raise self._refuse(index, entry, _waiting(self.pending))
+        fitting = self._fitting(call, index, entry)
+        self._met(fitting)
+        return fitting
+
+    def complete(
+        self,
+        call: StartedCall,
+        timestamp: int,
+        request: Payload,
+        outcome: Payload,
+        *,
+        failed: bool,
+    ) -> ImportedFunctionInvoked:
+        """The entry for a call that was performed, with what it keeps of request and outcome.
+
+        The call counts as delivered.
+        """
+        self._check()
+        self.pending.pop(call.number, None)
+        self.now = timestamp
+        return ImportedFunctionInvoked(
+            timestamp,
+            call.number,
+            call.function_name,
+            int(call.function_type),
+            request,
+            call.fingerprint,
+            outcome,
+            failed,
+            call.site,
+            call.task,
+        )
+
+    def replay_invocation(self) -> ExportedFunctionInvoked | None:
+        """The next recorded invocation; ``None``: all were met, take one from the queue."""
+        self._check()
+        item = self._cursor.peek()
+        if item is None:
+            return None
+        index, entry = item
+        if not isinstance(entry, ExportedFunctionInvoked):
+            raise self._refuse(index, entry, "the agent's code had finished this invocation")
+        self._met(entry)
+        return entry
+
+    def replay_completion(
+        self, *, failed: bool, same: Callable[[ExportedFunctionCompleted], bool]
+    ) -> bool:
+        """Whether the end of the invocation is recorded; if it is, ``same`` must find it equal."""
+        self._check()
+        item = self._cursor.peek()
+        if item is None:
+            return False
+        index, entry = item
+        if not isinstance(entry, ExportedFunctionCompleted):
+            raise self._refuse(index, entry, "the agent's code finished the invocation")
+        if entry.failed != failed or not same(entry):
+            raise self._refuse(index, entry, "the agent's code finished with another result")
+        self._met(entry)
+        return True
+
+    def advance(self, timestamp: int) -> None:
+        """Logical time moves to a live entry's timestamp."""
+        self.now = timestamp
+
+    def log(self) -> bool:
+        """Whether a log line written now is new (and is to be recorded and emitted)."""
+        return not self._cursor.take_log()
+
+    def _fitting(
+        self, call: StartedCall, index: OplogIndex, entry: Entry
+    ) -> ImportedFunctionInvoked:
+        if (
+            isinstance(entry, ImportedFunctionInvoked)
+            and entry.call == call.number
+            and entry.fingerprint == call.fingerprint
+            and entry.function_name == call.function_name
+            and entry.function_type == call.function_type
+        ):
+            self.pending.pop(call.number, None)
+            return entry
+        raise self._refuse(index, entry, call)
+
+    def _met(self, entry: Entry) -> None:
+        self.now = entry.timestamp
+        self.agreed.append(self._cursor.take())
+        if len(self.agreed) > _HISTORY:
+            del self.agreed[0]
+
+    def _refuse(self, index: OplogIndex, entry: Entry, attempted: StartedCall | str) -> Mismatch:
+        self._mismatch = Mismatch(index, entry, attempted)
+        return self._mismatch
+
+    def _check(self) -> None:
+        if self._mismatch is not None:
+            raise self._mismatch
+
+
+def _waiting(pending: dict[int, StartedCall]) -> str:
+    if not pending:
+        return "the agent's code waits, but for no durable call"
+    names = ", ".join(f"{call.function_name} (call {call.number})" for call in pending.values())
+    return f"the agent's code waits for {names}"

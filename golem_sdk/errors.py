@@ -1,0 +1,227 @@
+"""Exceptions that users see, and the control signals that unwind agent code.
+
+Every error keeps its data as attributes and says what happened and what to do. Control signals derive
+from `BaseException` (as in trio), so that `except Exception` in agent code cannot swallow them.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AgentControlSignal",
+    "AgentFailedError",
+    "AgentFencedSignal",
+    "AgentNotFoundError",
+    "AgentSuspendedSignal",
+    "DecodingError",
+    "DivergenceError",
+    "EncodingError",
+    "GolemError",
+    "InvocationCancelledError",
+    "InvocationNotFoundError",
+    "MethodNotFoundError",
+    "NotDurableError",
+    "RecordedError",
+    "RuntimeClosedError",
+    "StoreBrokenError",
+    "StoreCorruptError",
+    "StoreError",
+    "StoreFencedError",
+    "StoreForkedError",
+    "StoreFullError",
+    "StoreLockedError",
+    "StoreVersionError",
+    "UnknownAgentTypeError",
+    "UsageError",
+]
+
+
+class GolemError(Exception):
+    """Base of every error that golem_sdk raises on purpose."""
+
+
+class UsageError(GolemError, TypeError):
+    """The SDK was used in a way that cannot work; the message says what to write instead."""
+
+
+class NotDurableError(GolemError):
+    """Agent code tried something that cannot be journaled, so it could not be recovered (D2)."""
+
+
+class RuntimeClosedError(GolemError):
+    """The runtime was closed while, or before, this was asked of it. Nothing durable is lost."""
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+class EncodingError(GolemError, TypeError):
+    """A value cannot be stored exactly (K1).
+
+    Attributes:
+        path: where in the value, e.g. ``value["items"][2].socket``.
+        type_name: the qualified name of the type that has no encoding.
+    """
+
+    def __init__(self, message: str, path: str = "value", type_name: str = "") -> None:
+        super().__init__(message, path, type_name)
+        self.path = path
+        self.type_name = type_name
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class DecodingError(GolemError, ValueError):
+    """Stored bytes are not a value that this version can read; nothing was executed."""
+
+
+class RecordedError(GolemError):
+    """Stands in for a recorded exception whose class cannot be found in this process.
+
+    Attributes:
+        type_name: ``module:qualname`` of the class as recorded.
+        text: ``str()`` of the exception as recorded.
+    """
+
+    def __init__(self, type_name: str, text: str, original_args: tuple[object, ...] = ()) -> None:
+        super().__init__(type_name, text, original_args)
+        self.type_name = type_name
+        self.text = text
+        self.original_args = original_args
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.text}"
+
+
+# --- agents and invocations -----------------------------------------------------------------------
+
+
+class UnknownAgentTypeError(GolemError):
+    """No registered `@agent` has this name: the module that defines it was not imported, or is gone."""
+
+
+class MethodNotFoundError(GolemError, AttributeError):
+    """The agent type has no such method."""
+
+
+class AgentNotFoundError(GolemError):
+    """The store has no agent with this id."""
+
+
+class InvocationNotFoundError(GolemError):
+    """No invocation with this idempotency key is known to the agent."""
+
+
+class InvocationCancelledError(GolemError):
+    """The invocation was cancelled before it was started."""
+
+
+class AgentFailedError(GolemError):
+    """The agent is parked: it cannot go on until its code is mended or an operator acts.
+
+    Attributes:
+        agent_id: the agent, as text.
+    """
+
+    def __init__(self, agent_id: str, message: str) -> None:
+        super().__init__(agent_id, message)
+        self.agent_id = agent_id
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+class DivergenceError(AgentFailedError):
+    """Re-executed code did not do what the oplog says it did (D1).
+
+    Attributes:
+        agent_id: the agent, as text.
+        index: oplog index of the recorded entry; ``None`` when the oplog had already ended.
+        recorded: the recorded call with its source line, as text.
+        attempted: the attempted call with its source line, as text.
+    """
+
+    def __init__(
+        self,
+        agent_id: str,
+        message: str,
+        index: int | None = None,
+        recorded: str = "",
+        attempted: str = "",
+    ) -> None:
+        super().__init__(agent_id, message)
+        self.args = (agent_id, message, index, recorded, attempted)
+        self.index = index
+        self.recorded = recorded
+        self.attempted = attempted
+
+
+# --- store ----------------------------------------------------------------------------------------
+
+
+class StoreError(GolemError):
+    """Base of everything the store can refuse."""
+
+
+class StoreLockedError(StoreError):
+    """Another runtime owns this store (X1)."""
+
+
+class StoreForkedError(StoreError):
+    """A forked child used its parent's store; open a runtime of its own in the child."""
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer, unknown format."""
+
+
+class StoreCorruptError(StoreError):
+    """Stored bytes are damaged (K2).
+
+    Attributes:
+        space: name of the damaged space, when known.
+        key: the damaged record's key, when known.
+    """
+
+    def __init__(self, message: str, space: str = "", key: bytes = b"") -> None:
+        super().__init__(message, space, key)
+        self.space = space
+        self.key = key
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class StoreFullError(StoreError):
+    """Disk or map is full. Nothing of the refused commit happened; work resumes when space is free."""
+
+
+class StoreBrokenError(StoreError):
+    """The disk failed in a way after which only a restart tells what was written."""
+
+
+class StoreFencedError(StoreError):
+    """Somebody else appended to this agent's oplog: this owner is stale and was refused (X1)."""
+
+
+# --- control signals ------------------------------------------------------------------------------
+
+
+class AgentControlSignal(BaseException):
+    """Unwinds agent code. Never catch it: every later durable call of the unwinding raises it again."""
+
+
+class AgentSuspendedSignal(AgentControlSignal):
+    """The agent waits; its thread is given back and replay brings it to the same point later."""
+
+
+class AgentFencedSignal(AgentControlSignal):
+    """The agent's session is over (divergence, closed runtime, failed store).
+
+    Attributes:
+        reason: the error that ended it, which callers see.
+    """
+
+    def __init__(self, reason: BaseException) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,33 @@
+"""The functions that interceptors replace, bound here before anything is patched.
+
+The SDK itself takes clock, entropy and output only from this module, so its own calls are never
+intercepted. Interceptors must leave this module's names alone when they swap imported names.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import random
+import threading
+import time
+
+__all__ = [
+    "Random",
+    "monotonic",
+    "perf_counter",
+    "print",
+    "sleep",
+    "start_thread",
+    "time_ns",
+    "urandom",
+]
+
+time_ns = time.time_ns
+monotonic = time.monotonic
+perf_counter = time.perf_counter
+sleep = time.sleep
+urandom = os.urandom
+print = builtins.print  # noqa: A001  # the name of what it keeps
+Random = random.Random
+start_thread = threading.Thread.start
