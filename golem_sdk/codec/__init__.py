@@ -1,0 +1,1 @@
+"""Values and entries to bytes and back: exact or an error, bounded, and nothing executable (K1)."""

@@ -1,0 +1,140 @@
+"""Runs of oplog entries to bytes and back.
+
+A chunk is the entries of one commit: format version (1 byte), count (4 bytes), kinds (one byte per
+entry), then a msgpack list of bodies, each the entry's fields in order. A reader that only plans looks at
+the kinds.
+Fields may be added at the end of an entry if they have a default; numbers and meanings never change.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import msgpack
+
+from golem_sdk.core.entries import ENTRY_KINDS, KIND_OF, Entry, OplogRegion, PayloadRef
+from golem_sdk.errors import DecodingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["FORMAT_VERSION", "chunk_kinds", "decode_chunk", "encode_chunk", "entry_fields"]
+
+FORMAT_VERSION = 1
+_HEADER = Struct(">BI")
+
+_REF = 1
+_REGION = 2
+
+_FIELDS: dict[type[Entry], Callable[[Any], Any]] = {
+    kind.entry_class: attrgetter(*names)
+    if len(names := [a.name for a in attrs.fields(kind.entry_class)]) > 1
+    else (lambda entry: (entry.timestamp,))
+    for kind in ENTRY_KINDS.values()
+}
+_CLASS_OF = {code: kind.entry_class for code, kind in ENTRY_KINDS.items()}
+_TYPES_OF: dict[int, tuple[tuple[type, ...], ...]] = {}
+
+
+def entry_fields(entry: Entry) -> dict[str, Any]:
+    """The entry's fields by name, in order, undecoded."""
+    return {a.name: getattr(entry, a.name) for a in attrs.fields(type(entry))}
+
+
+def encode_chunk(entries: Sequence[Entry]) -> bytes:
+    """The bytes of a run of entries.
+
+    Raises:
+        TypeError: a field holds something that is no plain value, payload or region.
+    """
+    kinds = bytes([KIND_OF[type(entry)].code for entry in entries])
+    bodies = [_FIELDS[type(entry)](entry) for entry in entries]
+    packed: bytes = msgpack.packb(bodies, default=_pack_other)
+    return _HEADER.pack(FORMAT_VERSION, len(kinds)) + kinds + packed
+
+
+def chunk_kinds(data: bytes) -> bytes:
+    """The kind numbers of a chunk's entries, without decoding them.
+
+    Raises:
+        DecodingError: not a chunk, or one of a newer format.
+    """
+    if len(data) < _HEADER.size:
+        raise DecodingError("not a chunk of oplog entries: too short")
+    version, count = _HEADER.unpack_from(data)
+    if version != FORMAT_VERSION:
+        raise DecodingError(f"oplog format {version} is not known to this version of golem_sdk")
+    kinds = data[_HEADER.size : _HEADER.size + count]
+    if len(kinds) != count:
+        raise DecodingError("not a chunk of oplog entries: truncated")
+    return kinds
+
+
+def decode_chunk(data: bytes) -> list[Entry]:
+    """The entries of a chunk.
+
+    Raises:
+        DecodingError: not a chunk, or one of a newer format.
+    """
+    kinds = chunk_kinds(data)
+    try:
+        bodies = msgpack.unpackb(
+            memoryview(data)[_HEADER.size + len(kinds) :], ext_hook=_unpack_other, use_list=False
+        )
+    except Exception as error:
+        raise DecodingError(f"not a chunk of oplog entries: {error}") from error
+    if not isinstance(bodies, tuple) or len(kinds) != len(bodies):
+        raise DecodingError("not a chunk of oplog entries: kinds and bodies do not match")
+    return [_entry(code, body) for code, body in zip(kinds, bodies, strict=True)]
+
+
+def _entry(code: int, body: object) -> Entry:
+    entry_class = _CLASS_OF.get(code)
+    if entry_class is None:
+        raise DecodingError(f"oplog entry kind {code} is not known to this version of golem_sdk")
+    try:
+        if not all(map(isinstance, body, _types_of(code, entry_class))):  # type: ignore[call-overload]  # a hostile body need not be iterable: TypeError below
+            raise DecodingError(f"damaged {entry_class.__name__} entry: {body!r:.200}")
+        return entry_class(*body)  # type: ignore[misc]  # checked by the line above and the constructor
+    except TypeError as error:
+        raise DecodingError(f"damaged {entry_class.__name__} entry: {error}") from None
+
+
+def _types_of(code: int, entry_class: type[Entry]) -> tuple[tuple[type, ...], ...]:
+    types = _TYPES_OF.get(code)
+    if types is None:
+        types = tuple(_FIELD_TYPES[str(a.type)] for a in attrs.fields(entry_class))
+        _TYPES_OF[code] = types
+    return types
+
+
+_FIELD_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "bool": (bool,),
+    "str": (str,),
+    "OplogIndex": (int,),
+    "Payload": (bytes, PayloadRef),
+    "OplogRegion": (OplogRegion,),
+    "dict[str, int]": (dict,),
+}
+
+
+def _pack_other(value: object) -> msgpack.ExtType:
+    match value:
+        case PayloadRef(sha256, size_bytes):
+            return msgpack.ExtType(_REF, msgpack.packb((sha256, size_bytes)))
+        case OplogRegion(start, end):
+            return msgpack.ExtType(_REGION, msgpack.packb((start, end)))
+    raise TypeError(f"an oplog entry cannot hold a {type(value).__name__}")
+
+
+def _unpack_other(code: int, data: bytes) -> PayloadRef | OplogRegion:
+    first, second = msgpack.unpackb(data, use_list=False)
+    if code == _REF and isinstance(first, bytes) and isinstance(second, int):
+        return PayloadRef(first, second)
+    if code == _REGION and isinstance(first, int) and isinstance(second, int):
+        return OplogRegion(first, second)
+    raise ValueError(f"unknown extension {code}")
