@@ -1,0 +1,170 @@
+"""Appends to one agent's oplog: buffered, and committed in groups with all other agents' oplogs."""
+
+from __future__ import annotations
+
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from golem_sdk.codec.entries import encode_chunk
+from golem_sdk.core.entries import (
+    Entry,
+    ExportedFunctionCompleted,
+    ImportedFunctionInvoked,
+    OplogIndex,
+    Payload,
+)
+from golem_sdk.core.plan import Plan, plan_after
+from golem_sdk.oplog.reader import chunk_key
+from golem_sdk.storage.base import Batch, Space
+from golem_sdk.storage.committer import Committer, Ticket, Writer
+from golem_sdk.storage.payloads import split_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+__all__ = ["OplogWriter"]
+
+_MOST_ENTRIES = 128
+"""A fuller buffer is handed to the committer without being asked (Golem: 128)."""
+
+_MOST_BYTES = 256 * 1024
+
+
+class OplogWriter:
+    """The only way to append to an agent's oplog. One session owns it; flushing is thread-safe.
+
+    Each flush is one batch claimed by its first index, so a stale owner's append is refused (X1), and
+    side records (results, queue rows, status) happen exactly if the entries do.
+
+    Attributes:
+        last: index of the newest entry appended, on disk or not.
+    """
+
+    def __init__(
+        self, agent_key: bytes, committer: Committer, last: OplogIndex, plan: Plan
+    ) -> None:
+        self.last = last
+        self._agent_key = agent_key
+        self._committer = committer
+        self._writer = Writer()
+        self._plan = plan
+        self._buffer: list[Entry] = []
+        self._puts: dict[tuple[Space, bytes], bytes] = {}
+        self._head: Callable[[], tuple[Space, bytes, bytes]] | None = None
+        self._dels: list[tuple[Space, bytes]] = []
+        self._size_bytes = 0
+        self._ticket: Ticket | None = None
+        self._fence: BaseException | None = None
+        self._mutex = RLock()
+        self._asked = False
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of everything appended so far."""
+        return self._plan
+
+    def together(self) -> AbstractContextManager[object]:
+        """What is appended and put in this block is never split over two commits (if it fits one)."""
+        return self._mutex
+
+    def append(self, entry: Entry) -> OplogIndex:
+        """Buffer one entry and give its index.
+
+        Raises:
+            OplogRuleError: the entry would break L1, L2, R1 or R2.
+            BaseException: what fenced this writer.
+        """
+        with self._mutex:
+            self._check()
+            if len(self._buffer) >= _MOST_ENTRIES or self._size_bytes >= _MOST_BYTES:
+                self.flush()
+                self._committer.soon()
+            index = self.last + 1
+            if self._plan.concerns(entry):
+                self._plan = plan_after(self._plan, index, entry)
+            self.last = index
+            self._buffer.append(entry)
+            if isinstance(entry, ImportedFunctionInvoked | ExportedFunctionCompleted):
+                outcome = entry.outcome
+                self._size_bytes += 200 + (len(outcome) if isinstance(outcome, bytes) else 0)
+            return index
+
+    def put(self, space: Space, key: bytes, value: bytes) -> None:
+        """A side record that is written with the entries appended so far."""
+        with self._mutex:
+            self._check()
+            self._puts[space, key] = value
+
+    def changed(self, head: Callable[[], tuple[Space, bytes, bytes]]) -> None:
+        """The agent's status changed: ``head()`` gives its record when it is written."""
+        self._head = head
+
+    def delete(self, space: Space, key: bytes) -> None:
+        """A side record that is removed with the entries appended so far."""
+        with self._mutex:
+            self._check()
+            self._dels.append((space, key))
+
+    def keep(self, data: bytes) -> Payload:
+        """What an entry keeps of an encoded value; a long one goes to the payload space."""
+        payload, puts = split_payload(data)
+        if puts:
+            with self._mutex:
+                self._check()
+                for space, key, piece in puts:
+                    self._puts[space, key] = piece
+                    if len(self._puts) >= _MOST_ENTRIES // 8:
+                        self.flush()
+        return payload
+
+    def flush(self) -> Ticket | None:
+        """Queue everything buffered for the next commit; the newest ticket, if there ever was one."""
+        with self._mutex:
+            self._check()
+            if self._buffer or self._puts or self._dels:
+                claim = None
+                if self._buffer:
+                    first = self.last - len(self._buffer) + 1
+                    claim = (
+                        Space.OPLOG,
+                        chunk_key(self._agent_key, first),
+                        encode_chunk(self._buffer),
+                    )
+                if self._head is not None:
+                    space, key, value = self._head()
+                    self._puts[space, key], self._head = value, None
+                puts = tuple((space, key, value) for (space, key), value in self._puts.items())
+                batch = Batch(claim, puts, tuple(self._dels))
+                self._buffer, self._puts, self._dels, self._size_bytes = [], {}, [], 0
+                self._ticket = self._committer.submit(batch, self._writer)
+            return self._ticket
+
+    def commit(self) -> None:
+        """Return when everything appended is on disk.
+
+        Raises:
+            StoreError: the store refused; this writer is of no use any more.
+        """
+        ticket = self.flush()
+        if ticket is not None:
+            self._committer.wait(ticket)
+
+    def soon(self) -> None:
+        """Start a commit of everything appended, and of what follows at once, without waiting for it."""
+        if not self._asked:
+            self._asked = True
+            self._committer.soon(self._flush_behind)
+
+    def _flush_behind(self) -> None:
+        self._asked = False
+        self.flush()
+
+    def fence(self, reason: BaseException) -> None:
+        """Refuse everything from now on with ``reason``; what is buffered is dropped."""
+        if self._fence is None:
+            self._fence = reason
+
+    def _check(self) -> None:
+        if self._fence is not None:
+            raise self._fence

@@ -1,0 +1,335 @@
+"""Group commit: batches of all agents share durable transactions, in the order of submission.
+
+Leader and followers: whoever waits first commits everything that is queued, on its own thread; who
+comes meanwhile waits, and one of them leads next. Alone, a thread commits without any thread hop.
+
+A failed commit fails everything that is queued and breaks its writers (C1): what an agent submits
+later builds on what was lost, so it must not be written. The agent has to be loaded again.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import LockType
+from collections import Counter, deque
+from contextlib import suppress
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING
+
+from attrs import define, evolve, field
+
+from golem_sdk import originals
+from golem_sdk.errors import (
+    RuntimeClosedError,
+    StoreBrokenError,
+    StoreFencedError,
+    StoreForkedError,
+)
+from golem_sdk.storage.base import Batch, Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Committer", "Ticket", "Writer"]
+
+
+@define(eq=False)
+class Writer:
+    """Whoever appends to one log: none of its batches happens after one that did not.
+
+    Attributes:
+        broken: why no more of its batches will be accepted, once one of them failed.
+    """
+
+    broken: BaseException | None = None
+
+
+@define(eq=False)
+class Ticket:
+    """A submitted batch.
+
+    Attributes:
+        settled: whether its fate is known: it is durable, or `error` says why it did not happen.
+        error: set before `settled`.
+    """
+
+    batch: Batch
+    writer: Writer | None
+    settled: bool = False
+    error: BaseException | None = None
+    _followers: LockType | None = field(default=None, init=False)
+
+    def fail(self, error: BaseException) -> None:
+        """It did not happen, or nobody knows; nothing else of its writer may happen."""
+        if self.writer is not None and self.writer.broken is None:
+            self.writer.broken = error
+        self.error = error
+        self.settled = True
+
+    def follow(self) -> LockType:
+        """A lock that opens when the ticket is settled or its waiter shall lead."""
+        if self._followers is None:
+            self._followers = Lock()
+            self._followers.acquire()
+        return self._followers
+
+    def wake(self) -> bool:
+        """Let go whoever follows. Gives whether there was anybody."""
+        followers, self._followers = self._followers, None
+        if followers is None:
+            return False
+        followers.release()
+        return True
+
+
+class Committer:
+    """The one way into ``engine`` for everything that writes to it. Thread-safe.
+
+    Args:
+        engine: where batches go; nobody else commits to it.
+        write_behind_s: how long `soon` lets batches gather; ``None``: `soon` does nothing, batches
+            are committed only by `wait` and `close` (simulation).
+        pause: how the write-behind thread lets that time pass.
+
+    Attributes:
+        commits: how many transactions were tried.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        write_behind_s: float | None = 0.002,
+        pause: Callable[[float], object] = originals.sleep,
+    ) -> None:
+        self.commits = 0
+        self._engine = engine
+        self._write_behind_s = write_behind_s
+        self._pause = pause
+        self._pid = os.getpid()
+        self._lock = Lock()  # over everything below; never held while the engine commits
+        self._queue: list[Ticket] = []
+        self._flight: list[Ticket] = []  # what the present leader commits
+        self._last: Ticket | None = None
+        self._leading = False
+        self._closed = False
+        self._thread: Thread | None = None
+        self._asked = False
+        self._prepare: deque[Callable[[], object]] = deque()
+        self._bell = Event()
+
+    def submit(self, batch: Batch, writer: Writer | None = None) -> Ticket:
+        """Queue ``batch``. It becomes durable by a `wait`, by `soon`, or by `close`.
+
+        Raises:
+            RuntimeClosedError: the committer is closed.
+            BaseException: what broke ``writer``.
+        """
+        self._check_process()
+        ticket = Ticket(batch, writer)
+        with self._lock:
+            if writer is not None and writer.broken is not None:
+                raise writer.broken.with_traceback(None)
+            if self._closed:
+                raise RuntimeClosedError("the runtime is closed: nothing was written")
+            self._queue.append(ticket)
+            self._last = ticket
+        return ticket
+
+    def wait(self, ticket: Ticket) -> None:
+        """Return when ``ticket`` is durable, with everything that was submitted before it.
+
+        Raises:
+            StoreFencedError: its claim was lost; nothing of it happened.
+            StoreError: the commit failed.
+        """
+        while not ticket.settled:
+            self._lead_or_follow(ticket)
+        if ticket.error is not None:
+            raise ticket.error.with_traceback(None)
+
+    def soon(self, prepare: Callable[[], object] | None = None) -> None:
+        """Have what is queued committed shortly, by the write-behind thread. Cheap when repeated.
+
+        ``prepare`` is called by that thread first: it may submit what was gathered until then.
+        """
+        if self._write_behind_s is None:
+            return
+        if prepare is not None:
+            self._prepare.append(prepare)
+        if self._asked:
+            return
+        self._check_process()
+        with self._lock:
+            if self._closed:
+                return
+            if self._thread is None:
+                thread = Thread(
+                    target=self._write_behind,
+                    args=(self._write_behind_s,),
+                    name="golem-write-behind",
+                    daemon=True,
+                )
+                originals.start_thread(thread)
+                self._thread = thread
+            self._asked = True
+        self._bell.set()
+
+    def close(self) -> None:
+        """Commit what is queued and stop the thread. Later submits raise; closing twice is fine.
+
+        Raises nothing when that commit fails: the tickets say so, and nobody was told otherwise.
+        The engine stays open.
+        """
+        self._check_process()
+        with self._lock:
+            self._closed = True
+        self._settle_all()
+        self._bell.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    # --- leader and followers -------------------------------------------------------------------
+
+    def _lead_or_follow(self, ticket: Ticket) -> None:
+        """Commit everything queued, or sleep until the ticket is settled or this thread may lead."""
+        self._check_process()
+        leads = False
+        try:
+            with self._lock:
+                if ticket.settled:
+                    return
+                if self._leading:
+                    followers = ticket.follow()
+                else:
+                    self._leading = leads = True
+            if leads:
+                self._flush()
+                return
+            with followers:  # and on to the next one who follows the same ticket
+                pass
+        except BaseException:
+            # Interrupted: who sleeps beside or behind this thread must not wait for it for ever.
+            self._rouse(ticket)
+            raise
+        finally:
+            if leads:
+                self._retire()
+
+    def _flush(self) -> None:
+        try:
+            with self._lock:
+                self._flight, self._queue = self._queue, []
+            self._commit(self._flight)
+        except BaseException as error:
+            self._fail_everything(error)
+            if not isinstance(error, Exception):
+                raise
+
+    def _retire(self) -> None:
+        """End a flush: wake everybody whose ticket it settled, and whoever leads next."""
+        with self._lock:
+            flight, self._flight = self._flight, []
+            self._leading = False
+            for ticket in flight:
+                ticket.wake()
+            self._wake_heir()
+
+    def _rouse(self, ticket: Ticket) -> None:
+        with self._lock:
+            ticket.wake()
+            if not self._leading:
+                self._wake_heir()
+
+    def _wake_heir(self) -> None:
+        for ticket in self._queue:
+            if ticket.wake():
+                return
+
+    # --- what a flush does ----------------------------------------------------------------------
+
+    def _commit(self, tickets: list[Ticket]) -> None:
+        alive = []
+        for ticket in tickets:
+            if ticket.writer is not None and ticket.writer.broken is not None:
+                ticket.fail(ticket.writer.broken)
+            else:
+                alive.append(ticket)
+        if not alive:
+            return
+        self.commits += 1
+        happened = self._engine.commit(_batches(alive))
+        for ticket, won in zip(alive, happened, strict=True):
+            if won:
+                ticket.settled = True
+            elif ticket.writer is not None and ticket.writer.broken is not None:
+                ticket.fail(ticket.writer.broken)
+            else:
+                ticket.fail(_fenced(ticket.batch))
+
+    def _fail_everything(self, error: BaseException) -> None:
+        if not isinstance(error, Exception):
+            cause = error
+            error = StoreBrokenError(
+                "a commit was interrupted; whether it happened is known after a restart only: load "
+                "the agents again, or restart the process"
+            )
+            error.__cause__ = cause
+        with self._lock:
+            self._flight += self._queue
+            self._queue = []
+            for ticket in self._flight:
+                if not ticket.settled:
+                    ticket.fail(error)
+
+    def _write_behind(self, delay_s: float) -> None:
+        while not self._closed:
+            self._bell.wait()
+            self._bell.clear()
+            self._pause(delay_s)
+            self._asked = False
+            with suppress(BaseException):  # no signal arrives here: only an engine can raise
+                while self._prepare:
+                    with suppress(Exception):  # its writer is broken or fenced, which others learn
+                        self._prepare.popleft()()
+                self._settle_all()
+
+    def _settle_all(self) -> None:
+        """Commit everything submitted so far. Failures are the tickets', which keep them."""
+        last = self._last
+        if last is not None:
+            with suppress(Exception):
+                self.wait(last)
+
+    def _check_process(self) -> None:
+        # The thread that leads, or holds the lock, may not exist in a forked child: it would hang.
+        if os.getpid() != self._pid:
+            raise StoreForkedError(
+                f"a runtime of process {self._pid} is used by its forked child {os.getpid()}: open "
+                "a runtime of its own in the child, or start the child with `spawn`"
+            )
+
+
+def _batches(tickets: list[Ticket]) -> list[Batch]:
+    """The tickets' batches; those of one writer are chained, so that none outlives a lost one."""
+    if len(tickets) == 1:
+        return [tickets[0].batch]
+    counts = Counter(id(ticket.writer) for ticket in tickets if ticket.writer is not None)
+    if len(counts) == counts.total():
+        return [ticket.batch for ticket in tickets]
+    return [
+        evolve(ticket.batch, chain=id(ticket.writer))
+        if counts[id(ticket.writer)] > 1
+        else ticket.batch
+        for ticket in tickets
+    ]
+
+
+def _fenced(batch: Batch) -> StoreFencedError:
+    if batch.claim is None:
+        return StoreFencedError("an earlier change that this one builds on was refused")
+    space, key, _ = batch.claim
+    return StoreFencedError(
+        f"{space.name} already has a record {key!r}: somebody else wrote it first. Nothing of this "
+        "change happened. If this is an agent's log, its owner here is stale: load it again"
+    )

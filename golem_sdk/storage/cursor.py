@@ -1,0 +1,105 @@
+"""Reading an ordered map through a cursor, without trusting it: damage that hides rows is noticed.
+
+A checksum tells that a row that was found is sound. Here is what tells that a row that was *not*
+found is really absent: the sound rows on both sides of its place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from golem_sdk.errors import StoreCorruptError
+from golem_sdk.storage.records import open_record
+
+if TYPE_CHECKING:
+    from golem_sdk.storage.base import Row, Space
+
+__all__ = ["Cursor", "read_page", "require_absent"]
+
+
+class Cursor(Protocol):
+    """What is needed of a cursor; each move tells whether there is a row at its new place."""
+
+    def first(self) -> bool:
+        """Go to the first row."""
+        ...
+
+    def last(self) -> bool:
+        """Go to the last row."""
+        ...
+
+    def next(self) -> bool:
+        """Go one row on."""
+        ...
+
+    def prev(self) -> bool:
+        """Go one row back."""
+        ...
+
+    def set_range(self, key: bytes, /) -> bool:
+        """Go to the first row at or after ``key``."""
+        ...
+
+    def item(self) -> Row:
+        """Key and sealed value of the row at this place."""
+        ...
+
+
+def require_absent(cursor: Cursor, space: Space, key: bytes) -> None:
+    """Check that there is no row ``key``, which a lookup did not find.
+
+    Raises:
+        StoreCorruptError: there is, or a row beside its place is damaged or does not belong there.
+    """
+    if _seek(cursor, space, key) and cursor.item()[0] == key:
+        raise _misplaced(space, key)
+
+
+def read_page(
+    cursor: Cursor, space: Space, lo: bytes, hi: bytes | None, limit: int, reverse: bool
+) -> list[Row]:
+    """The first ``limit`` rows with ``lo <= key < hi``, or the last ones in reverse; still sealed.
+
+    Raises:
+        StoreCorruptError: rows are out of order.
+    """
+    page: list[Row] = []
+    if reverse:
+        above = hi is not None and _seek(cursor, space, hi)
+        found = cursor.prev() if above else cursor.last()
+    else:
+        found = _seek(cursor, space, lo)
+    while found and len(page) < limit:
+        key, record = cursor.item()
+        if key < lo if reverse else (hi is not None and key >= hi):
+            break
+        if page and (key >= page[-1][0] if reverse else key <= page[-1][0]):
+            raise _misplaced(space, key)
+        page.append((key, record))
+        found = cursor.prev() if reverse else cursor.next()
+    return page
+
+
+def _seek(cursor: Cursor, space: Space, key: bytes) -> bool:
+    """Go to the first row at or after ``key``; ``False`` when there is none."""
+    if not key:
+        return cursor.first()
+    found = cursor.set_range(key)
+    if found:
+        open_record(space, *cursor.item())
+    if cursor.prev() if found else cursor.last():
+        before, record = cursor.item()
+        open_record(space, before, record)
+        if before >= key:
+            raise _misplaced(space, before)
+        return found and cursor.next()
+    return found and cursor.first()
+
+
+def _misplaced(space: Space, key: bytes) -> StoreCorruptError:
+    return StoreCorruptError(
+        f"rows of {space.name} near {key!r} are out of order: the store is damaged. Nothing was "
+        "changed. Restore it from a backup",
+        space.name,
+        key,
+    )

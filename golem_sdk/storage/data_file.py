@@ -1,0 +1,130 @@
+"""A look at an LMDB data file before LMDB maps it into memory.
+
+LMDB reads through a memory map: a file that lost its tail kills the process with SIGBUS instead of
+raising. So the two meta pages and the length are checked first, with plain reads. Layout:
+`MDB_meta` and `MDB_page` of LMDB 0.9 (data version 1), 64 bit, native byte order.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from golem_sdk.errors import StoreCorruptError, StoreLockedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Extent", "data_extent", "register", "unregister"]
+
+_MAGIC: Final = 0xBEEFC0DE
+_DATA_VERSION: Final = 1
+_META_PAGE_FLAG: Final = 0x08
+_PAGE_SIZES: Final = frozenset(1 << bits for bits in range(8, 17))
+
+# mp_pgno, mp_pad, mp_flags, mp_lower/mp_upper; then mm_magic, mm_version, mm_address, mm_mapsize,
+# mm_dbs[0].md_pad (the page size), the rest of mm_dbs[0] and all of mm_dbs[1], mm_last_pg, mm_txnid
+_META: Final = struct.Struct("=QHHI IIQQ I44x48x QQ")
+
+
+@frozen
+class Extent:
+    """How long a data file is, and how long it should be after its last transaction."""
+
+    size: int
+    claimed: int
+    transaction: int
+
+    @property
+    def short(self) -> bool:
+        """Whether pages are missing. All may be free ones, which LMDB need not have written."""
+        return self.size < self.claimed
+
+
+@frozen
+class _Meta:
+    page_size: int
+    last_page: int
+    transaction: int
+
+
+def data_extent(path: Path) -> Extent:
+    """Check both meta pages of data file ``path``; an empty file is a new store.
+
+    Raises:
+        StoreCorruptError: a meta page is damaged or not that of a store.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if os.fstat(descriptor).st_size == 0:
+            return Extent(0, 0, 0)
+        pair = _meta_pair(path, descriptor)
+        while pair != (again := _meta_pair(path, descriptor)):  # somebody is committing right now
+            pair = again
+        size = os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+    first, second = pair
+    if first.page_size != second.page_size:
+        raise _damaged(path, "its meta pages disagree about the page size")
+    # Transaction n writes meta page n % 2: a flipped bit in n must not bring an old state back.
+    newest = max(first, second, key=lambda meta: meta.transaction)
+    if abs(first.transaction - second.transaction) > 1 or (
+        newest.transaction and newest is not (first, second)[newest.transaction % 2]
+    ):
+        raise _damaged(path, "its meta pages are not those of two successive transactions")
+    return Extent(size, (newest.last_page + 1) * newest.page_size, newest.transaction)
+
+
+def _meta_pair(path: Path, descriptor: int) -> tuple[_Meta, _Meta]:
+    first = _meta(path, 0, os.pread(descriptor, _META.size, 0))
+    return first, _meta(path, 1, os.pread(descriptor, _META.size, first.page_size))
+
+
+def _meta(path: Path, number: int, data: bytes) -> _Meta:
+    if len(data) < _META.size:
+        raise _damaged(path, f"it ends before meta page {number}")
+    page, _, flags, _, magic, version, _, _, page_size, last_page, transaction = _META.unpack(data)
+    if (magic, version) != (_MAGIC, _DATA_VERSION):
+        raise _damaged(path, f"meta page {number} is not one of LMDB 0.9")
+    if page != number or flags != _META_PAGE_FLAG or page_size not in _PAGE_SIZES or last_page < 1:
+        raise _damaged(path, f"meta page {number} makes no sense")
+    return _Meta(page_size, last_page, transaction)
+
+
+def _damaged(path: Path, why: str) -> StoreCorruptError:
+    return StoreCorruptError(
+        f"data file {path} is damaged or no store: {why}. It was not touched. Restore it from a "
+        "backup; if it never held anything, delete it"
+    )
+
+
+def register(path: Path) -> tuple[int, int]:
+    """Note that this process opens data file ``path``. Gives what `unregister` takes.
+
+    Raises:
+        StoreLockedError: it has it open already. LMDB's locks break when a file is opened twice.
+    """
+    info = path.stat()
+    file = (info.st_dev, info.st_ino)
+    with _open_files_lock:
+        if file in _open_files:
+            raise StoreLockedError(
+                f"store {path.parent} is already open in this process: use the runtime that is open"
+            )
+        _open_files.add(file)
+    return file
+
+
+def unregister(file: tuple[int, int]) -> None:
+    """Note that the file has been closed."""
+    with _open_files_lock:
+        _open_files.discard(file)
+
+
+_open_files: set[tuple[int, int]] = set()
+_open_files_lock = Lock()

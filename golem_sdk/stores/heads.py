@@ -1,0 +1,67 @@
+"""Agent heads: each agent's status, kept beside its oplog so that listing needs no oplog."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from attrs import fields, frozen
+
+from golem_sdk.codec.values import decode, encode
+from golem_sdk.core.ids import storage_key
+from golem_sdk.core.status import AgentStatus, StatusRecord
+from golem_sdk.errors import StoreCorruptError
+from golem_sdk.storage.base import Engine, Space
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["AgentHead", "head_put", "load_head", "load_heads"]
+
+_PAGE = 256
+
+_FIELDS = attrgetter("status.value", *(a.name for a in fields(StatusRecord)[1:]))
+
+
+@frozen
+class AgentHead:
+    """What a listing shows of an agent without reading its oplog. Rebuilt from the oplog when lost."""
+
+    agent_type: str
+    agent_id: str
+    record: StatusRecord
+
+
+def head_put(head: AgentHead) -> tuple[Space, bytes, bytes]:
+    """The record of a head."""
+    row = encode([head.agent_type, head.agent_id, *_FIELDS(head.record)])
+    return Space.HEAD, storage_key(head.agent_id), row
+
+
+def load_head(engine: Engine, agent_id: str) -> AgentHead | None:
+    """The head of one agent, ``None`` if it does not exist."""
+    key = storage_key(agent_id)
+    row = engine.get(Space.HEAD, key)
+    return None if row is None else _head(key, row)
+
+
+def load_heads(engine: Engine) -> Iterator[AgentHead]:
+    """All heads, in the order of their ids; later pages may be newer than earlier ones."""
+    lo = b"\0"
+    while True:
+        page = engine.scan(Space.HEAD, lo, None, limit=_PAGE)
+        for key, row in page:
+            yield _head(key, row)
+        if len(page) < _PAGE:
+            return
+        lo = page[-1][0] + b"\0"
+
+
+def _head(key: bytes, row: bytes) -> AgentHead:
+    try:
+        agent_type, agent_id, status, *rest = decode(row)
+        if isinstance(agent_type, str) and isinstance(agent_id, str):
+            return AgentHead(agent_type, agent_id, StatusRecord(AgentStatus(status), *rest))
+    except (ValueError, TypeError):
+        pass
+    raise StoreCorruptError("a damaged HEAD record", Space.HEAD.name, key)
