@@ -1,0 +1,214 @@
+"""`@agent` and `@durable`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.durability import current, durable_call, durable_call_async
+from golem_sdk.errors import UsageError
+from golem_sdk.runtime.definitions import AgentDefinition, code_fingerprint, register
+
+__all__ = ["agent", "durable"]
+
+A = TypeVar("A", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@overload
+def agent(target: A, /) -> A: ...
+@overload
+def agent(*, name: str | None = None) -> Callable[[A], A]: ...
+
+
+def agent(target: Any = None, /, *, name: str | None = None) -> Any:
+    """Make a class or a function a durable agent type.
+
+    A class's constructor arguments are an agent's identity; its public methods, sync or async, are its
+    invocations. A function's arguments are the identity of an agent that runs once. The class or function
+    itself is returned unchanged: called without a runtime it is plain Python.
+
+    Args:
+        target: the class or function (left out when ``name`` is given).
+        name: the type's name in agent ids and in the store; by default the class's or function's name.
+
+    Raises:
+        UsageError: the target cannot be an agent type; the message says why and what to write instead.
+
+    Example:
+        >>> from golem_sdk import Runtime, agent
+        >>> @agent
+        ... class Greeter:
+        ...     def __init__(self, name: str) -> None:
+        ...         self.name, self.greeted = name, 0
+        ...
+        ...     def greet(self) -> str:
+        ...         self.greeted += 1
+        ...         return f"hello {self.name} ({self.greeted})"
+        >>> with Runtime.memory() as runtime:
+        ...     runtime.get(Greeter, "Ada").greet()
+        'hello Ada (1)'
+    """
+    if target is None:
+        return lambda found: agent_type(found, name)
+    return agent_type(target, name)
+
+
+def agent_type(target: Any, name: Any) -> Any:
+    """Check and register one agent type; gives it back unchanged."""
+    if not (isinstance(target, type) or inspect.isfunction(target)):
+        raise UsageError(
+            f"@agent goes on a class or a function, not on {target!r};"
+            ' with a name it is written @agent(name="...")'
+        )
+    chosen = name if name is not None else target.__name__
+    if not isinstance(chosen, str) or not chosen.isidentifier():
+        raise UsageError(
+            f"an agent type's name must be a Python identifier, not {chosen!r}; it is part of agent ids"
+        )
+    _refuse_generators(target)
+    methods = _methods(target) if isinstance(target, type) else {target.__name__: _is_async(target)}
+    try:
+        signature = inspect.signature(target)
+    except ValueError as error:
+        raise UsageError(f"@agent cannot read the constructor of {target!r}: {error}") from None
+    file, code = code_fingerprint(target)
+    register(AgentDefinition(chosen, target, signature, methods, file, code))
+    return target
+
+
+def _methods(target: type) -> dict[str, bool]:
+    methods = {}
+    for name in dir(target):
+        if name.startswith("_"):
+            continue
+        found = inspect.getattr_static(target, name)
+        function = found.__func__ if isinstance(found, classmethod | staticmethod) else found
+        if inspect.isfunction(function):
+            _refuse_generators(function)
+            methods[name] = _is_async(function)
+    if not methods:
+        raise UsageError(f"agent class {target.__qualname__} has no public method to invoke")
+    return methods
+
+
+def _refuse_generators(function: Any) -> None:
+    plain = inspect.unwrap(function) if inspect.isfunction(function) else function
+    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+        raise UsageError(
+            f"{function.__qualname__} is a generator: its items could not be recorded as one result;"
+            " return a list instead"
+        )
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function)
+
+
+@overload
+def durable(target: F, /) -> F: ...
+@overload
+def durable(
+    *, function_type: FunctionType = FunctionType.WRITE_REMOTE, name: str | None = None
+) -> Callable[[F], F]: ...
+
+
+def durable(
+    target: Any = None,
+    /,
+    *,
+    function_type: FunctionType = FunctionType.WRITE_REMOTE,
+    name: str | None = None,
+) -> Any:
+    """Mark a function as one side effect: inside an agent each call of it is one durable call.
+
+    Its arguments and its result (or exception) are recorded; on replay the function is not run and gives
+    what was recorded. Nothing inside it is recorded by itself. Outside agents it is plain Python. Works on
+    functions, methods, class and static methods, sync and async. A method's ``self`` is not recorded.
+
+    Args:
+        target: the function or method (left out when options are given).
+        function_type: what kind of side effect; decides what is committed before and after it.
+        name: the name under which calls are recorded, by default module and qualified name.
+
+    Raises:
+        UsageError: the target is no function, or a generator.
+
+    Example:
+        >>> from golem_sdk import FunctionType, Runtime, agent, durable
+        >>> @durable(function_type=FunctionType.READ_REMOTE)
+        ... def price(item: str) -> int:
+        ...     return {"tea": 3}[item]
+        >>> @agent
+        ... def bill(item: str) -> int:
+        ...     return price(item) * 2
+        >>> with Runtime.memory() as runtime:
+        ...     runtime.run(bill, "tea")
+        6
+    """
+    if target is None:
+        return lambda found: _durable(found, function_type, name)
+    return _durable(target, function_type, name)
+
+
+def _durable(target: Any, function_type: FunctionType, name: str | None) -> Any:
+    if not isinstance(function_type, FunctionType):
+        raise UsageError(f"function_type must be a FunctionType, not {function_type!r}")
+    if isinstance(target, classmethod | staticmethod):
+        return type(target)(_durable(target.__func__, function_type, name))
+    if not inspect.isfunction(target):
+        raise UsageError(
+            f"@durable goes on a function or method, not on {target!r}"
+            " (to make a class durable, use @agent)"
+        )
+    _refuse_generators(target)
+    call = _Call(target, name or f"{target.__module__}.{target.__qualname__}")
+    if _is_async(target):
+
+        @functools.wraps(target)
+        async def perform_async(*args: Any, **kwargs: Any) -> Any:
+            session = current()
+            if session is None:
+                return await target(*args, **kwargs)
+            request = call.request(args, kwargs)
+            return await durable_call_async(
+                session, call.name, function_type, request, lambda: target(*args, **kwargs)
+            )
+
+        return perform_async
+
+    @functools.wraps(target)
+    def perform(*args: Any, **kwargs: Any) -> Any:
+        session = current()
+        if session is None:
+            return target(*args, **kwargs)
+        request = call.request(args, kwargs)
+        return durable_call(
+            session, call.name, function_type, request, lambda: target(*args, **kwargs)
+        )
+
+    return perform
+
+
+class _Call:
+    """What is recorded of a call to one durable function."""
+
+    def __init__(self, target: Callable[..., Any], name: str) -> None:
+        if not name:
+            raise UsageError("the name of a durable function must not be empty")
+        self.name = name
+        parameters = list(inspect.signature(target).parameters)
+        self._skipped = (
+            1 if "." in _local_name(target) and parameters[:1] in (["self"], ["cls"]) else 0
+        )
+
+    def request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        """Positional and keyword arguments without ``self``."""
+        return [list(args[self._skipped :]), kwargs]
+
+
+def _local_name(target: Callable[..., Any]) -> str:
+    return target.__qualname__.rpartition("<locals>.")[2]

@@ -1,0 +1,1 @@
+"""Runs agents: sessions, the deterministic loop, actors and their scheduler, recovery."""

@@ -1,0 +1,236 @@
+"""One agent as the scheduler sees it: a queue of invocations, and at most one thread at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from golem_sdk.core.entries import ExportedFunctionCompleted, ExportedFunctionInvoked
+from golem_sdk.core.ids import derive_key
+from golem_sdk.errors import AgentControlSignal, AgentFencedSignal, GolemError
+from golem_sdk.runtime.completion import Completion
+from golem_sdk.runtime.definitions import INIT
+from golem_sdk.runtime.effects import TimerEffect
+from golem_sdk.runtime.execution import Execution
+from golem_sdk.runtime.loading import load_session
+from golem_sdk.runtime.outcomes import same_outcome
+from golem_sdk.storage.base import Space
+from golem_sdk.stores.invocations import (
+    Invocation,
+    InvocationStatus,
+    Result,
+    inbox_key,
+    result_key,
+    result_row,
+)
+
+if TYPE_CHECKING:
+    from golem_sdk.runtime.kernel import Kernel
+    from golem_sdk.runtime.session import Session
+
+__all__ = ["Actor"]
+
+
+class Actor:
+    """An agent with work, or lately with work.
+
+    ``mutex`` guards queue, completions and scheduling. The session and the execution belong to the one
+    thread that runs the actor.
+
+    Attributes:
+        queue: accepted invocations, the one under way first.
+        completions: ends that somebody may wait for, by idempotency key.
+        retired: another actor stands, or will stand, for this agent: nothing may be added here.
+        asleep: the agent is unloaded until its timer or a message wakes it.
+    """
+
+    def __init__(
+        self, kernel: Kernel, agent_type: str, agent_id: str, queue: list[Invocation]
+    ) -> None:
+        self.agent_type = agent_type
+        self.agent_id = agent_id
+        self.mutex = Lock()
+        self.queue = deque(queue)
+        self.completions = {
+            i.key: Completion(agent_id, i.key, InvocationStatus.PENDING) for i in queue
+        }
+        self.session: Session | None = None
+        self.retired = False
+        self.asleep = False
+        self._kernel = kernel
+        self._execution: Execution | None = None
+        self._scheduled = False
+        self._again = False
+        self._turn = 0
+        self._overdue = -1
+
+    def wake(self) -> None:
+        """There is something to do: run on a worker, soon. Thread-safe and cheap when already running."""
+        with self.mutex:
+            if self._scheduled:
+                self._again = True
+                return
+            self._scheduled = True
+        self._kernel.environment.spawn(self._run)
+
+    def add(self, invocation: Invocation, completion: Completion) -> None:
+        """Queue an accepted invocation (under ``mutex``; then `wake`, unless the actor is asleep)."""
+        self.completions[invocation.key] = completion
+        self.queue.append(invocation)
+
+    def retire(self) -> bool:
+        """Stop standing for the agent if nothing is queued, running or waited for."""
+        with self.mutex:
+            if self.queue or self._scheduled or self.completions:
+                return False
+            self.retired, self.session = True, None
+            return True
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._advance()
+            except AgentControlSignal as signal:
+                self._ended(signal)
+            except GolemError as error:
+                self._ended(AgentFencedSignal(error))
+            except BaseException as error:  # a fault of ours must not take others down
+                self._ended(AgentFencedSignal(error))
+            with self.mutex:
+                if not self._again:
+                    self._scheduled = False
+                    break
+                self._again = False
+        self._kernel.rested(self)
+
+    def _advance(self) -> None:
+        self._turn += 1
+        session = self.session
+        if session is None:
+            if not self.queue or self._kernel.closed is not None:
+                return
+            self.asleep = False
+            session = self.session = load_session(self._kernel, self)
+        session.check()
+        while True:
+            if self._execution is None:
+                with session.agent_code():
+                    self._execution = self._next(session)
+                if self._execution is None:
+                    if not session.definition.is_class:
+                        self.session = None  # a function agent has run: nothing will ever be asked
+                    return
+            if not self._execution.advance(session):
+                self._blocked(session)
+                return
+            execution, self._execution = self._execution, None
+            with session.agent_code():
+                self._complete(session, execution)
+
+    def _next(self, session: Session) -> Execution | None:
+        kernel, machine = self._kernel, session.machine
+        recorded = machine.replay_invocation()
+        if recorded is not None:
+            return self._execute(session, recorded)
+        with self.mutex:
+            invocation = self.queue[0] if self.queue else None
+            if invocation is None:
+                return None
+            completion = self.completions.get(invocation.key)
+        kernel.before_invocation()
+        key, method, payload = invocation.key, invocation.method, invocation.arguments
+        if session.definition.is_class and session.instance is None and not session.init_failure:
+            key, method = str(derive_key(session.agent_id, 0)), INIT
+            payload = session.created.arguments
+        elif completion is not None:
+            completion.status = InvocationStatus.RUNNING
+        now = kernel.environment.now_ns()
+        machine.advance(now)
+        entry = ExportedFunctionInvoked(now, key, method, payload)
+        session.append(entry)
+        return self._execute(session, entry)
+
+    def _execute(self, session: Session, entry: ExportedFunctionInvoked) -> Execution:
+        given = entry.arguments if session.definition.is_class else session.created.arguments
+        arguments = self._kernel.load_payload(given)
+        return Execution(entry.idempotency_key, entry.method, arguments)
+
+    def _complete(self, session: Session, execution: Execution) -> None:
+        outcome, failed = execution.outcome
+        load = self._kernel.load_payload
+        if session.machine.replay_completion(
+            failed=failed, same=lambda recorded: same_outcome(load(recorded.outcome), outcome)
+        ):
+            return
+        writer = session.writer
+        now = self._kernel.environment.now_ns()
+        payload = writer.keep(outcome)
+        session.machine.advance(now)
+        with self.mutex, writer.together():
+            session.append(ExportedFunctionCompleted(now, payload, failed))
+            if execution.method == INIT:
+                return
+            result = Result(InvocationStatus.COMPLETED, payload, failed)
+            writer.put(Space.RESULT, result_key(self.agent_id, execution.key), result_row(result))
+            for invocation in [i for i in self.queue if i.key == execution.key]:
+                writer.delete(Space.INBOX, inbox_key(self.agent_id, invocation.order))
+                self.queue.remove(invocation)
+            writer.flush()
+            completion = self.completions.setdefault(
+                execution.key, Completion(self.agent_id, execution.key, InvocationStatus.RUNNING)
+            )
+        completion.settle(outcome, failed, InvocationStatus.COMPLETED)
+        writer.commit()
+        completion.publish()
+        with self.mutex:
+            self.completions.pop(execution.key, None)
+
+    def _blocked(self, session: Session) -> None:
+        """Nothing to do until mail comes. A long wait needs no memory either: unload the agent."""
+        effects = session.pump.effects
+        if not effects or not all(effect.resumable for effect in effects):
+            return
+        environment = self._kernel.environment
+        now = environment.now_ns()
+        patience_ns = round(self._kernel.patience_s(session) * 1e9)
+        due = [effect.due_ns for effect in effects if isinstance(effect, TimerEffect)]
+        wake_at = min(due, default=0)
+        if self._overdue == self._turn - 1 or (wake_at and wake_at - now > patience_ns):
+            raise session.suspend(wake_at, only_timers=len(due) == len(effects))
+        turn = self._turn
+        environment.call_at(now + patience_ns, lambda: self._check_overdue(turn))
+
+    def _check_overdue(self, turn: int) -> None:
+        if turn == self._turn and self.session is not None:
+            self._overdue = turn
+            self.wake()
+
+    def _ended(self, signal: AgentControlSignal) -> None:
+        session, self.session, self._execution = self.session, None, None
+        if session is not None:
+            signal = session.end(signal)
+            self.unload(session)
+        if isinstance(signal, AgentFencedSignal):
+            self._kernel.agent_ended(self, signal.reason)
+        elif session is not None and session.suspended is not None:
+            self.asleep = True
+            if session.suspended:
+                self._kernel.environment.call_at(session.suspended, self.wake)
+
+    def unload(self, session: Session) -> None:
+        """Unwind what is left of a fenced session's code, inside its own context."""
+        if session.pump.loop is not None:
+            session.pump.loop.teardown()
+
+    def fail(self, error: BaseException, *, refuse: bool) -> None:
+        """Nobody can be answered: tell all who wait. ``refuse``: agents that wait are told, too."""
+        with self.mutex:
+            self.retired = True
+            completions, self.completions = list(self.completions.values()), {}
+            self.queue.clear()
+        for completion in completions:
+            if refuse and isinstance(error, GolemError):
+                completion.refuse(error)
+            else:
+                completion.fail(error)

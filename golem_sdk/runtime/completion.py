@@ -1,0 +1,112 @@
+"""The end of an invocation, as those see it who wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Condition
+from typing import TYPE_CHECKING
+
+from golem_sdk.runtime.outcomes import failure
+from golem_sdk.stores.invocations import InvocationStatus
+
+if TYPE_CHECKING:
+    from golem_sdk.errors import GolemError
+
+__all__ = ["Completion"]
+
+Listener = Callable[[bytes, bool], None]
+
+
+class Completion:
+    """Where the outcome of one invocation appears. Thread-safe.
+
+    It is first *settled* (agents of this store may see it: their own commits come later in the same
+    order) and then *published* (it is on disk: everybody may see it, P4).
+
+    Attributes:
+        status: what has become of the invocation.
+    """
+
+    def __init__(self, agent_id: str, key: str, status: InvocationStatus) -> None:
+        self.agent_id = agent_id
+        self.key = key
+        self.status = status
+        self._changed = Condition()
+        self._outcome: tuple[bytes, bool] | None = None
+        self._published = False
+        self._error: BaseException | None = None
+        self._agents: list[Listener] = []
+        self._others: list[Callable[[], None]] = []
+
+    @staticmethod
+    def known(agent_id: str, key: str, outcome: bytes, failed: bool) -> Completion:
+        """The completion of an invocation whose result is on disk."""
+        completion = Completion(agent_id, key, InvocationStatus.COMPLETED)
+        completion._outcome, completion._published = (outcome, failed), True
+        return completion
+
+    def listen(self, listener: Listener) -> None:
+        """Give the outcome to an agent, as soon as it is settled."""
+        with self._changed:
+            if self._outcome is None:
+                self._agents.append(listener)
+                return
+            outcome = self._outcome
+        listener(*outcome)
+
+    def when_done(self, callback: Callable[[], None]) -> None:
+        """Call back when `outcome` gives something or raises."""
+        with self._changed:
+            if not self._published and self._error is None:
+                self._others.append(callback)
+                return
+        callback()
+
+    def settle(self, outcome: bytes, failed: bool, status: InvocationStatus) -> None:
+        """The outcome is decided and queued for the next commit."""
+        with self._changed:
+            self._outcome, self.status = (outcome, failed), status
+            listeners, self._agents = self._agents, []
+        for listener in listeners:
+            listener(outcome, failed)
+
+    def publish(self) -> None:
+        """The outcome is on disk."""
+        self._finish(None)
+
+    def fail(self, error: BaseException) -> None:
+        """There will be no outcome in this runtime: waiters get ``error``; agents get nothing new."""
+        self._finish(error)
+
+    def refuse(self, error: GolemError) -> None:
+        """The agent cannot run: everybody who waits, agents included, gets ``error`` as the outcome."""
+        self.settle(*failure(error), self.status)
+        self._finish(error)
+
+    def outcome(self, timeout_s: float | None = None) -> tuple[bytes, bool]:
+        """Wait for the outcome to be on disk.
+
+        Raises:
+            TimeoutError: it was not within ``timeout_s`` seconds; the invocation goes on.
+            BaseException: what keeps it from ever being.
+        """
+        with self._changed:
+            done = self._changed.wait_for(lambda: self._published or self._error, timeout_s)
+            if self._published and self._outcome is not None:
+                return self._outcome
+            if self._error is not None:
+                raise self._error
+        assert not done
+        raise TimeoutError(
+            f"invocation {self.key} of {self.agent_id} is not finished after {timeout_s} s; it goes on,"
+            " ask again later"
+        )
+
+    def _finish(self, error: BaseException | None) -> None:
+        with self._changed:
+            self._published = self._published or error is None
+            self._error = error
+            callbacks, self._others = self._others, []
+            self._changed.notify_all()
+        for callback in callbacks:
+            callback()

@@ -1,0 +1,132 @@
+"""What `@agent` registered: agent types by name."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from golem_sdk.errors import MethodNotFoundError, UnknownAgentTypeError, UsageError
+
+__all__ = ["AgentDefinition", "definition_named", "definition_of", "register", "registered"]
+
+INIT = "__init__"
+"""Method name under which the construction of a class agent is recorded."""
+
+
+@frozen
+class AgentDefinition:
+    """One agent type.
+
+    Attributes:
+        name: the type's name, part of every agent id.
+        target: the decorated class or function.
+        signature: what the constructor (or function) takes, without ``self``.
+        methods: public methods by name, each with whether it is asynchronous. A function agent has one,
+            named like the function.
+        file: the source file of the definition.
+        code: fingerprint of that file's text.
+    """
+
+    name: str
+    target: Callable[..., Any]
+    signature: inspect.Signature
+    methods: dict[str, bool]
+    file: str
+    code: str = field(repr=False)
+
+    @property
+    def is_class(self) -> bool:
+        """Whether agents of this type are objects with methods, rather than one function run."""
+        return isinstance(self.target, type)
+
+    def check_method(self, method: str) -> bool:
+        """Whether the method is asynchronous.
+
+        Raises:
+            MethodNotFoundError: there is no such public method.
+        """
+        try:
+            return self.methods[method]
+        except KeyError:
+            known = ", ".join(sorted(self.methods)) or "none"
+            raise MethodNotFoundError(
+                f"agent type {self.name} has no method {method!r}; its methods are: {known}"
+            ) from None
+
+
+_definitions: dict[str, AgentDefinition] = {}
+_by_target: dict[int, AgentDefinition] = {}
+_on_register: list[Callable[[AgentDefinition], None]] = []
+
+
+def register(definition: AgentDefinition) -> None:
+    """Make an agent type known. Defining the same class or function again (a reload) replaces it.
+
+    Raises:
+        UsageError: another class or function has that name already.
+    """
+    known = _definitions.get(definition.name)
+    if known is not None and _origin(known) != _origin(definition):
+        raise UsageError(
+            f"two agent types are named {definition.name!r}: {_origin(known)} and {_origin(definition)};"
+            f' give one of them another name with @agent(name="...")'
+        )
+    _definitions[definition.name] = definition
+    _by_target[id(definition.target)] = definition
+    for callback in _on_register:
+        callback(definition)
+
+
+def registered(callback: Callable[[AgentDefinition], None]) -> Callable[[], None]:
+    """Call ``callback`` for every definition registered from now on; returns what stops it."""
+    _on_register.append(callback)
+    return lambda: _on_register.remove(callback) if callback in _on_register else None
+
+
+def definition_named(name: str) -> AgentDefinition:
+    """The agent type with this name.
+
+    Raises:
+        UnknownAgentTypeError: nothing with that name was decorated in this process.
+    """
+    try:
+        return _definitions[name]
+    except KeyError:
+        known = ", ".join(sorted(_definitions)) or "none"
+        raise UnknownAgentTypeError(
+            f"no agent type named {name!r} is defined in this process (known: {known}); import the module"
+            " that defines it before opening the runtime. Its agents keep their oplogs and queued"
+            " invocations until then."
+        ) from None
+
+
+def definition_of(target: object) -> AgentDefinition:
+    """The definition of a decorated class or function.
+
+    Raises:
+        UsageError: it was not decorated.
+    """
+    definition = _by_target.get(id(target))
+    if definition is not None and definition.target is target:
+        return definition
+    raise UsageError(f"{target!r} is not an agent type: decorate its class or function with @agent")
+
+
+def code_fingerprint(target: Callable[..., Any]) -> tuple[str, str]:
+    """Source file of a definition and a fingerprint of the file's text (empty if it has no file)."""
+    module = sys.modules.get(target.__module__)
+    file = getattr(module, "__file__", None) or ""
+    try:
+        return str(file), sha256(Path(file).read_bytes()).hexdigest()[:16]
+    except OSError:
+        return str(file), ""
+
+
+def _origin(definition: AgentDefinition) -> str:
+    return f"{definition.target.__module__}.{definition.target.__qualname__}"

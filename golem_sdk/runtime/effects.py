@@ -1,0 +1,154 @@
+"""What it takes to complete a durable call live: on the host loop, in a lane, by a timer, by a message.
+
+An effect is launched at most once per load of its agent and then posts exactly one mail, unless it is
+cancelled. The agent's code and the machine never see which kind it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Protocol
+
+from golem_sdk.runtime.context import SESSION
+from golem_sdk.runtime.mailbox import Mail
+from golem_sdk.runtime.outcomes import failure, success
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from golem_sdk.core.machine import StartedCall
+    from golem_sdk.runtime.completion import Completion
+    from golem_sdk.runtime.environment import Timer
+    from golem_sdk.runtime.lanes import Lane
+    from golem_sdk.runtime.session import Session
+
+__all__ = ["Effect", "HostEffect", "LaneEffect", "ResultEffect", "TimerEffect"]
+
+NONE = success(None)
+
+
+class Effect(Protocol):
+    """How a call is completed live.
+
+    Attributes:
+        resumable: it can be taken up again after the agent was unloaded: nothing runs meanwhile.
+    """
+
+    resumable: bool
+
+    def launch(self, session: Session, call: StartedCall) -> None:
+        """Set it going; it posts to the session's mailbox."""
+        ...
+
+    def cancel(self) -> None:
+        """Agent code does not want it any more."""
+        ...
+
+
+class HostEffect:
+    """A coroutine function, run on the host loop outside the agent's context."""
+
+    resumable = False
+
+    def __init__(self, perform: Callable[[], Awaitable[Any]]) -> None:
+        self._perform = perform
+        self._cancel: Callable[[], None] | None = None
+        self._context = copy_context()
+        self._context.run(SESSION.set, None)
+
+    def launch(self, session: Session, call: StartedCall) -> None:
+        """See `Effect.launch`."""
+        environment = session.kernel.environment
+        environment.enter()
+
+        def done(task: asyncio.Task[Any]) -> None:
+            session.mailbox.post(_mail(call.number, task))
+            environment.leave()
+
+        self._cancel = session.kernel.host.run(self._perform, self._context, done)
+
+    def cancel(self) -> None:
+        """See `Effect.cancel`."""
+        if self._cancel is not None:
+            self._cancel()
+
+
+class LaneEffect:
+    """A function, run on its lane's own thread while the lane is parked."""
+
+    resumable = False
+
+    def __init__(self, lane: Lane, perform: Callable[[], Any]) -> None:
+        self.lane = lane
+        self._perform = perform
+
+    def launch(self, session: Session, call: StartedCall) -> None:
+        """See `Effect.launch`."""
+        environment = session.kernel.environment
+        environment.enter()
+
+        def body() -> None:
+            token = SESSION.set(None)
+            try:
+                outcome = success(self._perform())
+            except BaseException as error:  # whatever it raises is its outcome
+                outcome = failure(error)
+            finally:
+                SESSION.reset(token)
+            session.mailbox.post(Mail(call.number, *outcome))
+            environment.leave()
+
+        self.lane.perform(body)
+
+    def cancel(self) -> None:
+        """See `Effect.cancel`."""
+
+
+class TimerEffect:
+    """Completes when its time has come. The due time survives a crash and an unloading."""
+
+    resumable = True
+
+    def __init__(self, delay_ns: int) -> None:
+        self._delay_ns = delay_ns
+        self._timer: Timer | None = None
+        self.due_ns = 0
+
+    def launch(self, session: Session, call: StartedCall) -> None:
+        """See `Effect.launch`."""
+        environment = session.kernel.environment
+        self.due_ns = session.pump.timer_due(call, self._delay_ns)
+        mail = Mail(call.number, *NONE)
+        self._timer = environment.call_at(self.due_ns, lambda: session.mailbox.post(mail))
+
+    def cancel(self) -> None:
+        """See `Effect.cancel`."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class ResultEffect:
+    """Completes when another agent's invocation is over."""
+
+    resumable = True
+
+    def __init__(self, enqueue: Callable[[], Completion]) -> None:
+        self._enqueue = enqueue
+
+    def launch(self, session: Session, call: StartedCall) -> None:
+        """See `Effect.launch`."""
+        completion = self._enqueue()
+        completion.listen(
+            lambda outcome, failed: session.mailbox.post(Mail(call.number, outcome, failed))
+        )
+
+    def cancel(self) -> None:
+        """See `Effect.cancel`."""
+
+
+def _mail(call: int, task: asyncio.Task[Any]) -> Mail:
+    if task.cancelled():
+        return Mail(call, *failure(asyncio.CancelledError()))
+    error = task.exception()
+    return Mail(call, *(success(task.result()) if error is None else failure(error)))

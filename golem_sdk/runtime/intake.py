@@ -1,0 +1,215 @@
+"""Accepting invocations: at once, at a time, once per idempotency key; and taking them back."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from golem_sdk.core.ids import AgentId
+from golem_sdk.errors import InvocationCancelledError
+from golem_sdk.runtime.completion import Completion
+from golem_sdk.storage.base import Batch, Space
+from golem_sdk.storage.payloads import load_payload, split_payload
+from golem_sdk.stores.invocations import (
+    Invocation,
+    InvocationStatus,
+    Result,
+    inbox_key,
+    load_result,
+    load_scheduled,
+    result_key,
+    result_row,
+    scheduled_key,
+)
+
+if TYPE_CHECKING:
+    from golem_sdk.oplog.writer import OplogWriter
+    from golem_sdk.runtime.actor import Actor
+    from golem_sdk.runtime.environment import Timer
+    from golem_sdk.runtime.kernel import Kernel
+
+__all__ = ["Intake", "Request"]
+
+Put = tuple[Space, bytes, bytes]
+Del = tuple[Space, bytes]
+
+
+@frozen
+class Request:
+    """An invocation asked for: ``constructor`` and ``arguments`` encode ``[positional, keyword]``."""
+
+    agent: AgentId
+    constructor: bytes
+    method: str
+    arguments: bytes
+    key: str
+
+
+class Intake:
+    """The only way by which invocations enter the store. Thread-safe."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._orders = Lock()
+        self._order = 0
+        self._timers: dict[tuple[str, str], tuple[int, Invocation, Timer]] = {}
+
+    def enqueue(self, request: Request, writer: OplogWriter | None = None) -> Completion:
+        """Accept an invocation, or find the one with the same key.
+
+        With ``writer`` the queue row rides in that agent's next commit: messages between agents of one
+        store need no wait of their own. Without, it is queued for commit and `Kernel.accepted` waits.
+
+        Raises:
+            RuntimeClosedError, StoreError: it was not accepted.
+        """
+        with self._kernel.holding(request.agent.agent_type, request.agent.text) as actor:
+            known = self._known(actor, request.key)
+            if known is not None:
+                return known
+            invocation, puts = self._invocation(request)
+            self._write(writer, puts + _queued(invocation))
+            completion = Completion(actor.agent_id, request.key, InvocationStatus.PENDING)
+            actor.add(invocation, completion)
+        if not actor.asleep:
+            actor.wake()
+        return completion
+
+    def schedule(
+        self, request: Request, due_ns: int, writer: OplogWriter | None = None
+    ) -> Completion:
+        """Accept an invocation that is to be queued at ``due_ns`` (nanoseconds since the epoch)."""
+        with self._kernel.holding(request.agent.agent_type, request.agent.text) as actor:
+            known = self._known(actor, request.key)
+            if known is not None:
+                return known
+            invocation, puts = self._invocation(request)
+            row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order), invocation.to_row())
+            self._write(writer, [*puts, row, _status(invocation, InvocationStatus.SCHEDULED)])
+            completion = Completion(actor.agent_id, request.key, InvocationStatus.SCHEDULED)
+            actor.completions[request.key] = completion
+            self._arm(due_ns, invocation)
+        return completion
+
+    def cancel(self, agent: AgentId, key: str) -> bool:
+        """Take back an invocation that has not begun; ``False`` if it has, or is over, or unknown."""
+        with self._kernel.holding(agent.agent_type, agent.text) as actor:
+            completion = actor.completions.get(key)
+            if completion is None:
+                return False
+            if completion.status is InvocationStatus.SCHEDULED:
+                due_ns, invocation, timer = self._timers.pop((agent.text, key))
+                timer.cancel()
+                row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order))
+            elif completion.status is InvocationStatus.PENDING:
+                invocation = next(i for i in actor.queue if i.key == key)
+                actor.queue.remove(invocation)
+                row = (Space.INBOX, inbox_key(agent.text, invocation.order))
+            else:
+                return False
+            del actor.completions[key]
+            completion.status = InvocationStatus.CANCELLED
+            self._write(None, [_status(invocation, InvocationStatus.CANCELLED)], [row])
+        self._kernel.accepted()
+        completion.refuse(_cancelled(agent.text, key))
+        return True
+
+    def find(self, agent: AgentId, key: str) -> Completion | None:
+        """The completion of an invocation accepted earlier, ``None`` if its key is unknown."""
+        with self._kernel.holding(agent.agent_type, agent.text) as actor:
+            return self._known(actor, key)
+
+    def recover(self) -> None:
+        """Arm the timers of everything scheduled on disk."""
+        for due_ns, invocation in load_scheduled(self._kernel.engine):
+            with self._kernel.holding(invocation.agent_type, invocation.agent_id) as actor:
+                actor.completions[invocation.key] = Completion(
+                    actor.agent_id, invocation.key, InvocationStatus.SCHEDULED
+                )
+                self._arm(due_ns, invocation)
+
+    def forget(self) -> None:
+        """Disarm everything; what is on disk stays."""
+        timers, self._timers = self._timers, {}
+        for _, _, timer in timers.values():
+            timer.cancel()
+
+    def _arm(self, due_ns: int, invocation: Invocation) -> None:
+        def due() -> None:
+            self._kernel.environment.spawn(lambda: self._due(due_ns, invocation))
+
+        timer = self._kernel.environment.call_at(due_ns, due)
+        self._timers[invocation.agent_id, invocation.key] = (due_ns, invocation, timer)
+
+    def _due(self, due_ns: int, invocation: Invocation) -> None:
+        if self._timers.pop((invocation.agent_id, invocation.key), None) is None:
+            return
+        with self._kernel.holding(invocation.agent_type, invocation.agent_id) as actor:
+            row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order))
+            self._write(None, _queued(invocation), [row])
+            completion = actor.completions[invocation.key]
+            completion.status = InvocationStatus.PENDING
+            actor.add(invocation, completion)
+        self._kernel.committer.soon()
+        if not actor.asleep:
+            actor.wake()
+
+    def _known(self, actor: Actor, key: str) -> Completion | None:
+        self._kernel.check_open()
+        completion = actor.completions.get(key)
+        if completion is not None:
+            return completion
+        result = load_result(self._kernel.engine, actor.agent_id, key)
+        if result is None:
+            return None
+        if result.status is InvocationStatus.COMPLETED:
+            outcome = load_payload(self._kernel.engine, result.outcome)
+            return Completion.known(actor.agent_id, key, outcome, result.failed)
+        if result.status is InvocationStatus.CANCELLED:
+            completion = Completion(actor.agent_id, key, InvocationStatus.CANCELLED)
+            completion.refuse(_cancelled(actor.agent_id, key))
+            return completion
+        return None
+
+    def _invocation(self, request: Request) -> tuple[Invocation, list[Put]]:
+        arguments, puts = split_payload(request.arguments)
+        constructor, more = split_payload(request.constructor)
+        now_us = self._kernel.environment.now_ns() // 1000
+        with self._orders:
+            order = self._order = max(now_us, self._order + 1)
+        agent = request.agent
+        invocation = Invocation(
+            agent.agent_type, agent.text, request.key, request.method, arguments, constructor, order
+        )
+        return invocation, puts + more
+
+    def _write(
+        self, writer: OplogWriter | None, puts: list[Put], dels: list[Del] | None = None
+    ) -> None:
+        if writer is None:
+            self._kernel.committer.submit(Batch(None, tuple(puts), tuple(dels or ())))
+            return
+        for space, key, value in puts:
+            writer.put(space, key, value)
+        writer.flush()
+
+
+def _queued(invocation: Invocation) -> list[Put]:
+    key = inbox_key(invocation.agent_id, invocation.order)
+    return [
+        (Space.INBOX, key, invocation.to_row()),
+        _status(invocation, InvocationStatus.PENDING),
+    ]
+
+
+def _status(invocation: Invocation, status: InvocationStatus) -> Put:
+    key = result_key(invocation.agent_id, invocation.key)
+    return Space.RESULT, key, result_row(Result(status))
+
+
+def _cancelled(agent_id: str, key: str) -> InvocationCancelledError:
+    return InvocationCancelledError(
+        f"invocation {key} of {agent_id} was cancelled before it began; nothing of it was done"
+    )

@@ -1,0 +1,291 @@
+"""What all agents of one runtime share: the store, the environment, and who is awake.
+
+Recovery is the normal path: after a store failure every agent is dropped from memory and taken up again
+from disk, exactly as after a crash of the process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from golem_sdk.core.status import AgentStatus
+from golem_sdk.errors import (
+    AgentFailedError,
+    AgentFencedSignal,
+    GolemError,
+    RuntimeClosedError,
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+    UnknownAgentTypeError,
+)
+from golem_sdk.oplog.writer import OplogWriter
+from golem_sdk.runtime.actor import Actor
+from golem_sdk.runtime.definitions import AgentDefinition, registered
+from golem_sdk.runtime.hostloop import HostLoop
+from golem_sdk.runtime.intake import Intake
+from golem_sdk.storage.base import Batch, Engine
+from golem_sdk.storage.committer import Committer
+from golem_sdk.storage.payloads import load_payload
+from golem_sdk.stores.heads import load_head
+from golem_sdk.stores.invocations import load_inbox, pending_agents
+
+if TYPE_CHECKING:
+    from golem_sdk.core.entries import Payload
+    from golem_sdk.runtime.environment import Environment
+    from golem_sdk.runtime.session import Session
+
+__all__ = ["Kernel", "Origin", "Settings"]
+
+_log = logging.getLogger("golem_sdk")
+
+_RETRY_NS = 1_000_000_000
+_PATIENCE_PER_ENTRY_S = 0.0001
+"""Replaying an entry is cheaper than this: a wait is only worth unloading for if it is longer."""
+
+
+@frozen
+class Settings:
+    """How a runtime behaves.
+
+    Attributes:
+        suspend_after_s: a longer wait gives the agent's thread and memory back; 0: every wait does.
+        max_loaded: how many idle agents stay in memory.
+        write_behind_s: how long what nobody waits for may stay uncommitted; ``None``: until the next
+            output, without a thread for it (simulations).
+        writer_class: appends to oplogs (simulations crash in it).
+    """
+
+    suspend_after_s: float = 1.0
+    max_loaded: int = 1024
+    write_behind_s: float | None = 0.002
+    writer_class: type[OplogWriter] = OplogWriter
+
+
+@frozen
+class Origin:
+    """What writes: the SDK's version and its interceptors' versions, kept in each agent's first entry."""
+
+    sdk_version: str
+    interceptors: Mapping[str, int]
+
+
+class Kernel:
+    """The running system behind one `Runtime`. Thread-safe.
+
+    Args:
+        engine: the store; the kernel closes it.
+        environment: clock, entropy, timers, threads; the kernel closes it.
+        settings: how it behaves.
+        origin: what writes.
+        before_invocation: called before each live invocation.
+
+    Attributes:
+        closed: why nothing runs any more, ``None`` while the runtime is open.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        environment: Environment,
+        settings: Settings,
+        origin: Origin,
+        before_invocation: Callable[[], None],
+    ) -> None:
+        self.engine = engine
+        self.environment = environment
+        self.settings = settings
+        self.origin = origin
+        self.before_invocation = before_invocation
+        self.committer = Committer(engine, write_behind_s=settings.write_behind_s)
+        self.host = HostLoop()
+        self.intake = Intake(self)
+        self.closed: BaseException | None = None
+        self._mutex = RLock()
+        self._actors: dict[str, Actor] = {}
+        self._resting: OrderedDict[str, Actor] = OrderedDict()
+        self._unregister = registered(self._code_arrived)
+
+    def check_open(self) -> None:
+        """Raise why nothing is accepted any more, if that is so."""
+        if self.closed is not None:
+            raise self.closed
+
+    def actor(self, agent_type: str, agent_id: str) -> Actor:
+        """The actor of an agent, made if need be with what the store has queued for it.
+
+        Raises:
+            RuntimeClosedError: the runtime is closed.
+            StoreCorruptError: the agent's queue is damaged.
+        """
+        with self._mutex:
+            self.check_open()
+            actor = self._actors.get(agent_id)
+            if actor is None:
+                actor = Actor(self, agent_type, agent_id, load_inbox(self.engine, agent_id))
+                self._actors[agent_id] = actor
+            return actor
+
+    @contextmanager
+    def holding(self, agent_type: str, agent_id: str) -> Iterator[Actor]:
+        """The actor that stands for an agent now, with its mutex held."""
+        while True:
+            actor = self.actor(agent_type, agent_id)
+            with actor.mutex:
+                if not actor.retired:
+                    yield actor
+                    return
+            with self._mutex:
+                if self._actors.get(agent_id) is actor:
+                    del self._actors[agent_id]
+
+    def accepted(self) -> None:
+        """Return when everything accepted so far is on disk.
+
+        Raises:
+            StoreError: the store refused it; it was not accepted.
+        """
+        try:
+            self.committer.wait(self.committer.submit(Batch(None, (), ())))
+        except StoreError as error:
+            self.store_failed(error)
+            raise
+
+    def load_payload(self, payload: Payload) -> bytes:
+        """A whole payload, wherever it is kept."""
+        return load_payload(self.engine, payload)
+
+    def patience_s(self, session: Session) -> float:
+        """How long an agent may wait in memory before it is unloaded."""
+        patience_s = self.settings.suspend_after_s
+        return max(patience_s, session.writer.last * _PATIENCE_PER_ENTRY_S) if patience_s else 0.0
+
+    # --- recovery and failures --------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Take up everything that the store says is unfinished."""
+        self.intake.recover()
+        for invocation in pending_agents(self.engine):
+            actor = self.actor(invocation.agent_type, invocation.agent_id)
+            head = load_head(self.engine, invocation.agent_id)
+            record = head.record if head is not None else None
+            if record is not None and record.status is AgentStatus.SUSPENDED and record.wake_at:
+                actor.asleep = True
+                self.environment.call_at(record.wake_at, actor.wake)
+            else:
+                actor.wake()
+
+    def agent_ended(self, actor: Actor, reason: BaseException) -> None:
+        """An agent cannot go on, for ``reason``. Its own fault parks it; the store's fault stops all."""
+        with self._mutex:
+            if self._actors.get(actor.agent_id) is not actor:
+                return
+            if isinstance(reason, StoreCorruptError) or not isinstance(reason, StoreError):
+                del self._actors[actor.agent_id]
+        match reason:
+            case StoreError() if not isinstance(reason, StoreCorruptError):
+                self.store_failed(reason)
+            case AgentFailedError() | UnknownAgentTypeError() | StoreCorruptError():
+                _log.error("%s", reason)
+                actor.fail(reason, refuse=True)
+            case _:
+                _log.error("agent %s stopped", actor.agent_id, exc_info=reason)
+                error = AgentFailedError(
+                    actor.agent_id,
+                    f"agent {actor.agent_id} stopped for a reason that is not its own: {reason!r}",
+                )
+                error.__cause__ = reason
+                actor.fail(error, refuse=True)
+
+    def store_failed(self, error: BaseException) -> None:
+        """The store refused a commit: whatever was not on disk is lost, so every agent starts anew.
+
+        Waiting callers get ``error``. A full store is tried again every second; otherwise this runtime
+        is over.
+        """
+        with self._mutex:
+            if self.closed is not None:
+                return
+            if not isinstance(error, StoreFullError):
+                self.closed = error
+            actors = self._drop_all(error)
+        _log.error("the store refused a commit: %s", error)
+        for actor in actors:
+            actor.fail(error, refuse=False)
+        if isinstance(error, StoreFullError):
+            again = self.environment.now_ns() + _RETRY_NS
+            self.environment.call_at(again, lambda: self.environment.spawn(self._retry))
+
+    def close(self) -> None:
+        """Stop at once: agents are fenced where they are, nothing is waited for. Idempotent."""
+        error = RuntimeClosedError(
+            "the runtime was closed; its agents go on when it is opened again"
+        )
+        with self._mutex:
+            if self.closed is None:
+                self.closed = error
+            for actor in self._actors.values():
+                if actor.session is not None:
+                    with suppress(GolemError):  # it has ended by itself
+                        actor.session.writer.flush()
+            actors = self._drop_all(error)
+        self._unregister()
+        for actor in actors:
+            actor.fail(error, refuse=False)
+        self.environment.close()
+        self.host.close()
+        self.committer.close()
+        self.engine.close()
+
+    def _drop_all(self, error: BaseException) -> list[Actor]:
+        actors = list(self._actors.values())
+        self._actors.clear()
+        self._resting.clear()
+        self.intake.forget()
+        for actor in actors:
+            session = actor.session
+            if session is not None:
+                session.end(AgentFencedSignal(error))
+            actor.wake()
+        return actors
+
+    def _retry(self) -> None:
+        try:
+            self.recover()
+        except GolemError as error:
+            self.store_failed(error)
+
+    # --- memory ---------------------------------------------------------------------------------
+
+    def rested(self, actor: Actor) -> None:
+        """An actor's thread has nothing more to do for now: unload who has been idle for longest."""
+        with self._mutex:
+            if self._actors.get(actor.agent_id) is not actor:
+                return
+            if actor.session is None:
+                self._evict(actor)
+                return
+            self._resting[actor.agent_id] = actor
+            self._resting.move_to_end(actor.agent_id)
+            while len(self._resting) > self.settings.max_loaded:
+                self._evict(self._resting.popitem(last=False)[1])
+
+    def _evict(self, actor: Actor) -> None:
+        if actor.retire():
+            self._actors.pop(actor.agent_id, None)
+            self._resting.pop(actor.agent_id, None)
+
+    def _code_arrived(self, definition: AgentDefinition) -> None:
+        with self._mutex:
+            if self.closed is not None:
+                return
+        for invocation in pending_agents(self.engine):
+            if invocation.agent_type == definition.name:
+                self.actor(invocation.agent_type, invocation.agent_id).wake()

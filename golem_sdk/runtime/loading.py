@@ -1,0 +1,78 @@
+"""Brings an agent into memory: reads its oplog once, or creates it."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from golem_sdk.core.cursor import Cursor
+from golem_sdk.core.entries import Create
+from golem_sdk.core.ids import storage_key
+from golem_sdk.core.machine import Machine
+from golem_sdk.core.status import NEW_AGENT, AgentStatus, fold_status
+from golem_sdk.errors import AgentFailedError
+from golem_sdk.oplog.reader import read_entries, survey
+from golem_sdk.runtime.definitions import AgentDefinition, definition_named
+from golem_sdk.runtime.divergence import hash_canary
+from golem_sdk.runtime.session import Session
+from golem_sdk.runtime.sites import SiteTable
+from golem_sdk.stores.heads import load_head
+
+if TYPE_CHECKING:
+    from golem_sdk.runtime.actor import Actor
+    from golem_sdk.runtime.kernel import Kernel
+
+__all__ = ["load_session"]
+
+
+def load_session(kernel: Kernel, actor: Actor) -> Session:
+    """The agent, ready to replay what its oplog holds and then to go on.
+
+    Raises:
+        UnknownAgentTypeError: the code of this agent is not in this process.
+        AgentFailedError: the agent is parked, and its code is still that with which it failed.
+        StoreCorruptError: its oplog is damaged.
+    """
+    definition = definition_named(actor.agent_type)
+    agent_key = storage_key(actor.agent_id)
+    found = survey(kernel.engine, agent_key)
+    head = load_head(kernel.engine, actor.agent_id)
+    record = head.record if head is not None else NEW_AGENT
+    if record.last > found.last or (head is None and found.last):
+        record = fold_status(read_entries(kernel.engine, agent_key))
+    if record.status is AgentStatus.FAILED and record.error_code == definition.code:
+        raise AgentFailedError(
+            actor.agent_id,
+            f"agent {actor.agent_id} is parked since its code is the same with which it failed:"
+            f"\n{record.error}",
+        )
+    writer = kernel.settings.writer_class(agent_key, kernel.committer, found.last, found.plan)
+    items = islice(read_entries(kernel.engine, agent_key), 1, None) if found.last else iter(())
+    created = found.create or _create(kernel, actor, definition)
+    session = Session(
+        kernel,
+        definition,
+        actor.agent_id,
+        created,
+        record,
+        Machine(Cursor(items, found.plan.regions), now=created.timestamp),
+        writer,
+        SiteTable(found.sites, definition.file, kernel.environment.now_ns),
+        actor.wake,
+    )
+    if found.create is None:
+        session.append(created)
+    return session
+
+
+def _create(kernel: Kernel, actor: Actor, definition: AgentDefinition) -> Create:
+    return Create(
+        kernel.environment.now_ns(),
+        actor.agent_type,
+        actor.agent_id,
+        actor.queue[0].constructor,
+        definition.code,
+        hash_canary(),
+        kernel.origin.sdk_version,
+        dict(kernel.origin.interceptors),
+    )

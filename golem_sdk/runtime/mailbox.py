@@ -1,0 +1,78 @@
+"""Completions on their way to an agent: one inbox, one order for calls, timers, lanes and messages."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Mail", "Mailbox"]
+
+
+@frozen
+class Mail:
+    """The outcome of one started call, already encoded."""
+
+    call: int
+    outcome: bytes
+    failed: bool
+
+
+class Mailbox:
+    """Thread-safe. Anyone posts; only the agent's own thread takes.
+
+    Args:
+        on_mail: called after each post that no waiting thread takes, from the posting thread.
+    """
+
+    def __init__(self, on_mail: Callable[[], None]) -> None:
+        self._on_mail = on_mail
+        self._mutex = Lock()
+        self._items: deque[Mail] = deque()
+        self._waited_for: int | None = None
+        self._arrived = Lock()
+        self._arrived.acquire()
+
+    def post(self, mail: Mail) -> None:
+        """Deliver an outcome."""
+        with self._mutex:
+            self._items.append(mail)
+            wanted = self._waited_for == mail.call
+            if wanted:
+                self._waited_for = None
+                self._arrived.release()
+        if not wanted:
+            self._on_mail()
+
+    def take(self) -> Mail | None:
+        """The oldest outcome, ``None`` if there is none."""
+        try:
+            return self._items.popleft()
+        except IndexError:
+            return None
+
+    def wait(self, call: int, timeout_s: float) -> Mail | None:
+        """The outcome of one call, waited for at most ``timeout_s`` seconds; others stay."""
+        with self._mutex:
+            mail = self._pick(call)
+            if mail is not None:
+                return mail
+            self._waited_for = call
+        self._arrived.acquire(timeout=timeout_s)
+        with self._mutex:
+            if self._waited_for is None:
+                self._arrived.acquire(blocking=False)  # posted just after the time was up
+            self._waited_for = None
+            return self._pick(call)
+
+    def _pick(self, call: int) -> Mail | None:
+        for mail in self._items:
+            if mail.call == call:
+                self._items.remove(mail)
+                return mail
+        return None

@@ -1,0 +1,180 @@
+"""Delivers completions to asynchronous agent code and to lanes, one at a time, in one order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from golem_sdk.core.entries import ImportedFunctionInvoked, TimerSet
+from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
+from golem_sdk.runtime.effects import Effect, TimerEffect
+from golem_sdk.runtime.loop import AgentLoop, AgentTask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from golem_sdk.core.machine import StartedCall
+    from golem_sdk.runtime.lanes import Lane
+    from golem_sdk.runtime.session import Session
+
+__all__ = ["SLEEP", "Pump"]
+
+SLEEP = "golem:clock/sleep"
+
+_SHORTEST_TIMER_NS = 100_000_000
+"""A shorter wait is not noted when it is armed; after a crash it starts afresh."""
+
+
+class _Waiting:
+    """A started call that the pump has to complete, and what to do with its entry."""
+
+    __slots__ = ("call", "deliver", "effect", "launched")
+
+    def __init__(
+        self, call: StartedCall, effect: Effect, deliver: Callable[[ImportedFunctionInvoked], None]
+    ) -> None:
+        self.call = call
+        self.effect = effect
+        self.deliver = deliver
+        self.launched = False
+
+
+class Pump:
+    """The asynchronous half of a session: its event loop and the calls that the loop waits for.
+
+    Attributes:
+        loop: the agent's event loop, made with its first asynchronous invocation.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.loop: AgentLoop | None = None
+        self._session = session
+        self._waiting: dict[int, _Waiting] = {}
+
+    def open_loop(self) -> AgentLoop:
+        """The agent's event loop, made if need be."""
+        if self.loop is None:
+            self.loop = AgentLoop(self, self._session.context)  # type: ignore[abstract]  # the methods it lacks are made to refuse below the class
+        return self.loop
+
+    def run(self, finished: Callable[[], bool]) -> bool:
+        """Deliver completions until ``finished()``; ``False``: live, and nothing has arrived yet.
+
+        One completion is delivered, then everything ready runs until it is quiet, then the next: live
+        and replay obey the same rule (P5). Whether it is finished is asked before going live.
+        """
+        loop = self.open_loop()
+        with loop.driven():
+            return self._run(loop, finished)
+
+    def _run(self, loop: AgentLoop, finished: Callable[[], bool]) -> bool:
+        session = self._session
+        while True:
+            loop.run_ready()
+            session.check()
+            if finished():
+                return True
+            if not session.machine.is_live:
+                self._deliver(session.machine.replay_delivery())
+                continue
+            self._launch()
+            mail = session.mailbox.take()
+            if mail is None:
+                return False
+            waiting = self._waiting.get(mail.call)
+            if waiting is not None:
+                self._deliver(session.record(waiting.call, mail))
+
+    async def completion(self, call: StartedCall, effect: Effect) -> ImportedFunctionInvoked:
+        """Await the completion of a started call; cancelling withdraws the call."""
+        future = self.open_loop().create_future()
+        self._add(call, effect, lambda entry: None if future.done() else future.set_result(entry))
+        try:
+            entry: ImportedFunctionInvoked = await future
+        finally:
+            if not future.done() or future.cancelled():
+                self.cancel_call(call.number)
+        return entry
+
+    def park(self, call: StartedCall, effect: Effect, lane: Lane) -> ImportedFunctionInvoked:
+        """Wait, on a lane's thread, for the completion of a started call."""
+        self._add(call, effect, lane.resume)
+        entry = lane.park()
+        self._session.check()
+        assert isinstance(entry, ImportedFunctionInvoked), "a lane is resumed with its call's entry"
+        return entry
+
+    @property
+    def effects(self) -> list[Effect]:
+        """What the agent's code waits for."""
+        return [waiting.effect for waiting in self._waiting.values()]
+
+    def fence(self) -> None:
+        """The session is over: what runs for it is cancelled."""
+        for waiting in list(self._waiting.values()):
+            if waiting.launched:
+                waiting.effect.cancel()
+
+    # --- for the agent's loop -------------------------------------------------------------------
+
+    def time_s(self) -> float:
+        """Logical time: the timestamp of the last delivered entry, seconds since the epoch."""
+        return self._session.machine.now / 1e9
+
+    def start_timer(self, delay_s: float) -> int:
+        """Start a durable call whose completion fires the loop's timer; its number."""
+        delay_ns = max(0, round(delay_s * 1e9))
+        call = self._session.start(SLEEP, FunctionType.READ_LOCAL, delay_ns)
+        self._add(call, TimerEffect(delay_ns), lambda entry: self._fire(entry.call))
+        return call.number
+
+    def cancel_call(self, number: int) -> None:
+        """Agent code does not wait for this call any more."""
+        waiting = self._waiting.pop(number, None)
+        if waiting is not None and self._session.ended is None:
+            self._session.machine.withdraw(number)
+            if waiting.launched:
+                waiting.effect.cancel()
+
+    def timer_due(self, call: StartedCall, delay_ns: int) -> int:
+        """When a timer launched now is due: as noted before a crash, else ``delay_ns`` from now."""
+        session = self._session
+        noted = session.writer.plan.timers.get(call.number)
+        if noted is not None:
+            return noted
+        now = session.now_ns()
+        if delay_ns >= _SHORTEST_TIMER_NS:
+            session.writer.append(TimerSet(now, call.number, now + delay_ns))
+            session.writer.soon()
+        return now + delay_ns
+
+    def here(self) -> int:
+        """The number of the line of agent code that runs, 0 if it is not known."""
+        return self._session.sites.here()
+
+    def task(self) -> AgentTask | None:
+        """The agent's task that runs."""
+        task = None if self.loop is None else asyncio.current_task(self.loop)
+        return task if isinstance(task, AgentTask) else None
+
+    def _fire(self, number: int) -> None:
+        self.open_loop().fire_timer(number)
+
+    def _add(
+        self,
+        call: StartedCall,
+        effect: Effect,
+        deliver: Callable[[ImportedFunctionInvoked], None],
+    ) -> None:
+        self._waiting[call.number] = _Waiting(call, effect, deliver)
+
+    def _deliver(self, entry: ImportedFunctionInvoked) -> None:
+        self._waiting.pop(entry.call).deliver(entry)
+
+    def _launch(self) -> None:
+        fresh = [waiting for waiting in self._waiting.values() if not waiting.launched]
+        if any(COMMIT_TABLE[w.call.function_type].before and not w.effect.resumable for w in fresh):
+            self._session.writer.commit()
+        for waiting in fresh:
+            waiting.launched = True
+            waiting.effect.launch(self._session, waiting.call)

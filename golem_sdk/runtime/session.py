@@ -1,0 +1,387 @@
+"""One loaded agent: the gateway between its code, the machine that decides and the oplog.
+
+Everything agent code does to the outside passes through `Session.call` and its three sisters. They share
+one life of a call: start it (the machine numbers it), obtain its completion (recorded, or performed and
+recorded), reveal its outcome. Only the obtaining differs: in place for synchronous code, by the pump for
+asynchronous code and lanes.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from golem_sdk import originals
+from golem_sdk.codec.values import encode
+from golem_sdk.core.entries import (
+    Create,
+    Entry,
+    Error,
+    ImportedFunctionInvoked,
+    Log,
+    Suspend,
+)
+from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
+from golem_sdk.core.ids import derive_key
+from golem_sdk.core.machine import Machine, Mismatch, StartedCall
+from golem_sdk.core.status import AgentStatus, StatusRecord, status_after
+from golem_sdk.errors import AgentControlSignal, AgentFencedSignal, AgentSuspendedSignal
+from golem_sdk.runtime.context import SESSION
+from golem_sdk.runtime.divergence import divergence_error
+from golem_sdk.runtime.effects import Effect, HostEffect, LaneEffect, TimerEffect
+from golem_sdk.runtime.lanes import current_lane
+from golem_sdk.runtime.mailbox import Mail, Mailbox
+from golem_sdk.runtime.outcomes import failure, reveal, success
+from golem_sdk.runtime.pump import SLEEP, Pump
+from golem_sdk.stores.heads import AgentHead, head_put
+
+if TYPE_CHECKING:
+    import asyncio
+    import random
+    from collections.abc import Awaitable, Callable, Iterator
+    from uuid import UUID
+
+    from golem_sdk.oplog.writer import OplogWriter
+    from golem_sdk.runtime.definitions import AgentDefinition
+    from golem_sdk.runtime.kernel import Kernel
+    from golem_sdk.runtime.sites import SiteTable
+    from golem_sdk.storage.base import Space
+
+__all__ = ["SAME", "Session"]
+
+SAME: Any = object()
+"""Default identity of a call: the request itself must be equal on replay."""
+
+
+class Session:
+    """A loaded agent. One thread at a time runs its code.
+
+    Attributes:
+        depth: above zero while something runs that is not agent code (a performed call, an import).
+        pump: the asynchronous half, with the agent's event loop.
+        suspended: the wake-up time with which it was suspended (0: no timer), ``None`` if it was not.
+        created: the agent's first entry.
+        status: the agent's status, with every entry that changes it.
+        instance: the object of a class agent, once constructed; ``init_failure``: why it could not be.
+        context: the context variables in which the agent's code runs.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        definition: AgentDefinition,
+        agent_id: str,
+        created: Create,
+        status: StatusRecord,
+        machine: Machine,
+        writer: OplogWriter,
+        sites: SiteTable,
+        on_mail: Callable[[], None],
+    ) -> None:
+        self.kernel = kernel
+        self.definition = definition
+        self.agent_id = agent_id
+        self.created = created
+        self.status = status
+        self.machine = machine
+        self.writer = writer
+        self.sites = sites
+        self.mailbox = Mailbox(on_mail)
+        self.depth = 0
+        self.pump = Pump(self)
+        self.suspended: int | None = None
+        self.invocation_key = ""
+        self.instance: object = None
+        self.init_failure: tuple[bytes, bool] | None = None
+        self.context = Context()
+        self.context.run(SESSION.set, self)
+        self._random: random.Random | None = None
+        self._ended: AgentControlSignal | None = None
+
+    # --- the four ways to make a durable call ---------------------------------------------------
+
+    def call(
+        self,
+        name: str,
+        function_type: FunctionType,
+        request: object,
+        perform: Callable[[], Any],
+        identity: object = SAME,
+    ) -> Any:
+        """A durable call performed by a function, in place."""
+        call = self.start(name, function_type, request, identity)
+        lane = current_lane()
+        if lane is not None and COMMIT_TABLE[function_type].parks:
+            entry = self.pump.park(call, LaneEffect(lane, perform), lane)
+        else:
+            entry = self._replayed(call) or self._perform(call, perform)
+        return self._reveal(entry)
+
+    async def call_async(
+        self,
+        name: str,
+        function_type: FunctionType,
+        request: object,
+        perform: Callable[[], Awaitable[Any]],
+        identity: object = SAME,
+    ) -> Any:
+        """A durable call performed by a coroutine function, on the host loop."""
+        call = self.start(name, function_type, request, identity)
+        return self._reveal(await self.pump.completion(call, HostEffect(perform)))
+
+    def wait(self, name: str, function_type: FunctionType, request: object, effect: Effect) -> Any:
+        """A durable call that somebody else completes; a long wait suspends the agent."""
+        call = self.start(name, function_type, request, SAME)
+        lane = current_lane()
+        if lane is not None:
+            entry = self.pump.park(call, effect, lane)
+        else:
+            entry = self._replayed(call) or self._wait(call, effect)
+        return self._reveal(entry)
+
+    async def wait_async(
+        self, name: str, function_type: FunctionType, request: object, effect: Effect
+    ) -> Any:
+        """The same for asynchronous agent code."""
+        call = self.start(name, function_type, request, SAME)
+        return self._reveal(await self.pump.completion(call, effect))
+
+    def send(self, name: str, request: object, enqueue: Callable[[], object]) -> None:
+        """A durable call that leaves a message for another agent; it rides in this agent's next commit."""
+
+        def perform() -> None:
+            enqueue()
+
+        self.call(name, FunctionType.WRITE_LOCAL, request, perform)
+
+    # --- what else agent code may ask -----------------------------------------------------------
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; the due time survives crashes."""
+        delay_ns = max(0, round(seconds * 1e9))
+        effect = TimerEffect(delay_ns)
+        self.wait(SLEEP, FunctionType.READ_LOCAL, delay_ns, effect)
+
+    def upcoming_key(self) -> UUID:
+        """The idempotency key of the next call that starts: the same on replay."""
+        return derive_key(self.invocation_key, self.machine.upcoming)
+
+    def random(self) -> random.Random:
+        """The invocation's generator, seeded from one recorded seed."""
+        if self._random is None:
+            environment = self.kernel.environment
+            seed = self.call(
+                "golem:random/seed", FunctionType.READ_LOCAL, None, lambda: environment.entropy(32)
+            )
+            self._random = originals.Random(int.from_bytes(seed, "big"))
+        return self._random
+
+    def log(self, level: str, context: str, message: str) -> bool:
+        """Record a log line, unless it was before the crash; whether to emit it now."""
+        if self._ended is not None or not self.machine.log():
+            return False
+        self._guarded(lambda: self.writer.append(Log(self.now_ns(), level, context, message)))
+        return True
+
+    def on_host(self, perform: Callable[[], Awaitable[Any]]) -> None:
+        """Run a coroutine function on the host loop, neither journaled nor waited for; live only."""
+        if self._ended is None and self.machine.is_live:
+            context = copy_context()
+            context.run(SESSION.set, None)
+            self.kernel.host.run(perform, context, _ignore)
+
+    @contextmanager
+    def not_agent_code(self) -> Iterator[None]:
+        """What runs inside is not the agent's own doing: nothing in it is journaled."""
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+
+    # --- one invocation -------------------------------------------------------------------------
+
+    def begin(self, key: str) -> None:
+        """An invocation with this idempotency key begins."""
+        self.invocation_key = key
+        self._random = None
+
+    def agent_code(self) -> AbstractContextManager[None]:
+        """Turns what the machine and the store object to into the end of this session."""
+        return _Guarded(self)
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise what ended this session, if anything did."""
+        if self._ended is not None:
+            raise self._ended
+
+    def end(self, signal: AgentControlSignal) -> AgentControlSignal:
+        """Fence the session: every later call and append of its code raises ``signal`` (fail sticky)."""
+        if self._ended is None:
+            self._ended = signal
+            reason = signal.reason if isinstance(signal, AgentFencedSignal) else signal
+            self.writer.fence(reason)
+            self.pump.fence()
+        return self._ended
+
+    @property
+    def ended(self) -> AgentControlSignal | None:
+        """What ended this session."""
+        return self._ended
+
+    def append(self, entry: Entry) -> None:
+        """Append an entry that changes the agent's status, with its new head."""
+        self.status = status_after(self.status, self.writer.append(entry), entry)
+        self.writer.changed(self._head)
+
+    def _head(self) -> tuple[Space, bytes, bytes]:
+        return head_put(AgentHead(self.definition.name, self.agent_id, self.status))
+
+    def suspend(self, wake_at: int, *, only_timers: bool) -> AgentControlSignal:
+        """Note on disk that the agent waits, and fence the session.
+
+        Only who waits for nothing but timers is left asleep after a restart, until ``wake_at``.
+        """
+        self.check()
+        self.suspended = wake_at
+        self._guarded(
+            lambda: self._close_with(Suspend(self.now_ns(), wake_at if only_timers else 0))
+        )
+        return self.end(
+            AgentSuspendedSignal("the agent waits; replay brings it back to this point")
+        )
+
+    def diverged(self, mismatch: Mismatch) -> AgentControlSignal:
+        """Park the agent with a `DivergenceError` (D1)."""
+        if self._ended is None:
+            error = divergence_error(self, mismatch)
+            note = Error(self.now_ns(), type(error).__name__, str(error), self.definition.code)
+            self._guarded(lambda: self._close_with(note))
+            return self.end(AgentFencedSignal(error))
+        return self._ended
+
+    def _close_with(self, entry: Entry) -> None:
+        self.append(entry)
+        self.writer.commit()
+
+    # --- the life of a call ---------------------------------------------------------------------
+
+    def start(
+        self, name: str, function_type: FunctionType, request: object, identity: object = SAME
+    ) -> StartedCall:
+        """Number a call that agent code makes now."""
+        self.check()
+        packed = encode(request)
+        fingerprint = crc32(packed if identity is SAME else encode(identity))
+        task, site = self.pump.task(), 0
+        if self.machine.is_live or self.pump.loop is not None:
+            site = self.sites.here() or (0 if task is None else task.site)
+        number = 0 if task is None else task.number
+        try:
+            return self.machine.start(
+                name, function_type, packed, fingerprint, site=site, task=number
+            )
+        except Mismatch as mismatch:
+            raise self.diverged(mismatch) from None
+
+    def _replayed(self, call: StartedCall) -> ImportedFunctionInvoked | None:
+        try:
+            return self.machine.replay_call(call)
+        except Mismatch as mismatch:
+            raise self.diverged(mismatch) from None
+
+    def _perform(self, call: StartedCall, perform: Callable[[], Any]) -> ImportedFunctionInvoked:
+        if COMMIT_TABLE[call.function_type].before:
+            self._guarded(self.writer.commit)
+        self.depth += 1
+        try:
+            outcome = success(perform())
+        except AgentControlSignal:
+            raise
+        except BaseException as error:  # whatever it raises is its outcome
+            outcome = failure(error)
+        finally:
+            self.depth -= 1
+        return self.record(call, Mail(call.number, *outcome))
+
+    def _wait(self, call: StartedCall, effect: Effect) -> ImportedFunctionInvoked:
+        self._guarded(lambda: effect.launch(self, call))
+        due = effect.due_ns if isinstance(effect, TimerEffect) else 0
+        patience_s = self.kernel.patience_s(self)
+        if due and due - self.now_ns() > patience_s * 1e9:
+            patience_s = 0.0
+        mail = self.mailbox.wait(call.number, patience_s)
+        self.check()
+        if mail is None:
+            effect.cancel()
+            raise self.suspend(due, only_timers=bool(due))
+        return self.record(call, mail)
+
+    def record(self, call: StartedCall, mail: Mail) -> ImportedFunctionInvoked:
+        """Append the entry of a call that was performed."""
+        self.check()
+        rule = COMMIT_TABLE[call.function_type]
+        described = self.sites.undescribed(call.site) if call.site else None
+        with self.agent_code():
+            return self._append(call, mail, rule.soon, described)
+
+    def _append(
+        self, call: StartedCall, mail: Mail, soon: bool, described: Entry | None
+    ) -> ImportedFunctionInvoked:
+        writer = self.writer
+        if described is not None:
+            writer.append(described)
+        entry = self.machine.complete(
+            call,
+            self.now_ns(),
+            writer.keep(call.request),
+            writer.keep(mail.outcome),
+            failed=mail.failed,
+        )
+        if self.status.status is AgentStatus.RUNNING:
+            writer.append(entry)
+        else:
+            self.append(entry)
+        if soon:
+            writer.soon()
+        return entry
+
+    def _reveal(self, entry: ImportedFunctionInvoked) -> Any:
+        outcome = entry.outcome
+        if not isinstance(outcome, bytes):
+            outcome = self.kernel.load_payload(outcome)
+        return reveal(outcome, entry.failed)
+
+    def _guarded(self, action: Callable[[], Any]) -> Any:
+        with self.agent_code():
+            return action()
+
+    def now_ns(self) -> int:
+        """Nanoseconds since the epoch."""
+        return self.kernel.environment.now_ns()
+
+
+def _ignore(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+class _Guarded(AbstractContextManager[None]):
+    """See `Session.agent_code`."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None or isinstance(error, AgentControlSignal):
+            return
+        session = self._session
+        if isinstance(error, Mismatch):
+            raise session.diverged(error) from None
+        raise session.end(AgentFencedSignal(error)) from error

@@ -1,0 +1,104 @@
+"""Where in the agent's source a durable call was made."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from golem_sdk.core.entries import DescribeCallSite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import CodeType, FrameType
+
+__all__ = ["SiteTable", "describe_site"]
+
+_FARTHEST = 60
+
+_LIBRARIES = tuple(
+    str(Path(path).resolve())
+    for path in {
+        *sysconfig.get_paths().values(),
+        sysconfig.get_path("stdlib"),
+        str(Path(__file__).parent.parent),
+    }
+    if path and Path(path).name not in {"bin", "include"} and Path(path) != Path(sys.prefix)
+)
+
+_is_library: dict[CodeType, bool] = {}
+
+
+class SiteTable:
+    """An agent's call sites by number; a new one is described in the oplog when first recorded.
+
+    Args:
+        known: the sites that the oplog describes already.
+        own_file: the file of the agent's definition, user code wherever it is installed.
+        now_ns: gives the timestamp of new descriptions.
+    """
+
+    def __init__(
+        self, known: Iterable[DescribeCallSite], own_file: str, now_ns: Callable[[], int]
+    ) -> None:
+        self._own_file = own_file
+        self._now_ns = now_ns
+        self.sites: dict[int, DescribeCallSite] = {site.site: site for site in known}
+        self._numbers = {(s.file, s.line, s.function): s.site for s in self.sites.values()}
+        self._fast: dict[tuple[CodeType, int], int] = {}
+        self._described = set(self.sites)
+
+    def here(self) -> int:
+        """The number of the innermost line of user code on the calling thread's stack, 0 without one."""
+        frame = _user_frame(sys._getframe(1), self._own_file)
+        if frame is None:
+            return 0
+        key = (frame.f_code, frame.f_lasti)
+        number = self._fast.get(key)
+        if number is None:
+            number = self._fast[key] = self._number(frame)
+        return number
+
+    def undescribed(self, number: int) -> DescribeCallSite | None:
+        """The description to append before the first entry that names the site; ``None`` if it was."""
+        if number in self._described:
+            return None
+        self._described.add(number)
+        return self.sites[number]
+
+    def _number(self, frame: FrameType) -> int:
+        file, line, function = frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
+        place = (file, line, function)
+        number = self._numbers.get(place)
+        if number is None:
+            number = self._numbers[place] = len(self.sites) + 1
+            source = linecache.getline(file, line).strip()
+            self.sites[number] = DescribeCallSite(
+                self._now_ns(), number, file, line, function, source
+            )
+        return number
+
+
+def describe_site(site: DescribeCallSite | None) -> str:
+    """A site as text: ``orders.py:88 in charge(): receipt = pay(card)``."""
+    if site is None:
+        return "an unknown line"
+    source = f": {site.source}" if site.source else ""
+    return f"{Path(site.file).name}:{site.line} in {site.function}(){source}"
+
+
+def _user_frame(frame: FrameType, own_file: str) -> FrameType | None:
+    at: FrameType | None = frame
+    for _ in range(_FARTHEST):
+        if at is None:
+            break
+        code = at.f_code
+        library = _is_library.get(code)
+        if library is None:
+            library = _is_library[code] = code.co_filename.startswith(("<frozen", *_LIBRARIES))
+        if not library or code.co_filename == own_file:
+            return at
+        at = at.f_back
+    return None
