@@ -1,0 +1,270 @@
+"""What HTTP interceptors share: what is stored of an exchange, and how a response's body is read.
+
+One exchange is one durable call. Its outcome is the head of the response, with the body where that is
+small or the caller wants it as a whole; otherwise the body is read on in further calls, chunk by chunk
+as it arrives, and replayed in the same chunks. The real response exists only in the run that sent the
+request: after a crash in the middle of a body, the next chunk is a read error of the client library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import weakref
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from golem_sdk import durability
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.errors import NotDurableError
+from golem_sdk.intercept.redaction import stored_headers, stored_url, without_url_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+
+__all__ = [
+    "STREAMS",
+    "WHOLE_BODY_BYTES",
+    "AsyncBody",
+    "Exchange",
+    "Pump",
+    "SyncBody",
+    "describe",
+    "is_small",
+    "take",
+]
+
+STREAMS: ContextVar[bool] = ContextVar("golem_http_streams", default=True)
+"""Whether the caller reads the body step by step; ``False`` while a call that reads it all is made."""
+
+WHOLE_BODY_BYTES = 8 * 1024 * 1024
+"""Bodies that are wanted as a whole are recorded in pieces of this size."""
+
+_SMALL_BODY_BYTES = 64 * 1024
+_QUEUED_CHUNKS = 4
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOST = (
+    "response stream lost in a crash: the first {received} bytes were recorded, but the connection that "
+    "would have delivered the rest is gone. Send the request again if the rest is needed"
+)
+
+
+@frozen
+class Exchange:
+    """A request as the oplog knows it.
+
+    Attributes:
+        function_type: read-remote for GET, HEAD and OPTIONS, write-remote for everything else.
+        request: what is stored, free of secrets; of the body only its size and hash.
+        identity: what must be equal on replay: method, URL without secrets, body. Headers are not
+            compared: they carry tokens, retry counters and idempotency keys.
+    """
+
+    function_type: FunctionType
+    request: dict[str, Any]
+    identity: list[Any]
+
+
+def describe(method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes) -> Exchange:
+    """What the oplog is to know of a request.
+
+    Raises:
+        NotDurableError: the connection is to be taken over by another protocol.
+    """
+    headers = list(headers)
+    if method == "CONNECT" or any(name.lower() == "upgrade" for name, _ in headers):
+        raise NotDurableError(
+            f"An agent tried to open {stored_url(url)} as a WebSocket or tunnel. Nothing was sent: "
+            "what passes over such a connection cannot be journaled. Use it inside a function "
+            "decorated with @durable."
+        )
+    digest = hashlib.sha256(body).digest()
+    request: dict[str, Any] = {"method": method, "url": stored_url(url)}
+    if stored := stored_headers(headers):
+        request["headers"] = stored
+    if body:
+        request["body"] = [len(body), digest.hex()[:16]]
+    kind = FunctionType.READ_REMOTE if method in _READS else FunctionType.WRITE_REMOTE
+    return Exchange(kind, request, [method, without_url_secrets(url), digest])
+
+
+def is_small(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the body is announced to be so short that it is recorded at once in any case."""
+    lengths = [value for name, value in headers if name.lower() == b"content-length"]
+    return len(lengths) == 1 and lengths[0].isdigit() and int(lengths[0]) <= _SMALL_BODY_BYTES
+
+
+def take(chunks: Iterator[bytes], least_bytes: int) -> bytes:
+    """Chunks joined until they have that many bytes or there are no more; ``b""``: there were none."""
+    parts: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= least_bytes:
+            break
+    return b"".join(parts)
+
+
+class _Body:
+    """A response's body: what came with its head, then what is read on.
+
+    Args:
+        name: of the durable calls that read on.
+        first: what came with the head; ``None``: nothing, everything is to be read.
+        lost: makes the client library's read error.
+    """
+
+    def __init__(self, name: str, first: bytes | None, lost: Callable[[str], Exception]) -> None:
+        self._name = name
+        self._first = first or b""
+        # Pieces of a whole body are full, but for the last.
+        self._complete = first is not None and len(first) < WHOLE_BODY_BYTES
+        self._least_bytes = 1 if first is None else WHOLE_BODY_BYTES
+        self._received = len(self._first)
+        self._lost = lost
+
+    def _lost_error(self) -> Exception:
+        return self._lost(_LOST.format(received=self._received))
+
+
+class SyncBody(_Body):
+    """The body in synchronous code.
+
+    Args:
+        chunks: the real body, ``None`` in a run that did not send the request.
+        close: closes the real response.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        first: bytes | None,
+        lost: Callable[[str], Exception],
+        chunks: Iterator[bytes] | None,
+        close: Callable[[], None] | None,
+    ) -> None:
+        super().__init__(name, first, lost)
+        self._chunks = chunks
+        self._close = close
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._first:
+            yield self._first
+        while not self._complete:
+            session = durability.current()
+            if session is None:
+                chunk = self._read()
+            else:
+                chunk = durability.durable_call(
+                    session, self._name, FunctionType.READ_REMOTE, None, self._read
+                )
+            if not chunk:
+                return
+            self._received += len(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        """Close the real response, if there is one."""
+        if self._close is None:
+            return
+        session = durability.current()
+        with contextlib.nullcontext() if session is None else durability.suppressed(session):
+            self._close()
+
+    def _read(self) -> bytes:
+        if self._chunks is None:
+            raise self._lost_error()
+        return take(self._chunks, self._least_bytes)
+
+
+class Pump:
+    """Reads a real body ahead, a few chunks at most, in one task of the host loop.
+
+    Cancel scopes and generators stay in that task, whoever asks for chunks. To be made, and asked,
+    on the host loop; stopped from anywhere.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(_QUEUED_CHUNKS)
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._run(stream))
+        self._ended = False
+
+    async def _run(self, stream: Any) -> None:
+        end: Exception | None = None
+        try:
+            try:
+                async for chunk in stream:
+                    await self._queue.put(chunk)
+            finally:
+                await stream.aclose()
+        except Exception as error:  # whatever it is, the reader gets it
+            end = error
+        await self._queue.put(end)
+
+    async def take(self, least_bytes: int) -> bytes:
+        """As `take`."""
+        parts: list[bytes] = []
+        size = 0
+        while size < least_bytes and not self._ended:
+            item = await self._queue.get()
+            if isinstance(item, bytes):
+                parts.append(item)
+                size += len(item)
+            else:
+                self._ended = True
+                if item is not None:
+                    raise item
+        return b"".join(parts)
+
+    def stop(self) -> None:
+        """Close the real response, now or soon; nobody waits for it."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and the connection with it
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+
+class AsyncBody(_Body):
+    """The body in asynchronous code; ``pump`` is ``None`` in a run that did not send the request."""
+
+    def __init__(
+        self,
+        name: str,
+        first: bytes | None,
+        lost: Callable[[str], Exception],
+        pump: Pump | None,
+    ) -> None:
+        super().__init__(name, first, lost)
+        self._pump = pump
+        if pump is not None:
+            # An agent that is unloaded drops its responses without closing them.
+            weakref.finalize(self, pump.stop).atexit = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._first:
+            yield self._first
+        while not self._complete:
+            session = durability.current()
+            if session is None:
+                chunk = await self._read()
+            else:
+                chunk = await durability.durable_call_async(
+                    session, self._name, FunctionType.READ_REMOTE, None, self._read
+                )
+            if not chunk:
+                return
+            self._received += len(chunk)
+            yield chunk
+
+    async def aclose(self) -> None:
+        """Have the real response closed, if there is one."""
+        if self._pump is not None:
+            self._pump.stop()
+
+    async def _read(self) -> bytes:
+        if self._pump is None:
+            raise self._lost_error()
+        return await self._pump.take(self._least_bytes)

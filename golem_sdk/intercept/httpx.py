@@ -1,0 +1,241 @@
+"""HTTP requests of agents through httpx and httpx2 (and the SDKs that build on them).
+
+Covers: the transports that `Client` and `AsyncClient` make themselves, so redirects, authentication,
+cookies, hooks, decompression and retries of an SDK run again on replay, from recorded responses.
+Bodies streamed either way, timeouts and connection errors (recorded, raised again as the same type).
+Writes get an ``Idempotency-Key`` header unless they have one. A request body that is an iterator is
+agent code: it is read into memory by the agent before it is sent, and compared on replay. Responses
+are recorded exactly, ``Set-Cookie`` and tokens in bodies too: agent code needs them on replay.
+
+Does not cover: `MockTransport`, `ASGITransport`, `WSGITransport` and transports of users (they are agent
+code), WebSockets (refused), the ``network_stream`` extension (absent), trailers.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.intercept.http import (
+    STREAMS,
+    WHOLE_BODY_BYTES,
+    AsyncBody,
+    Exchange,
+    Pump,
+    SyncBody,
+    describe,
+    is_small,
+    take,
+)
+from golem_sdk.intercept.patching import Patch, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import ModuleType
+
+__all__ = ["httpx_patches"]
+
+_TESTED = {"httpx": ("0.27.", "0.28."), "httpx2": ("2.",)}
+_PLAIN = (bytes, str, int)
+
+
+def httpx_patches(module: ModuleType) -> list[Patch]:
+    """The patches of httpx or httpx2; none, and a warning, if this version is built otherwise."""
+    library, version = module.__name__, str(getattr(module, "__version__", "unknown"))
+    if not version.startswith(_TESTED.get(library, ())):
+        warn(
+            f"{library} {version} is not a version that this golem_sdk was tested with; requests of "
+            "agents are intercepted as in the versions it knows"
+        )
+    try:
+        adapter = _Adapter(module)
+        wanted: list[tuple[type, str, Callable[[Any], Any]]] = [
+            (module.HTTPTransport, "handle_request", adapter.handle_request),
+            (module.AsyncHTTPTransport, "handle_async_request", adapter.handle_async_request),
+            (module.AsyncHTTPTransport, "aclose", _on_host),
+            (module.AsyncHTTPTransport, "__aexit__", _on_host),
+            (module.Client, "send", _send),
+            (module.AsyncClient, "send", _send_async),
+        ]
+        missing = [name for target, name, _ in wanted if name not in vars(target)]
+    except AttributeError as error:
+        missing = [str(error)]
+    if missing:
+        warn(
+            f"requests of agents through {library} {version} are not intercepted, so they are not "
+            f"durable: it lacks {', '.join(missing)}. Install a version that golem_sdk knows: "
+            f"{_TESTED.get(library)}"
+        )
+        return []
+    return [Patch(target, name, make, library, version) for target, name, make in wanted]
+
+
+class _Adapter:
+    """The interceptor of one of the two libraries."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._library: Any = module
+        self._call = f"{module.__name__}.request"
+        self._read = f"{module.__name__}.read"
+        self._sync_body = type("RecordedBody", (SyncBody, module.SyncByteStream), {})
+        self._async_body = type("RecordedBody", (AsyncBody, module.AsyncByteStream), {})
+
+    def handle_request(self, original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        @functools.wraps(original)
+        def handle_request(transport: Any, request: Any) -> Any:
+            session = durability.current()
+            if session is None:
+                return original(transport, request)
+            exchange = _describe(request, request.read())
+            sent = self._as_sent(session, request, exchange)
+            real: list[Any] = []
+
+            def perform() -> list[Any]:
+                response = original(transport, sent)
+                chunks = iter(response.stream)
+                body = None
+                if _wants_whole(response):
+                    try:
+                        body = take(chunks, WHOLE_BODY_BYTES)
+                    except BaseException:
+                        response.close()
+                        raise
+                if body is None or len(body) >= WHOLE_BODY_BYTES:
+                    real.extend((chunks, response.close))
+                else:
+                    response.close()
+                return [*_head(response), body]
+
+            *head, body = durability.durable_call(
+                session,
+                self._call,
+                exchange.function_type,
+                exchange.request,
+                perform,
+                identity=exchange.identity,
+            )
+            chunks, close = real or (None, None)
+            lost = self._library.ReadError
+            return self._response(head, self._sync_body(self._read, body, lost, chunks, close))
+
+        return handle_request
+
+    def handle_async_request(
+        self, original: Callable[[Any, Any], Awaitable[Any]]
+    ) -> Callable[[Any, Any], Awaitable[Any]]:
+        @functools.wraps(original)
+        async def handle_async_request(transport: Any, request: Any) -> Any:
+            session = durability.current()
+            if session is None:
+                return await original(transport, request)
+            exchange = _describe(request, await request.aread())
+            sent = self._as_sent(session, request, exchange)
+            real: list[Pump] = []
+
+            async def perform() -> list[Any]:
+                response = await original(transport, sent)
+                pump = Pump(response.stream)
+                body = None
+                if _wants_whole(response):
+                    try:
+                        body = await pump.take(WHOLE_BODY_BYTES)
+                    except BaseException:
+                        pump.stop()
+                        raise
+                if body is None or len(body) >= WHOLE_BODY_BYTES:
+                    real.append(pump)
+                return [*_head(response), body]
+
+            *head, body = await durability.durable_call_async(
+                session,
+                self._call,
+                exchange.function_type,
+                exchange.request,
+                perform,
+                identity=exchange.identity,
+            )
+            pump = real[0] if real else None
+            lost = self._library.ReadError
+            return self._response(head, self._async_body(self._read, body, lost, pump))
+
+        return handle_async_request
+
+    def _as_sent(self, session: Any, request: Any, exchange: Exchange) -> Any:
+        """A copy with an idempotency key: the agent may send its own request object twice."""
+        headers = request.headers.copy()
+        if exchange.function_type is FunctionType.WRITE_REMOTE:
+            headers.setdefault("Idempotency-Key", str(durability.upcoming_idempotency_key(session)))
+        return self._library.Request(
+            request.method,
+            request.url,
+            headers=headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+
+    def _response(self, head: list[Any], body: SyncBody | AsyncBody) -> Any:
+        status, headers, extensions = head
+        return self._library.Response(
+            status,
+            headers=[(name, value) for name, value in headers],
+            extensions=extensions,
+            stream=body,
+        )
+
+
+def _describe(request: Any, body: bytes) -> Exchange:
+    return describe(request.method, str(request.url), request.headers.multi_items(), body)
+
+
+def _wants_whole(response: Any) -> bool:
+    return not STREAMS.get() or is_small(response.headers.raw)
+
+
+def _head(response: Any) -> list[Any]:
+    """Status, raw headers, and the extensions that are plain values (HTTP version, reason phrase)."""
+    extensions = {k: v for k, v in response.extensions.items() if isinstance(v, _PLAIN)}
+    return [response.status_code, [[k, v] for k, v in response.headers.raw], extensions]
+
+
+def _on_host(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Connections of an agent live on the host loop: that is where they are closed."""
+
+    @functools.wraps(original)
+    async def close(transport: Any, *exit_arguments: Any) -> None:
+        session = durability.current()
+        if session is None:
+            await original(transport, *exit_arguments)
+        else:
+            durability.host_call(session, lambda: original(transport, *exit_arguments))
+
+    return close
+
+
+def _send(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def send(client: Any, request: Any, *, stream: bool = False, **options: Any) -> Any:
+        if durability.current() is None:
+            return original(client, request, stream=stream, **options)
+        token = STREAMS.set(stream)
+        try:
+            return original(client, request, stream=stream, **options)
+        finally:
+            STREAMS.reset(token)
+
+    return send
+
+
+def _send_async(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(original)
+    async def send(client: Any, request: Any, *, stream: bool = False, **options: Any) -> Any:
+        if durability.current() is None:
+            return await original(client, request, stream=stream, **options)
+        token = STREAMS.set(stream)
+        try:
+            return await original(client, request, stream=stream, **options)
+        finally:
+            STREAMS.reset(token)
+
+    return send

@@ -1,0 +1,138 @@
+"""Clocks of library internals: what a library measures for itself is no decision of the agent.
+
+* *Virtual* modules (HTTP clients, cookie jars, logging, retry helpers) see the timestamp of the last
+  delivered entry while agent code runs: no entry is written, and ``response.elapsed`` or a log record's
+  time is the same on replay.
+* *Real* modules wait with the clock (queues, threads, sockets, event loops): they keep the real one,
+  because a virtual clock that stands still would let their time-outs never expire.
+
+Outside an agent both follow the `time` module, whatever another tool put there. Only clock readings
+differ: ``time.sleep`` in such a module is the intercepted one.
+
+Does not cover: clocks that a library reached through another module, or kept in an object.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+__all__ = ["LibraryClocks"]
+
+_VIRTUAL = (
+    "anthropic._base_client",
+    "anthropic._retry",
+    "http.cookiejar",
+    "httpcore",
+    "httpcore2",
+    "httpx",
+    "httpx2",
+    "logging",
+    "openai._base_client",
+    "requests",
+    "tenacity",
+    "urllib3",
+)
+_REAL = (
+    "asyncio",
+    "concurrent.futures",
+    "multiprocessing",
+    "queue",
+    "selectors",
+    "socket",
+    "ssl",
+    "subprocess",
+    "threading",
+)
+_OWN_CLOCK = frozenset(_VIRTUAL + _REAL)
+_UNITS_PER_SECOND = 1e9
+
+
+def _listed(module: str, names: Iterable[str]) -> bool:
+    parts = module.split(".")
+    prefixes = {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
+    return not prefixes.isdisjoint(names)
+
+
+class _ClockModule(ModuleType):
+    """Stands where a library has ``import time``; everything but clock readings is `time`'s own."""
+
+    def __init__(self, readings: Mapping[str, Callable[[], Any]]) -> None:
+        super().__init__("time", time.__doc__)
+        vars(self).update(readings)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+class LibraryClocks:
+    """Puts the clocks into modules that are there, and into those that are imported later.
+
+    Args:
+        readings: the intercepted functions of `time` that only read a clock: name -> original.
+    """
+
+    def __init__(self, readings: Mapping[str, Callable[[], Any]]) -> None:
+        virtual = {name: _virtual(name) for name in readings}
+        real = {name: _real(name, original) for name, original in readings.items()}
+        self._virtual = virtual, _ClockModule(virtual)
+        self._real = real, _ClockModule(real)
+        self._originals = readings
+
+    def fit_all(self) -> None:
+        """Give every listed module that is imported its clock."""
+        for name in list(sys.modules):
+            self.fit(name)
+
+    def fit(self, name: str) -> None:
+        """Give this module its clock, if it is listed and imported."""
+        if not _listed(name, _OWN_CLOCK) or name not in sys.modules:
+            return
+        readings, module = self._virtual if _listed(name, _VIRTUAL) else self._real
+        new_of: dict[int, Any] = {
+            id(original): readings[key] for key, original in self._originals.items()
+        }
+        new_of |= {id(vars(time)[key]): reading for key, reading in readings.items()}
+        new_of[id(time)] = module
+        names = vars(sys.modules[name])
+        for key, value in list(names.items()):
+            if id(value) in new_of:
+                names[key] = new_of[id(value)]
+
+    def pairs(self) -> list[tuple[Any, Any]]:
+        """``(ours, original)`` of everything that was put somewhere, for the way back."""
+        back: list[tuple[Any, Any]] = []
+        for readings, module in (self._virtual, self._real):
+            back += [(reading, self._originals[key]) for key, reading in readings.items()]
+            back.append((module, time))
+        return back
+
+
+def _virtual(name: str) -> Callable[[], Any]:
+    current, virtual_time_ns, names = durability.current, durability.virtual_time_ns, vars(time)
+    in_seconds = not name.endswith("_ns")
+
+    def reading() -> Any:
+        session = current()
+        if session is None:
+            return names[name]()
+        now_ns = virtual_time_ns(session)
+        return now_ns / _UNITS_PER_SECOND if in_seconds else now_ns
+
+    return reading
+
+
+def _real(name: str, original: Callable[[], Any]) -> Callable[[], Any]:
+    current, names = durability.current, vars(time)
+
+    def reading() -> Any:
+        return original() if current() is not None else names[name]()
+
+    return reading

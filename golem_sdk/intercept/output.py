@@ -1,0 +1,104 @@
+"""What agent code prints and logs: shown once, not again on replay.
+
+Covers: ``print`` to the standard streams, and records that pass a `logging.Logger` and its filters. Each
+becomes a log entry of the agent; `golem_sdk.durability` says whether it was emitted before a crash.
+Secrets in the query part of URLs are left out of the entries (HTTP clients log whole URLs).
+
+Does not cover: ``sys.stdout.write``, files, ``print(file=...)`` to anything else, loggers that do not
+build on `logging`, and secrets that agent code writes out itself.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.intercept.patching import Patch, replacement_of
+from golem_sdk.intercept.redaction import without_url_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import MethodType
+
+__all__ = ["output_patches"]
+
+_LEVELS = (
+    (logging.CRITICAL, "critical"),
+    (logging.ERROR, "error"),
+    (logging.WARNING, "warn"),
+    (logging.INFO, "info"),
+    (logging.DEBUG, "debug"),
+)
+
+
+def output_patches(version: str) -> list[Patch]:
+    """The patches; `version` is Python's, for the inventory."""
+    return [
+        Patch(builtins, "print", _print, "python", version, spread=True),
+        Patch(logging.Logger, "callHandlers", _call_handlers, "python", version),
+    ]
+
+
+def _print(original: Callable[..., None]) -> MethodType:
+    def function(
+        _home: object,
+        /,
+        *values: object,
+        sep: str | None = " ",
+        end: str | None = "\n",
+        file: Any = None,
+        flush: bool = False,
+    ) -> None:
+        session = durability.current()
+        stream = _stream(file)
+        if session is None or stream is None or not _is_text(sep) or not _is_text(end):
+            original(*values, sep=sep, end=end, file=file, flush=flush)
+            return
+        # Agent code, if the values define __str__: it runs live and on replay, outside the suppression.
+        text = (" " if sep is None else sep).join(map(str, values))
+        text += "\n" if end is None else end
+        if durability.record_log(session, stream, "print", without_url_secrets(text)):
+            with durability.suppressed(session):
+                original(text, end="", file=file, flush=flush)
+
+    return replacement_of(original, function, "builtins")
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _stream(file: Any) -> str | None:
+    if file is None or file is sys.stdout:
+        return "stdout"
+    return "stderr" if file is sys.stderr else None
+
+
+def _call_handlers(original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
+        session = durability.current()
+        if session is None:
+            original(self, record)
+            return
+        message = without_url_secrets(_message(record))
+        if durability.record_log(session, _level(record.levelno), record.name, message):
+            with durability.suppressed(session):
+                original(self, record)
+
+    return call_handlers
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # a wrong format string; the handlers report it
+        return str(record.msg)
+
+
+def _level(number: int) -> str:
+    return next((name for least, name in _LEVELS if number >= least), "trace")

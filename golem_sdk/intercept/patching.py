@@ -1,0 +1,174 @@
+"""Reversible replacement of functions: the mechanism that every interceptor uses.
+
+A `Patch` says what to replace and how the replacement is made; a `PatchSet` puts patches in, lists
+them, notices when another tool took them out, and takes them out itself. Names that other modules
+imported before (``from time import time``) are the business of `golem_sdk.intercept.names`.
+
+Does not cover: objects that hold an original where no attribute can be set (compiled extensions).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from types import MethodType, ModuleType
+from typing import Any, NamedTuple
+
+from attrs import frozen
+
+__all__ = ["Installed", "Patch", "PatchSet", "replacement_of", "warn"]
+
+
+class Installed(NamedTuple):
+    """One line of the inventory, e.g. ``("httpx", "0.28.1", "httpx.HTTPTransport.handle_request")``."""
+
+    library: str
+    version: str
+    target: str
+
+
+@frozen(eq=False)
+class Patch:
+    """One attribute to replace.
+
+    Attributes:
+        target: the module or class that owns the attribute.
+        attribute: its name. Patches of one `PatchSet` differ in ``(target, attribute)``.
+        make: takes what is there now (raw, as in the owner's ``__dict__``), gives the replacement.
+        library, version: for the inventory.
+        spread: whether names bound to the original elsewhere are to follow.
+        put: how the attribute is set.
+    """
+
+    target: Any
+    attribute: str
+    make: Callable[[Any], Any]
+    library: str
+    version: str
+    spread: bool = False
+    put: Callable[[Any, str, Any], None] = setattr
+
+    @property
+    def label(self) -> str:
+        """The dotted name of what is replaced."""
+        owner = self.target
+        if isinstance(owner, ModuleType):
+            return f"{owner.__name__}.{self.attribute}"
+        return f"{owner.__module__}.{owner.__qualname__}.{self.attribute}"
+
+
+@frozen(eq=False)
+class _Record:
+    patch: Patch
+    namespace: Mapping[str, Any]
+    original: Any
+    replacement: Any
+
+
+class PatchSet:
+    """The patches that are in place. Not thread-safe: its owner holds a lock."""
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[int, str], _Record] = {}
+
+    def add(self, patches: Iterable[Patch]) -> None:
+        """Put patches in; what is already replaced, and what the target does not have, is left alone."""
+        for patch in patches:
+            key = (id(patch.target), patch.attribute)
+            namespace = vars(patch.target)
+            if key in self._records or patch.attribute not in namespace:
+                continue
+            original = namespace[patch.attribute]
+            record = _Record(patch, namespace, original, patch.make(original))
+            patch.put(patch.target, patch.attribute, record.replacement)
+            self._records[key] = record
+
+    def drifted(self) -> list[Patch]:
+        """The patches that something else has overwritten since. Cheap: called at every invocation."""
+        return [
+            record.patch
+            for record in self._records.values()
+            if record.namespace.get(record.patch.attribute) is not record.replacement
+        ]
+
+    def restore(self, patches: Iterable[Patch]) -> None:
+        """Put the replacements of these patches back in."""
+        for patch in patches:
+            record = self._records[id(patch.target), patch.attribute]
+            patch.put(patch.target, patch.attribute, record.replacement)
+
+    def remove(self) -> None:
+        """Take every patch out. An attribute that something else has overwritten since stays as it is."""
+        for record in reversed(self._records.values()):
+            patch = record.patch
+            if record.namespace.get(patch.attribute) is record.replacement:
+                patch.put(patch.target, patch.attribute, record.original)
+        self._records.clear()
+
+    def spread_pairs(self) -> list[tuple[Any, Any]]:
+        """``(original, replacement)`` of the patches whose imported names are to follow."""
+        return [(r.original, r.replacement) for r in self._records.values() if r.patch.spread]
+
+    def inventory(self) -> list[Installed]:
+        """What is replaced, in the order in which it was."""
+        return [
+            Installed(r.patch.library, r.patch.version, r.patch.label)
+            for r in self._records.values()
+        ]
+
+
+class _Home:
+    """What a replacement is bound to, so that it is pickled and copied by its module and name."""
+
+    __slots__ = ("module",)
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        return importlib.import_module, (self.module,)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.module), name)
+
+    def __deepcopy__(self, memo: object) -> _Home:
+        return self
+
+
+def replacement_of(original: Any, function: Callable[..., Any], module: str) -> MethodType:
+    """A stand-in for a module-level function: same name, text and signature, and no descriptor.
+
+    ``class Job: clock = time.time`` works because a builtin is not bound to the instance; a plain
+    Python function would be. A method that is bound already is not bound again, and costs nothing.
+
+    Args:
+        original: what is replaced.
+        function: takes one leading argument to ignore, then the original's.
+        module: the module from which the original is imported, e.g. ``"time"``.
+    """
+    functools.update_wrapper(function, original)
+    try:
+        signature = inspect.signature(original)
+    except ValueError:  # many builtins have none
+        pass
+    else:
+        home = inspect.Parameter("_home", inspect.Parameter.POSITIONAL_ONLY)
+        function.__signature__ = signature.replace(  # type: ignore[attr-defined]  # functions take any attribute
+            parameters=[home, *signature.parameters.values()]
+        )
+    return MethodType(function, _Home(module))
+
+
+def warn(message: str) -> None:
+    """Warn, but never raise: where warnings are errors it goes to the log instead.
+
+    Interceptors warn during imports and at the start of invocations, which must not fail because of it.
+    """
+    try:
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+    except RuntimeWarning:
+        logging.getLogger("golem_sdk").warning(message)

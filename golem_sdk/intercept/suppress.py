@@ -1,0 +1,95 @@
+"""What runs while agent code runs, but is none of it: module imports and cyclic garbage collection.
+
+Both happen in whatever agent comes first in this process, so a clock reading at a module's top level
+or in a finaliser would be recorded in one run and missing in the next. Interception is off meanwhile.
+The import hook also tells the room which module was just imported; it imports nothing itself.
+
+Does not cover: `importlib.reload` and loaders called directly (their code counts as the agent's), and
+finalisers run by a reference count that drops to zero: those are deterministic and stay visible.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import importlib
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.intercept.patching import Patch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["CollectionGuard", "import_patch"]
+
+_BOOTSTRAP: Any = vars(importlib)["_bootstrap"]
+
+
+def import_patch(imported: Callable[[str], None], version: str) -> Patch:
+    """Wraps the one function that every import of a module that is not loaded yet goes through.
+
+    Args:
+        imported: called with the module's name after its code ran; must not raise.
+        version: of the SDK, for the inventory.
+    """
+
+    def make(original: Callable[[str, Any], ModuleType]) -> Callable[[str, Any], ModuleType]:
+        current = durability.current
+
+        def find_and_load(name: str, import_: Any) -> ModuleType:
+            session = current()
+            if session is None:
+                module = original(name, import_)
+            else:
+                session.depth += 1
+                try:
+                    module = original(name, import_)
+                finally:
+                    session.depth -= 1
+            imported(name)
+            return module
+
+        return functools.wraps(original)(_as_import_machinery(find_and_load))
+
+    return Patch(_BOOTSTRAP, "_find_and_load", make, "python", version)
+
+
+def _as_import_machinery(function: Callable[..., Any]) -> Callable[..., Any]:
+    # Python leaves frames of its import machinery out of an ImportError's traceback, and knows them by
+    # their file name.
+    assert isinstance(function, FunctionType)
+    code = function.__code__.replace(co_filename=_BOOTSTRAP._find_and_load.__code__.co_filename)
+    twin = FunctionType(
+        code, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    twin.__kwdefaults__ = function.__kwdefaults__
+    return twin
+
+
+class CollectionGuard:
+    """Switches interception off for the agent in whose thread a garbage collection starts."""
+
+    def __init__(self) -> None:
+        # One slot is enough: the interpreter never runs two collections at once.
+        self._session: Any = None
+
+    def install(self) -> None:
+        """Start guarding."""
+        if self._collection not in gc.callbacks:
+            gc.callbacks.append(self._collection)
+
+    def uninstall(self) -> None:
+        """Stop guarding."""
+        if self._collection in gc.callbacks:
+            gc.callbacks.remove(self._collection)
+
+    def _collection(self, phase: str, info: object) -> None:
+        if phase == "start":
+            session = self._session = durability.current()
+            if session is not None:
+                session.depth += 1
+        elif self._session is not None:
+            self._session.depth -= 1
+            self._session = None

@@ -1,0 +1,123 @@
+"""Runs a function inside a real agent, live and again in replay, and looks at the oplog."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import Runtime, agent
+from golem_sdk.core.entries import ImportedFunctionInvoked, Log
+from golem_sdk.runtime.environment import RealEnvironment
+from golem_sdk.runtime.kernel import Settings
+from golem_sdk.storage.memory import MemoryEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from threading import Event
+
+__all__ = ["Runs", "crashed", "crashed_async", "run", "run_async"]
+
+_BODIES: dict[str, Callable[[], Any]] = {}
+_SEEN: dict[str, list[Any]] = {}
+
+
+@agent
+class Intercepted:
+    """Runs the body of its name; what the body returns stays in this process, unencoded."""
+
+    def __init__(self, body: str) -> None:
+        self.body = body
+
+    def go(self) -> None:
+        _SEEN[self.body].append(_BODIES[self.body]())
+
+    async def go_async(self) -> None:
+        _SEEN[self.body].append(await _BODIES[self.body]())
+
+    def recall(self) -> None:
+        """Does nothing; to answer, a reloaded agent has to be replayed."""
+
+
+def _open_runtime(engine: MemoryEngine) -> Runtime:
+    return Runtime.over(engine, RealEnvironment(), Settings())
+
+
+class Runs:
+    """What a body returned live and in replay, and what was recorded.
+
+    Attributes:
+        live, replayed: what the body returned.
+        calls: names of the durable calls, in order.
+        entries: the oplog.
+        engine: the store, as it was after the live run.
+    """
+
+    def __init__(self, results: list[Any], entries: list[Any], engine: MemoryEngine) -> None:
+        self.live, self.replayed = results
+        self.entries = entries
+        self.calls = [e.function_name for e in entries if isinstance(e, ImportedFunctionInvoked)]
+        self.logs = [(e.level, e.context, e.message) for e in entries if isinstance(e, Log)]
+        self.engine = engine
+
+
+def run(body: Callable[[], Any]) -> Runs:
+    """Run a function in a synchronous agent, restart the runtime, and have it replayed."""
+    return _run(body, "go")
+
+
+def run_async(body: Callable[[], Awaitable[Any]]) -> Runs:
+    """The same for a coroutine function in an asynchronous agent."""
+    return _run(body, "go_async")
+
+
+def crashed(body: Callable[[], Any], waits: Event, go_on: Event) -> Any:
+    """Run a function in a synchronous agent, crash while it waits, and give what it returns after that.
+
+    Args:
+        body: the function.
+        waits: set when what was committed then is to be all that a crash leaves.
+        go_on: is set once that has happened.
+    """
+    return _crashed(body, "go", waits, go_on)
+
+
+def crashed_async(body: Callable[[], Awaitable[Any]], waits: Event, go_on: Event) -> Any:
+    """The same for a coroutine function in an asynchronous agent."""
+    return _crashed(body, "go_async", waits, go_on)
+
+
+def _crashed(body: Callable[[], Any], method: str, waits: Event, go_on: Event) -> Any:
+    name = _prepare(body)
+    with _open_runtime(MemoryEngine()) as runtime:
+        runtime.trigger(getattr(runtime.get(Intercepted, name), method), key="one")
+        assert waits.wait(60)
+        left = _engine_of(runtime).snapshot()
+    go_on.set()
+    with _open_runtime(left) as runtime:
+        runtime.trigger(getattr(runtime.get(Intercepted, name), method), key="one").result(60)
+    [result] = _SEEN[name]
+    return result
+
+
+def _prepare(body: Callable[[], Any]) -> str:
+    name = f"{body.__module__}.{body.__qualname__}"
+    _BODIES[name], _SEEN[name] = body, []
+    return name
+
+
+def _engine_of(runtime: Runtime) -> MemoryEngine:
+    engine = runtime._kernel.engine
+    assert isinstance(engine, MemoryEngine)
+    return engine
+
+
+def _run(body: Callable[[], Any], method: str) -> Runs:
+    name = _prepare(body)
+    with _open_runtime(MemoryEngine()) as runtime:
+        handle = runtime.get(Intercepted, name)
+        runtime.trigger(getattr(handle, method)).result()
+        left = _engine_of(runtime).snapshot()
+    with _open_runtime(left.snapshot()) as runtime:
+        handle = runtime.get(Intercepted, name)
+        handle.recall()
+        entries = [entry for _, entry in runtime.oplog(handle)]
+    return Runs(_SEEN[name], entries, left)

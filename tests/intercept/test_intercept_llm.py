@@ -1,0 +1,145 @@
+"""The real openai and anthropic clients against a local server that answers like a model."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import pytest
+from anthropic import Anthropic, AsyncAnthropic
+from openai import APIConnectionError, AsyncOpenAI, OpenAI, RateLimitError
+
+from intercept.replaying import run, run_async
+
+if TYPE_CHECKING:
+    from intercept.web import WebServer
+
+KEY = "canary-6502"
+QUESTION: Any = [{"role": "user", "content": "What number am I?"}]
+
+
+def openai(web: WebServer) -> OpenAI:
+    return OpenAI(api_key=KEY, base_url=web.url("/v1"), max_retries=2)
+
+
+def async_openai(web: WebServer) -> AsyncOpenAI:
+    return AsyncOpenAI(api_key=KEY, base_url=web.url("/v1"), max_retries=2)
+
+
+def test_openai(web: WebServer) -> None:
+    def body() -> list[Any]:
+        client = openai(web)
+        plain = client.chat.completions.create(model="m", messages=QUESTION)
+        stream = client.chat.completions.create(model="m", messages=QUESTION, stream=True)
+        words = [chunk.choices[0].delta.content for chunk in stream]
+        return [plain.choices[0].message.content, words]
+
+    runs = run(body)
+    assert runs.live == ["answer number 1", ["answer", " number", " 2"]]
+    assert runs.replayed == runs.live
+    assert len(web.seen) == 2
+    assert [entry for entry in runs.entries if KEY in repr(entry)] == []
+
+
+def test_openai_async(web: WebServer) -> None:
+    async def body() -> list[Any]:
+        async with async_openai(web) as client:
+            words: list[Any] = []
+
+            async def ask() -> None:
+                stream = await client.chat.completions.create(
+                    model="m", messages=QUESTION, stream=True
+                )
+                async for chunk in stream:
+                    text = chunk.choices[0].delta.content
+                    words.append(text)
+
+            await asyncio.gather(*(ask() for _ in range(4)))
+            plain = await client.chat.completions.create(model="m", messages=QUESTION)
+        return [words, plain.choices[0].message.content]
+
+    runs = run_async(body)
+    assert len(runs.live[0]) == 12
+    assert runs.live[1] == "answer number 5"
+    assert runs.replayed == runs.live
+    assert len(web.seen) == 5
+
+
+def test_a_shared_async_client_belongs_to_no_agent(web: WebServer) -> None:
+    # No connection stays open: nobody closes a client that several agents share.
+    limits = httpx2.Limits(max_keepalive_connections=0)
+    shared = async_openai(web).with_options(http_client=httpx2.AsyncClient(limits=limits))
+
+    async def body() -> Any:
+        answer = await shared.chat.completions.create(model="m", messages=QUESTION)
+        return answer.choices[0].message.content
+
+    # The first run makes the client's probe, the replay finds it made.
+    runs = run_async(body)
+    assert runs.live == runs.replayed == "answer number 1"
+
+
+@pytest.mark.parametrize(("code", "sent"), [(500, 3), (429, 3), (400, 1)])
+def test_openai_retries(web: WebServer, code: int, sent: int) -> None:
+    def body() -> str:
+        client = openai(web).with_options(max_retries=2)
+        try:
+            client.get(f"{web.url('/status')}?code={code}&times=2", cast_to=object)
+        except Exception as error:  # its type is the result
+            return type(error).__name__
+        return "answered"
+
+    runs = run(body)
+    assert runs.live == ("BadRequestError" if code == 400 else "answered")
+    assert runs.replayed == runs.live
+    assert len(web.seen) == sent
+
+
+def test_openai_errors_come_back_as_they_were(web: WebServer) -> None:
+    def body() -> list[Any]:
+        client = openai(web).with_options(max_retries=0)
+        found: list[Any] = []
+        try:
+            client.get(f"{web.url('/status')}?code=429&times=9", cast_to=object)
+        except RateLimitError as error:
+            found.append((error.status_code, str(error)))
+        try:
+            client.get("http://127.0.0.1:9/", cast_to=object)
+        except APIConnectionError as error:
+            found.append(str(error))
+        return found
+
+    runs = run(body)
+    assert len(runs.live) == 2
+    assert runs.replayed == runs.live
+
+
+def test_anthropic(web: WebServer) -> None:
+    def body() -> list[Any]:
+        client = Anthropic(api_key=KEY, base_url=web.url(""))
+        asked: Any = {"model": "m", "max_tokens": 9, "messages": QUESTION}
+        plain = client.messages.create(**asked)
+        with client.messages.stream(**asked) as stream:
+            words = list(stream.text_stream)
+        return [plain.content[0].text, words]
+
+    runs = run(body)
+    assert runs.live == ["answer number 1", ["answer", " number", " 2"]]
+    assert runs.replayed == runs.live
+    assert len(web.seen) == 2
+
+
+def test_anthropic_async(web: WebServer) -> None:
+    async def body() -> list[Any]:
+        asked: Any = {"model": "m", "max_tokens": 9, "messages": QUESTION}
+        async with AsyncAnthropic(api_key=KEY, base_url=web.url("")) as client:
+            plain = await client.messages.create(**asked)
+            async with client.messages.stream(**asked) as stream:
+                words = [word async for word in stream.text_stream]
+        return [plain.content[0].text, words]
+
+    runs = run_async(body)
+    assert runs.live == ["answer number 1", ["answer", " number", " 2"]]
+    assert runs.replayed == runs.live
+    assert len(web.seen) == 2

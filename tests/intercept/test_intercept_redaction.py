@@ -1,0 +1,67 @@
+"""Secrets never reach the oplog, and what is stored of them tells them apart."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from golem_sdk.intercept.redaction import (
+    fingerprint_of_secret,
+    stored_headers,
+    stored_url,
+    without_url_secrets,
+)
+
+CANARY = "canary-5150"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "Auth-Token", "App-Secret"],
+)
+def test_secret_headers_are_redacted(name: str) -> None:
+    [[stored_name, value]] = stored_headers([(name, CANARY)])
+    assert stored_name == name.lower()
+    assert value == f"<redacted:{hashlib.sha256(CANARY.encode()).hexdigest()[:8]}>"
+
+
+def test_only_known_harmless_headers_are_stored() -> None:
+    headers = [("Content-Type", "text/plain"), ("Idempotency-Key", "7"), ("X-New", CANARY)]
+    assert stored_headers(headers) == [["content-type", "text/plain"], ["idempotency-key", "7"]]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://api/x?key={CANARY}",
+        f"https://api/x?page=2&api_key={CANARY}#top",
+        f"https://api/x?X-Amz-Signature={CANARY}&b=c",
+        f"https://api/x?access_token={CANARY}",
+        f"https://api/x?SIG={CANARY}",
+        f"https://api/x?client_secret={CANARY}",
+        f"https://user:{CANARY}@api/x",
+        f"https://{CANARY}@api/x?y=z",
+    ],
+)
+def test_urls_are_redacted(url: str) -> None:
+    secret = f"user:{CANARY}" if "user:" in url else CANARY
+    assert stored_url(url) == url.replace(secret, fingerprint_of_secret(secret))
+    assert without_url_secrets(url) == url.replace(secret, "<redacted>")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api/x?keyboard=qwerty&monkey=1",
+        "https://api/tokens/7?sigma=2",
+        "https://api/a@b?c=d",
+    ],
+)
+def test_harmless_urls_are_stored_as_they_are(url: str) -> None:
+    assert stored_url(url) == without_url_secrets(url) == url
+
+
+def test_two_secrets_are_told_apart() -> None:
+    assert fingerprint_of_secret("a") != fingerprint_of_secret("b")
+    assert fingerprint_of_secret("\udc80")

@@ -1,0 +1,101 @@
+"""Imports and cyclic garbage collection inside an agent are no agent code."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+import pytest
+
+from intercept.replaying import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MODULE = """
+import random, time, uuid
+from time import time as now
+STARTED = now()
+ID = uuid.uuid4()
+LUCK = random.random()
+import {inner}
+"""
+
+
+@pytest.fixture
+def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    name = "intercepted_lazy_module"
+    (tmp_path / f"{name}.py").write_text(MODULE.format(inner=f"{name}_inner"))
+    (tmp_path / f"{name}_inner.py").write_text("import time\nSTARTED = time.time()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield name
+    for module in (name, f"{name}_inner"):
+        sys.modules.pop(module, None)
+
+
+def test_what_a_module_does_when_imported_is_not_recorded(importable: str) -> None:
+    def body() -> float:
+        module = importlib.import_module(importable)
+        return float(module.now() - module.STARTED)
+
+    runs = run(body)
+    assert runs.calls == ["time.time"]
+
+
+def test_a_failed_import_leaves_interception_on(importable: str, tmp_path: Path) -> None:
+    (tmp_path / f"{importable}_inner.py").write_text("raise ImportError('no')")
+
+    def body() -> float:
+        with pytest.raises(ImportError, match="no"):
+            importlib.import_module(importable)
+        return time.time()
+
+    assert run(body).calls == ["time.time"]
+
+
+def test_tracebacks_of_failed_imports_show_no_machinery(importable: str, tmp_path: Path) -> None:
+    run(lambda: None)
+    (tmp_path / f"{importable}_inner.py").write_text("raise ValueError('no')")
+    with pytest.raises(ValueError, match="no") as caught:
+        exec(f"import {importable}")  # a bare statement, as a user writes it
+    files = [frame.filename for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert [os.path.basename(file) for file in files][-2:] == [
+        f"{importable}.py",
+        f"{importable}_inner.py",
+    ]
+    assert not any("importlib" in file or "golem_sdk" in file for file in files)
+
+
+def test_finalisers_of_cyclic_garbage_are_not_recorded() -> None:
+    class Cyclic:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            time.time()
+
+    def body() -> float:
+        for _ in range(50):
+            Cyclic()
+        gc.collect()
+        return time.time()
+
+    gc.collect()
+    assert run(body).calls == ["time.time"]
+
+
+def test_finalisers_of_counted_references_are() -> None:
+    class Counted:
+        def __del__(self) -> None:
+            time.time()
+
+    def body() -> None:
+        Counted()
+
+    assert run(body).calls == ["time.time"]

@@ -1,0 +1,105 @@
+"""Threads and processes in an agent are refused with a message that says what to do instead."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from golem_sdk import durable
+from golem_sdk.errors import NotDurableError
+from intercept.replaying import run, run_async
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def submit(executor: type[ThreadPoolExecutor | ProcessPoolExecutor]) -> Callable[[], object]:
+    return lambda: executor(1).submit(int)
+
+
+@pytest.mark.parametrize(
+    ("start", "advice"),
+    [
+        pytest.param(lambda: threading.Thread(target=int).start(), "to_thread", id="thread"),
+        pytest.param(lambda: threading.Timer(1, int).start(), "to_thread", id="timer"),
+        pytest.param(submit(ThreadPoolExecutor), "to_thread", id="thread-pool"),
+        pytest.param(submit(ProcessPoolExecutor), "@durable", id="process-pool"),
+        pytest.param(
+            lambda: multiprocessing.get_context("spawn").Process(target=int).start(),
+            "@durable",
+            id="process",
+        ),
+        pytest.param(lambda: os.fork(), "@durable", id="fork"),
+        pytest.param(lambda: os.forkpty(), "@durable", id="forkpty"),
+    ],
+)
+def test_it_is_refused_in_an_agent(start: Callable[[], object], advice: str) -> None:
+    def body() -> str:
+        with pytest.raises(NotDurableError) as caught:
+            start()
+        return str(caught.value)
+
+    runs = run(body)
+    assert advice in runs.live
+    assert runs.calls == []
+
+
+def test_outside_agents_threads_start() -> None:
+    run(lambda: None)
+    done = threading.Event()
+    threading.Thread(target=done.set).start()
+    assert done.wait(10)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(int).result(10) == 0
+
+
+@durable
+def counted_in_threads() -> int:
+    with ThreadPoolExecutor(2) as pool:
+        return sum(pool.map(int, ["1", "2"]))
+
+
+def test_a_durable_function_may_start_threads() -> None:
+    assert run(counted_in_threads).live == 3
+
+
+def test_an_async_agent_uses_to_thread() -> None:
+    async def body() -> float:
+        return await asyncio.to_thread(time.time)
+
+    runs = run_async(body)
+    assert runs.replayed == runs.live
+    assert "time.time" in runs.calls
+
+
+def test_as_completed_is_repeated() -> None:
+    async def later(delay_s: float) -> float:
+        await asyncio.sleep(delay_s)
+        return delay_s
+
+    async def body() -> list[float]:
+        delays = (0.003, 0.001, 0.002)
+        return [await each for each in asyncio.as_completed([later(d) for d in delays])]
+
+    runs = run_async(body)
+    assert runs.replayed == runs.live
+    assert sorted(runs.live) == [0.001, 0.002, 0.003]
+
+
+def test_as_completed_outside_agents_is_the_original() -> None:
+    run(lambda: None)
+
+    async def body() -> list[int]:
+        async def one() -> int:
+            return 1
+
+        return [await each for each in asyncio.as_completed([one(), one()])]
+
+    assert asyncio.run(body()) == [1, 1]
