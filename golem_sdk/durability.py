@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from golem_sdk.runtime.context import current
+from golem_sdk.runtime.context import current as current
 from golem_sdk.runtime.lanes import current_lane
-from golem_sdk.runtime.loop import as_completed
+from golem_sdk.runtime.loop import as_completed as as_completed
 from golem_sdk.runtime.session import SAME, Session
 
 if TYPE_CHECKING:
@@ -21,21 +21,8 @@ if TYPE_CHECKING:
 
     from golem_sdk.core.function_type import FunctionType
 
-__all__ = [
-    "agent_random",
-    "as_completed",
-    "current",
-    "durable_call",
-    "durable_call_async",
-    "host_call",
-    "in_lane",
-    "is_live",
-    "record_log",
-    "sleep",
-    "suppressed",
-    "upcoming_idempotency_key",
-    "virtual_time_ns",
-]
+__all__ = ["durable_call", "is_live"]
+"""What is published; the rest of this module is for the SDK's own interceptors and decorators."""
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from golem_sdk.core.entries import ExportedFunctionCompleted, ExportedFunctionInvoked
 from golem_sdk.core.ids import derive_key
-from golem_sdk.errors import AgentControlSignal, AgentFencedSignal, GolemError
+from golem_sdk.errors import AgentControlSignal, AgentFailedError, AgentFencedSignal, GolemError
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.runtime.definitions import INIT
 from golem_sdk.runtime.effects import TimerEffect
@@ -43,6 +43,7 @@ class Actor:
         completions: ends that somebody may wait for, by idempotency key.
         retired: another actor stands, or will stand, for this agent: nothing may be added here.
         asleep: the agent is unloaded until its timer or a message wakes it.
+        parked: why it takes no new invocations.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Actor:
         self.session: Session | None = None
         self.retired = False
         self.asleep = False
+        self.parked: AgentFailedError | None = None
         self._kernel = kernel
         self._execution: Execution | None = None
         self._scheduled = False

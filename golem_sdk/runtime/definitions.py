@@ -106,6 +106,12 @@ def definition_named(name: str) -> AgentDefinition:
         ) from None
 
 
+def code_of(name: str) -> str | None:
+    """The code fingerprint of an agent type, ``None`` if nothing with that name was decorated."""
+    definition = _definitions.get(name)
+    return None if definition is None else definition.code
+
+
 def definition_of(target: object) -> AgentDefinition:
     """The definition of a decorated class or function.
 

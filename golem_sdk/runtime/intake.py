@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,15 @@ from golem_sdk.stores.invocations import (
 )
 
 if TYPE_CHECKING:
+    from golem_sdk.errors import StoreCorruptError
     from golem_sdk.oplog.writer import OplogWriter
     from golem_sdk.runtime.actor import Actor
     from golem_sdk.runtime.environment import Timer
     from golem_sdk.runtime.kernel import Kernel
 
-__all__ = ["Intake", "Request"]
+__all__ = ["Intake", "Request", "set_aside"]
+
+_log = logging.getLogger("golem_sdk")
 
 Put = tuple[Space, bytes, bytes]
 Del = tuple[Space, bytes]
@@ -64,11 +68,14 @@ class Intake:
 
         Raises:
             RuntimeClosedError, StoreError: it was not accepted.
+            AgentFailedError: the agent is parked.
         """
         with self._kernel.holding(request.agent.agent_type, request.agent.text) as actor:
             known = self._known(actor, request.key)
             if known is not None:
                 return known
+            if actor.parked is not None:
+                raise actor.parked
             invocation, puts = self._invocation(request)
             self._write(writer, puts + _queued(invocation))
             completion = Completion(actor.agent_id, request.key, InvocationStatus.PENDING)
@@ -85,6 +92,8 @@ class Intake:
             known = self._known(actor, request.key)
             if known is not None:
                 return known
+            if actor.parked is not None:
+                raise actor.parked
             invocation, puts = self._invocation(request)
             row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order), invocation.to_row())
             self._write(writer, [*puts, row, _status(invocation, InvocationStatus.SCHEDULED)])
@@ -119,11 +128,14 @@ class Intake:
     def find(self, agent: AgentId, key: str) -> Completion | None:
         """The completion of an invocation accepted earlier, ``None`` if its key is unknown."""
         with self._kernel.holding(agent.agent_type, agent.text) as actor:
-            return self._known(actor, key)
+            known = self._known(actor, key)
+        if known is not None and known.status is InvocationStatus.PENDING and not actor.asleep:
+            actor.wake()  # if it cannot run (parked, code gone), who waits must learn it
+        return known
 
     def recover(self) -> None:
         """Arm the timers of everything scheduled on disk."""
-        for due_ns, invocation in load_scheduled(self._kernel.engine):
+        for due_ns, invocation in load_scheduled(self._kernel.engine, set_aside):
             with self._kernel.holding(invocation.agent_type, invocation.agent_id) as actor:
                 actor.completions[invocation.key] = Completion(
                     actor.agent_id, invocation.key, InvocationStatus.SCHEDULED
@@ -213,3 +225,8 @@ def _cancelled(agent_id: str, key: str) -> InvocationCancelledError:
     return InvocationCancelledError(
         f"invocation {key} of {agent_id} was cancelled before it began; nothing of it was done"
     )
+
+
+def set_aside(error: StoreCorruptError) -> None:
+    """Report a damaged record; what does not need it runs on (K2)."""
+    _log.error("a damaged record was set aside, what does not need it runs on: %s", error)

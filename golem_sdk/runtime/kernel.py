@@ -30,7 +30,8 @@ from golem_sdk.oplog.writer import OplogWriter
 from golem_sdk.runtime.actor import Actor
 from golem_sdk.runtime.definitions import AgentDefinition, registered
 from golem_sdk.runtime.hostloop import HostLoop
-from golem_sdk.runtime.intake import Intake
+from golem_sdk.runtime.intake import Intake, set_aside
+from golem_sdk.runtime.loading import parked_error
 from golem_sdk.storage.base import Batch, Engine
 from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.payloads import load_payload
@@ -130,6 +131,9 @@ class Kernel:
             actor = self._actors.get(agent_id)
             if actor is None:
                 actor = Actor(self, agent_type, agent_id, load_inbox(self.engine, agent_id))
+                head = load_head(self.engine, agent_id)
+                if head is not None:
+                    actor.parked = parked_error(agent_type, agent_id, head.record)
                 self._actors[agent_id] = actor
             return actor
 
@@ -172,9 +176,13 @@ class Kernel:
     def recover(self) -> None:
         """Take up everything that the store says is unfinished."""
         self.intake.recover()
-        for invocation in pending_agents(self.engine):
-            actor = self.actor(invocation.agent_type, invocation.agent_id)
-            head = load_head(self.engine, invocation.agent_id)
+        for invocation in pending_agents(self.engine, set_aside):
+            try:
+                actor = self.actor(invocation.agent_type, invocation.agent_id)
+                head = load_head(self.engine, invocation.agent_id)
+            except StoreCorruptError as error:
+                set_aside(error)
+                continue
             record = head.record if head is not None else None
             if record is not None and record.status is AgentStatus.SUSPENDED and record.wake_at:
                 actor.asleep = True
@@ -286,6 +294,6 @@ class Kernel:
         with self._mutex:
             if self.closed is not None:
                 return
-        for invocation in pending_agents(self.engine):
+        for invocation in pending_agents(self.engine, set_aside):
             if invocation.agent_type == definition.name:
                 self.actor(invocation.agent_type, invocation.agent_id).wake()

@@ -9,10 +9,10 @@ from golem_sdk.core.cursor import Cursor
 from golem_sdk.core.entries import Create
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.machine import Machine
-from golem_sdk.core.status import NEW_AGENT, AgentStatus, fold_status
+from golem_sdk.core.status import NEW_AGENT, AgentStatus, StatusRecord, fold_status
 from golem_sdk.errors import AgentFailedError
 from golem_sdk.oplog.reader import read_entries, survey
-from golem_sdk.runtime.definitions import AgentDefinition, definition_named
+from golem_sdk.runtime.definitions import AgentDefinition, code_of, definition_named
 from golem_sdk.runtime.divergence import hash_canary
 from golem_sdk.runtime.session import Session
 from golem_sdk.runtime.sites import SiteTable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from golem_sdk.runtime.actor import Actor
     from golem_sdk.runtime.kernel import Kernel
 
-__all__ = ["load_session"]
+__all__ = ["load_session", "parked_error"]
 
 
 def load_session(kernel: Kernel, actor: Actor) -> Session:
@@ -40,12 +40,9 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
     record = head.record if head is not None else NEW_AGENT
     if record.last > found.last or (head is None and found.last):
         record = fold_status(read_entries(kernel.engine, agent_key))
-    if record.status is AgentStatus.FAILED and record.error_code == definition.code:
-        raise AgentFailedError(
-            actor.agent_id,
-            f"agent {actor.agent_id} is parked since its code is the same with which it failed:"
-            f"\n{record.error}",
-        )
+    parked = parked_error(actor.agent_type, actor.agent_id, record)
+    if parked is not None:
+        raise parked
     writer = kernel.settings.writer_class(agent_key, kernel.committer, found.last, found.plan)
     items = islice(read_entries(kernel.engine, agent_key), 1, None) if found.last else iter(())
     created = found.create or _create(kernel, actor, definition)
@@ -63,6 +60,18 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
     if found.create is None:
         session.append(created)
     return session
+
+
+def parked_error(agent_type: str, agent_id: str, record: StatusRecord) -> AgentFailedError | None:
+    """Why an agent does not run: it failed, and its code is still that with which it failed."""
+    if record.status is not AgentStatus.FAILED:
+        return None
+    if record.error_code != code_of(agent_type):
+        return None
+    return AgentFailedError(
+        agent_id,
+        f"agent {agent_id} is parked: its code is still the one with which it failed:\n{record.error}",
+    )
 
 
 def _create(kernel: Kernel, actor: Actor, definition: AgentDefinition) -> Create:

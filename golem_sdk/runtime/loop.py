@@ -21,20 +21,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, TypeVarTuple
 
 from golem_sdk.errors import AgentControlSignal, AgentFencedSignal, NotDurableError, UsageError
 from golem_sdk.runtime.lanes import Lane, current_lane
+from golem_sdk.runtime.tasks import AgentFuture, AgentTask, AgentTimer, close_coroutine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
     from contextvars import Context
 
-__all__ = ["AgentFuture", "AgentLoop", "AgentTask", "LoopPort", "as_completed"]
+__all__ = ["AgentLoop", "LoopPort", "as_completed"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _log = logging.getLogger("asyncio")
 _as_completed = asyncio.as_completed
-_MOST_CLOSES = 100
-"""How often a coroutine that awaits while it is closed is closed again."""
 
 
 class LoopPort(Protocol):
@@ -57,47 +56,6 @@ class LoopPort(Protocol):
         ...
 
 
-class AgentFuture(asyncio.Future[Any]):
-    """A future whose hash is its creation number: sets of futures iterate alike in every process."""
-
-    def __init__(self, number: int, loop: AgentLoop) -> None:
-        self.number = number
-        super().__init__(loop=loop)
-
-    def __hash__(self) -> int:
-        return self.number
-
-
-class AgentTask(asyncio.Task[Any]):
-    """A task whose hash is its creation number (`asyncio.wait` and `TaskGroup` keep tasks in sets).
-
-    Attributes:
-        number: its creation number.
-        site: where agent code made it.
-    """
-
-    def __init__(
-        self,
-        number: int,
-        coroutine: Coroutine[Any, Any, Any],
-        loop: AgentLoop,
-        name: str,
-        context: Context | None,
-    ) -> None:
-        self.number = number
-        self.site = loop.here()
-        super().__init__(coroutine, loop=loop, name=name, context=context)
-
-    def __hash__(self) -> int:
-        return self.number
-
-
-class _AgentTimer(asyncio.TimerHandle):
-    __slots__ = ("number",)
-
-    number: int
-
-
 class AgentLoop(asyncio.AbstractEventLoop):
     """One agent's event loop. Any thread may drive it, one at a time.
 
@@ -111,7 +69,7 @@ class AgentLoop(asyncio.AbstractEventLoop):
         self._context = context
         self._numbers = count(1)
         self._ready: deque[asyncio.Handle] = deque()
-        self._timers: dict[int, _AgentTimer] = {}
+        self._timers: dict[int, AgentTimer] = {}
         self._tasks: dict[int, AgentTask] = {}
         self._lanes: dict[int, Lane] = {}
         self._generators: dict[int, weakref.ref[AsyncGenerator[Any, Any]]] = {}
@@ -198,11 +156,11 @@ class AgentLoop(asyncio.AbstractEventLoop):
                 lane.abandon(ended)
             for task in list(self._tasks.values()):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own switch
-                _close(task.get_coro())
+                close_coroutine(task.get_coro())
             for ref in list(self._generators.values()):
                 generator = ref()
                 if generator is not None:
-                    _close(generator.aclose())
+                    close_coroutine(generator.aclose())
             self._ready.clear()
             self._timers.clear()
             self._tasks.clear()
@@ -239,7 +197,7 @@ class AgentLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.TimerHandle:
         """Run a callback after ``delay`` seconds, by a durable timer; with no delay in this turn."""
         self._check_driven()
-        timer = _AgentTimer(self.time() + delay, callback, args, self, context)
+        timer = AgentTimer(self.time() + delay, callback, args, self, context)
         if delay > 0:
             timer.number = self._port.start_timer(delay)
             self._timers[timer.number] = timer
@@ -263,7 +221,7 @@ class AgentLoop(asyncio.AbstractEventLoop):
         return self._port.time_s()
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        if isinstance(handle, _AgentTimer) and self._timers.pop(handle.number, None) is not None:
+        if isinstance(handle, AgentTimer) and self._timers.pop(handle.number, None) is not None:
             self._port.cancel_call(handle.number)
 
     # --- futures, tasks, lanes --------------------------------------------------------------------
@@ -396,15 +354,3 @@ def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:
     if isinstance(loop, AgentLoop):
         fs = [asyncio.ensure_future(awaitable) for awaitable in dict.fromkeys(fs)]
     return _as_completed(fs, timeout=timeout)
-
-
-def _close(coroutine: Any) -> None:
-    """Close a coroutine here and now; one that awaits in ``finally`` is closed again there."""
-    for _ in range(_MOST_CLOSES):
-        try:
-            coroutine.close()
-        except RuntimeError:
-            continue  # it ignored GeneratorExit and awaits again
-        except BaseException:  # what its finally blocks raise, nobody can hear
-            pass
-        return

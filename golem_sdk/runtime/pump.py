@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from golem_sdk.core.entries import ImportedFunctionInvoked, TimerSet
 from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
 from golem_sdk.runtime.effects import Effect, TimerEffect
-from golem_sdk.runtime.loop import AgentLoop, AgentTask
+from golem_sdk.runtime.loop import AgentLoop
+from golem_sdk.runtime.tasks import AgentTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,13 +12,12 @@ from golem_sdk.core.ids import storage_key
 from golem_sdk.core.status import AgentStatus, StatusRecord
 from golem_sdk.errors import StoreCorruptError
 from golem_sdk.storage.base import Engine, Space
+from golem_sdk.stores.rows import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["AgentHead", "head_put", "load_head", "load_heads"]
-
-_PAGE = 256
 
 _FIELDS = attrgetter("status.value", *(a.name for a in fields(StatusRecord)[1:]))
 
@@ -47,14 +46,8 @@ def load_head(engine: Engine, agent_id: str) -> AgentHead | None:
 
 def load_heads(engine: Engine) -> Iterator[AgentHead]:
     """All heads, in the order of their ids; later pages may be newer than earlier ones."""
-    lo = b"\0"
-    while True:
-        page = engine.scan(Space.HEAD, lo, None, limit=_PAGE)
-        for key, row in page:
-            yield _head(key, row)
-        if len(page) < _PAGE:
-            return
-        lo = page[-1][0] + b"\0"
+    for key, row in rows(engine, Space.HEAD, b"\0", None):
+        yield _head(key, row)
 
 
 def _head(key: bytes, row: bytes) -> AgentHead:

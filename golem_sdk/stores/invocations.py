@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from golem_sdk.core.entries import Payload, PayloadRef
 from golem_sdk.core.ids import storage_key
 from golem_sdk.errors import StoreCorruptError
 from golem_sdk.storage.base import Engine, Space
+from golem_sdk.stores.rows import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +32,7 @@ __all__ = [
     "scheduled_key",
 ]
 
-_PAGE = 256
+OnDamage = Callable[[StoreCorruptError], object]
 
 
 class InvocationStatus(Enum):
@@ -137,36 +139,37 @@ def load_inbox(engine: Engine, agent_id: str) -> list[Invocation]:
     prefix = storage_key(agent_id) + b"\0"
     return [
         Invocation.from_row(Space.INBOX, key, row)
-        for key, row in _rows(engine, Space.INBOX, prefix, prefix[:-1] + b"\1")
+        for key, row in rows(engine, Space.INBOX, prefix, prefix[:-1] + b"\1")
     ]
 
 
-def pending_agents(engine: Engine) -> Iterator[Invocation]:
+def pending_agents(engine: Engine, on_damage: OnDamage | None = None) -> Iterator[Invocation]:
     """The first queued invocation of every agent that has one: who has work after a restart."""
     last = None
-    for key, row in _rows(engine, Space.INBOX, b"\0", None):
+    for key, row in rows(engine, Space.INBOX, b"\0", None, on_damage):
         if key[:-8] != last:
             last = key[:-8]
-            yield Invocation.from_row(Space.INBOX, key, row)
+            yield from _readable(Space.INBOX, key, row, on_damage)
 
 
-def load_scheduled(engine: Engine) -> list[tuple[int, Invocation]]:
+def load_scheduled(
+    engine: Engine, on_damage: OnDamage | None = None
+) -> Iterator[tuple[int, Invocation]]:
     """The scheduled invocations with their due times (nanoseconds since the epoch)."""
-    return [
-        (int.from_bytes(key[:8], "big"), Invocation.from_row(Space.SCHEDULED, key, row))
-        for key, row in _rows(engine, Space.SCHEDULED, b"\0", None)
-    ]
+    for key, row in rows(engine, Space.SCHEDULED, b"\0", None, on_damage):
+        for invocation in _readable(Space.SCHEDULED, key, row, on_damage):
+            yield int.from_bytes(key[:8], "big"), invocation
 
 
-def _rows(
-    engine: Engine, space: Space, lo: bytes, hi: bytes | None
-) -> Iterator[tuple[bytes, bytes]]:
-    while True:
-        page = engine.scan(space, lo, hi, limit=_PAGE)
-        yield from page
-        if len(page) < _PAGE:
-            return
-        lo = page[-1][0] + b"\0"
+def _readable(
+    space: Space, key: bytes, row: bytes, on_damage: OnDamage | None
+) -> Iterator[Invocation]:
+    try:
+        yield Invocation.from_row(space, key, row)
+    except StoreCorruptError as error:
+        if on_damage is None:
+            raise
+        on_damage(error)
 
 
 def _plain(payload: Payload) -> object:
