@@ -149,7 +149,10 @@ def _known_zones() -> frozenset[str]:
 
 
 def _lower_path(value: PurePath) -> Lowered:
-    return Code.PATH, [type(value).__name__, str(value)]
+    kind, text = type(value), str(value)
+    if kind(text) != value:  # odd Windows anchors such as "//://" change when read again
+        raise Refused(value, "its text does not lead back to it", "Store the text.")
+    return Code.PATH, [kind.__name__, text]
 
 
 def _raise_path(body: list[Any]) -> PurePath:

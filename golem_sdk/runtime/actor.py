@@ -6,7 +6,7 @@ from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from golem_sdk.core.entries import ExportedFunctionCompleted, ExportedFunctionInvoked
+from golem_sdk.core.entries import ExportedFunctionCompleted, ExportedFunctionInvoked, PayloadRef
 from golem_sdk.core.ids import derive_key
 from golem_sdk.errors import AgentControlSignal, AgentFailedError, AgentFencedSignal, GolemError
 from golem_sdk.runtime.completion import Completion
@@ -69,12 +69,19 @@ class Actor:
 
     def wake(self) -> None:
         """There is something to do: run on a worker, soon. Thread-safe and cheap when already running."""
+        if self._claim():
+            self._kernel.environment.spawn(self._run)
+
+    def stop(self) -> None:
+        """The session was ended from outside: unwind its code, here unless its own thread does."""
+        if self._claim():
+            self._run()
+
+    def _claim(self) -> bool:
         with self.mutex:
-            if self._scheduled:
-                self._again = True
-                return
+            self._again = self._scheduled
             self._scheduled = True
-        self._kernel.environment.spawn(self._run)
+            return not self._again
 
     def add(self, invocation: Invocation, completion: Completion) -> None:
         """Queue an accepted invocation (under ``mutex``; then `wake`, unless the actor is asleep)."""
@@ -155,6 +162,8 @@ class Actor:
 
     def _execute(self, session: Session, entry: ExportedFunctionInvoked) -> Execution:
         given = entry.arguments if session.definition.is_class else session.created.arguments
+        if isinstance(given, PayloadRef):
+            session.writer.commit()  # long arguments are read from disk: they may not be there yet
         arguments = self._kernel.load_payload(given)
         return Execution(entry.idempotency_key, entry.method, arguments)
 

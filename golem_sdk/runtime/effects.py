@@ -120,7 +120,10 @@ class TimerEffect:
         environment = session.kernel.environment
         self.due_ns = session.pump.timer_due(call, self._delay_ns)
         mail = Mail(call.number, *NONE)
-        self._timer = environment.call_at(self.due_ns, lambda: session.mailbox.post(mail))
+        if self.due_ns <= environment.now_ns():
+            session.mailbox.post(mail)
+        else:
+            self._timer = environment.call_at(self.due_ns, lambda: session.mailbox.post(mail))
 
     def cancel(self) -> None:
         """See `Effect.cancel`."""

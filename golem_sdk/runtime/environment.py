@@ -60,11 +60,11 @@ class Environment(Protocol):
         ...
 
     def enter(self) -> None:
-        """Something runs outside the workers (a real effect on the host loop)."""
+        """Something runs that is no job of `spawn` (an effect on the host loop), or runs again."""
         ...
 
     def leave(self) -> None:
-        """It is over."""
+        """It is over; or a job waits."""
         ...
 
     def close(self) -> None:

@@ -166,7 +166,7 @@ class Method:
             asked = self._ask(session, args, kwargs)
             if not self.is_async:
                 return session.wait(*asked)
-            if session.pump.loop is None:
+            if not session.pump.is_running:
                 raise UsageError(
                     f"{self.method} of {self.agent} is asynchronous and the code that calls it is not:"
                     f" write trigger(agent.{self.method}, ...).result()"

@@ -224,9 +224,11 @@ class Kernel:
             if not isinstance(error, StoreFullError):
                 self.closed = error
             actors = self._drop_all(error)
+        self.committer.reopen()
         _log.error("the store refused a commit: %s", error)
         for actor in actors:
             actor.fail(error, refuse=False)
+            actor.stop()
         if isinstance(error, StoreFullError):
             again = self.environment.now_ns() + _RETRY_NS
             self.environment.call_at(again, lambda: self.environment.spawn(self._retry))
@@ -247,6 +249,7 @@ class Kernel:
         self._unregister()
         for actor in actors:
             actor.fail(error, refuse=False)
+            actor.stop()
         self.environment.close()
         self.host.close()
         self.committer.close()
@@ -261,7 +264,6 @@ class Kernel:
             session = actor.session
             if session is not None:
                 session.end(AgentFencedSignal(error))
-            actor.wake()
         return actors
 
     def _retry(self) -> None:

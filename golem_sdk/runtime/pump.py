@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from golem_sdk.core.entries import ImportedFunctionInvoked, TimerSet
 from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
+from golem_sdk.errors import NotDurableError
 from golem_sdk.runtime.effects import Effect, TimerEffect
 from golem_sdk.runtime.loop import AgentLoop
 from golem_sdk.runtime.tasks import AgentTask
@@ -88,6 +89,11 @@ class Pump:
 
     async def completion(self, call: StartedCall, effect: Effect) -> ImportedFunctionInvoked:
         """Await the completion of a started call; cancelling withdraws the call."""
+        if not self.is_running:
+            raise NotDurableError(
+                "an asynchronous durable call was awaited on an event loop that is not the agent's, so its"
+                " order could not be recorded: make the agent's method async instead of using asyncio.run()"
+            )
         future = self.open_loop().create_future()
         self._add(call, effect, lambda entry: None if future.done() else future.set_result(entry))
         try:
@@ -152,6 +158,11 @@ class Pump:
     def here(self) -> int:
         """The number of the line of agent code that runs, 0 if it is not known."""
         return self._session.sites.here()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the code that asks runs on the agent's event loop."""
+        return self.loop is not None and asyncio._get_running_loop() is self.loop
 
     def task(self) -> AgentTask | None:
         """The agent's task that runs."""

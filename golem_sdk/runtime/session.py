@@ -13,6 +13,8 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+from attrs import evolve
+
 from golem_sdk import originals
 from golem_sdk.codec.values import encode
 from golem_sdk.core.entries import (
@@ -314,7 +316,9 @@ class Session:
         patience_s = self.kernel.patience_s(self)
         if due and due - self.now_ns() > patience_s * 1e9:
             patience_s = 0.0
+        self.kernel.environment.leave()
         mail = self.mailbox.wait(call.number, patience_s)
+        self.kernel.environment.enter()
         self.check()
         if mail is None:
             effect.cancel()
@@ -322,7 +326,7 @@ class Session:
         return self.record(call, mail)
 
     def record(self, call: StartedCall, mail: Mail) -> ImportedFunctionInvoked:
-        """Append the entry of a call that was performed."""
+        """Append the entry of a call that was performed; gives it with its whole outcome."""
         self.check()
         rule = COMMIT_TABLE[call.function_type]
         described = self.sites.undescribed(call.site) if call.site else None
@@ -348,7 +352,7 @@ class Session:
             self.append(entry)
         if soon:
             writer.soon()
-        return entry
+        return entry if isinstance(entry.outcome, bytes) else evolve(entry, outcome=mail.outcome)
 
     def _reveal(self, entry: ImportedFunctionInvoked) -> Any:
         outcome = entry.outcome

@@ -23,9 +23,9 @@ from golem_sdk.errors import (
     RuntimeClosedError,
     StoreBrokenError,
     StoreFencedError,
-    StoreForkedError,
 )
 from golem_sdk.storage.base import Batch, Engine
+from golem_sdk.storage.process import check_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,6 +113,7 @@ class Committer:
         self._last: Ticket | None = None
         self._leading = False
         self._closed = False
+        self._failed: BaseException | None = None
         self._thread: Thread | None = None
         self._asked = False
         self._prepare: deque[Callable[[], object]] = deque()
@@ -123,15 +124,17 @@ class Committer:
 
         Raises:
             RuntimeClosedError: the committer is closed.
-            BaseException: what broke ``writer``.
+            BaseException: what broke ``writer``, or what failed (see `reopen`).
         """
-        self._check_process()
+        check_process(self._pid, "a runtime")
         ticket = Ticket(batch, writer)
         with self._lock:
             if writer is not None and writer.broken is not None:
                 raise writer.broken.with_traceback(None)
             if self._closed:
                 raise RuntimeClosedError("the runtime is closed: nothing was written")
+            if self._failed is not None:
+                raise self._failed.with_traceback(None)
             self._queue.append(ticket)
             self._last = ticket
         return ticket
@@ -159,7 +162,7 @@ class Committer:
             self._prepare.append(prepare)
         if self._asked:
             return
-        self._check_process()
+        check_process(self._pid, "a runtime")
         with self._lock:
             if self._closed:
                 return
@@ -175,13 +178,22 @@ class Committer:
             self._asked = True
         self._bell.set()
 
+    def reopen(self) -> None:
+        """After a failed commit: everybody who built on what was lost is gone, take batches again.
+
+        Until then every submit raises what failed: an agent may have seen, in memory, what another one
+        could not write, and must not go on from there.
+        """
+        with self._lock:
+            self._failed = None
+
     def close(self) -> None:
         """Commit what is queued and stop the thread. Later submits raise; closing twice is fine.
 
         Raises nothing when that commit fails: the tickets say so, and nobody was told otherwise.
         The engine stays open.
         """
-        self._check_process()
+        check_process(self._pid, "a runtime")
         with self._lock:
             self._closed = True
         self._settle_all()
@@ -193,7 +205,7 @@ class Committer:
 
     def _lead_or_follow(self, ticket: Ticket) -> None:
         """Commit everything queued, or sleep until the ticket is settled or this thread may lead."""
-        self._check_process()
+        check_process(self._pid, "a runtime")
         leads = False
         try:
             with self._lock:
@@ -276,6 +288,7 @@ class Committer:
             )
             error.__cause__ = cause
         with self._lock:
+            self._failed = error
             self._flight += self._queue
             self._queue = []
             for ticket in self._flight:
@@ -300,14 +313,6 @@ class Committer:
         if last is not None:
             with suppress(Exception):
                 self.wait(last)
-
-    def _check_process(self) -> None:
-        # The thread that leads, or holds the lock, may not exist in a forked child: it would hang.
-        if os.getpid() != self._pid:
-            raise StoreForkedError(
-                f"a runtime of process {self._pid} is used by its forked child {os.getpid()}: open "
-                "a runtime of its own in the child, or start the child with `spawn`"
-            )
 
 
 def _batches(tickets: list[Ticket]) -> list[Batch]:

@@ -86,7 +86,10 @@ def _seek(cursor: Cursor, space: Space, key: bytes) -> bool:
         return cursor.first()
     found = cursor.set_range(key)
     if found:
-        open_record(space, *cursor.item())
+        at, record = cursor.item()
+        open_record(space, at, record)
+        if at < key:
+            raise _misplaced(space, at)
     if cursor.prev() if found else cursor.last():
         before, record = cursor.item()
         open_record(space, before, record)

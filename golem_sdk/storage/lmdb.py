@@ -23,7 +23,6 @@ from golem_sdk.errors import (
     StoreBrokenError,
     StoreCorruptError,
     StoreError,
-    StoreForkedError,
     StoreFullError,
 )
 from golem_sdk.storage.base import Space, check_key, check_range
@@ -31,6 +30,7 @@ from golem_sdk.storage.cursor import read_page, require_absent
 from golem_sdk.storage.data_file import data_extent, register, unregister
 from golem_sdk.storage.directory import DISK_FULL, no_room_after, prepare_store, require_store
 from golem_sdk.storage.format import FORMAT_KEY, check_format, format_record
+from golem_sdk.storage.process import check_process
 from golem_sdk.storage.records import open_record, seal
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class LmdbEngine:
 
     def commit(self, batches: Sequence[Batch]) -> list[bool]:
         """See `Engine.commit`."""
-        self._check_process()
+        check_process(self._pid, self.path)
         with self._commit_lock:
             self._check_usable()
             if self.read_only:
@@ -264,7 +264,7 @@ class LmdbEngine:
         return [(key, open_record(space, key, record)) for key, record in page]
 
     def _read(self, use: Callable[[Txn], T]) -> T:
-        self._check_process()
+        check_process(self._pid, self.path)
         with self._map_lock:
             self._check_usable()
             try:
@@ -291,7 +291,7 @@ class LmdbEngine:
 
         Cheap; meant to be called about once a minute.
         """
-        self._check_process()
+        check_process(self._pid, self.path)
         with self._map_lock:
             self._check_usable()
             return self._env.reader_check()
@@ -302,7 +302,7 @@ class LmdbEngine:
         Takes time in proportion to the size of the store, and holds up commits. With ``read_only``,
         what another process commits meanwhile may be mistaken for damage.
         """
-        self._check_process()
+        check_process(self._pid, self.path)
         with self._commit_lock:
             problems = [self._damaged(problem) for problem in self._structure()]
             # Walking a broken tree would add nothing, or not end.
@@ -332,7 +332,7 @@ class LmdbEngine:
 
     def size_bytes(self) -> int:
         """See `Engine.size_bytes`: the length of the data file."""
-        self._check_process()
+        check_process(self._pid, self.path)
         self._check_usable()
         return self._data.stat().st_size
 
@@ -349,15 +349,6 @@ class LmdbEngine:
         with suppress(AttributeError):  # opening failed before there was an environment
             self._env.close()
         unregister(self._file)
-
-    def _check_process(self) -> None:
-        # Before any lock is taken: the thread that held it may not exist in a forked child.
-        if os.getpid() != self._pid:
-            raise StoreForkedError(
-                f"store {self.path} was opened by process {self._pid} and is used by its forked "
-                f"child {os.getpid()}: open a runtime of its own in the child, or start the child "
-                "with `spawn`"
-            )
 
     def _check_usable(self) -> None:
         if self._refusal is not None:
@@ -389,7 +380,8 @@ class LmdbEngine:
 
     def _disk_full(self, error: lmdb.Error) -> bool:
         # LMDB calls a write that was cut short EIO, which is what it calls a failing disk, too.
-        return error.code in DISK_FULL or (error.code == errno.EIO and no_room_after(self._data))
+        code = getattr(error, "code", 0)  # py-lmdb's own complaints have none
+        return code in DISK_FULL or (code == errno.EIO and no_room_after(self._data))
 
     def _panicked(self) -> bool:
         """Whether LMDB gave up since it could not write a meta page: anything may have happened."""

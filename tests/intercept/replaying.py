@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import Runtime, agent
@@ -110,12 +112,29 @@ def _engine_of(runtime: Runtime) -> MemoryEngine:
     return engine
 
 
+def _let_connections_close(runtime: Runtime) -> None:
+    """Connections of asynchronous agents are closed in the background; nobody waits for it but us."""
+    gc.collect()  # of those that were dropped unclosed, too
+    loop = runtime._kernel.host._loop
+    if loop is None:
+        return
+
+    async def drained() -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait(others) if others else None
+        for _ in range(3):  # transports close their sockets one turn later
+            await asyncio.sleep(0)
+
+    asyncio.run_coroutine_threadsafe(drained(), loop).result(60)
+
+
 def _run(body: Callable[[], Any], method: str) -> Runs:
     name = _prepare(body)
     with _open_runtime(MemoryEngine()) as runtime:
         handle = runtime.get(Intercepted, name)
         runtime.trigger(getattr(handle, method)).result()
         left = _engine_of(runtime).snapshot()
+        _let_connections_close(runtime)
     with _open_runtime(left.snapshot()) as runtime:
         handle = runtime.get(Intercepted, name)
         handle.recall()

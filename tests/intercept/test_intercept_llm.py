@@ -29,10 +29,10 @@ def async_openai(web: WebServer) -> AsyncOpenAI:
 
 def test_openai(web: WebServer) -> None:
     def body() -> list[Any]:
-        client = openai(web)
-        plain = client.chat.completions.create(model="m", messages=QUESTION)
-        stream = client.chat.completions.create(model="m", messages=QUESTION, stream=True)
-        words = [chunk.choices[0].delta.content for chunk in stream]
+        with openai(web) as client:
+            plain = client.chat.completions.create(model="m", messages=QUESTION)
+            stream = client.chat.completions.create(model="m", messages=QUESTION, stream=True)
+            words = [chunk.choices[0].delta.content for chunk in stream]
         return [plain.choices[0].message.content, words]
 
     runs = run(body)
@@ -83,11 +83,11 @@ def test_a_shared_async_client_belongs_to_no_agent(web: WebServer) -> None:
 @pytest.mark.parametrize(("code", "sent"), [(500, 3), (429, 3), (400, 1)])
 def test_openai_retries(web: WebServer, code: int, sent: int) -> None:
     def body() -> str:
-        client = openai(web).with_options(max_retries=2)
-        try:
-            client.get(f"{web.url('/status')}?code={code}&times=2", cast_to=object)
-        except Exception as error:  # its type is the result
-            return type(error).__name__
+        with openai(web) as client:
+            try:
+                client.get(f"{web.url('/status')}?code={code}&times=2", cast_to=object)
+            except Exception as error:  # its type is the result
+                return type(error).__name__
         return "answered"
 
     runs = run(body)
@@ -98,16 +98,17 @@ def test_openai_retries(web: WebServer, code: int, sent: int) -> None:
 
 def test_openai_errors_come_back_as_they_were(web: WebServer) -> None:
     def body() -> list[Any]:
-        client = openai(web).with_options(max_retries=0)
         found: list[Any] = []
-        try:
-            client.get(f"{web.url('/status')}?code=429&times=9", cast_to=object)
-        except RateLimitError as error:
-            found.append((error.status_code, str(error)))
-        try:
-            client.get("http://127.0.0.1:9/", cast_to=object)
-        except APIConnectionError as error:
-            found.append(str(error))
+        with openai(web) as retrying:
+            client = retrying.with_options(max_retries=0)
+            try:
+                client.get(f"{web.url('/status')}?code=429&times=9", cast_to=object)
+            except RateLimitError as error:
+                found.append((error.status_code, str(error)))
+            try:
+                client.get("http://127.0.0.1:9/", cast_to=object)
+            except APIConnectionError as error:
+                found.append(str(error))
         return found
 
     runs = run(body)
@@ -117,11 +118,11 @@ def test_openai_errors_come_back_as_they_were(web: WebServer) -> None:
 
 def test_anthropic(web: WebServer) -> None:
     def body() -> list[Any]:
-        client = Anthropic(api_key=KEY, base_url=web.url(""))
         asked: Any = {"model": "m", "max_tokens": 9, "messages": QUESTION}
-        plain = client.messages.create(**asked)
-        with client.messages.stream(**asked) as stream:
-            words = list(stream.text_stream)
+        with Anthropic(api_key=KEY, base_url=web.url("")) as client:
+            plain = client.messages.create(**asked)
+            with client.messages.stream(**asked) as stream:
+                words = list(stream.text_stream)
         return [plain.content[0].text, words]
 
     runs = run(body)

@@ -1,0 +1,139 @@
+"""Flips bits in a data file, one at a time, and looks at what a store makes of each (child process).
+
+    python flips.py <directory> <seed> <flips anywhere> <flips in meta pages>
+
+Prints how often each happened: "harmless", "noticed", "WRONG", "DIED".
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+from golem_sdk.errors import StoreCorruptError, StoreError
+from golem_sdk.storage.base import Batch, Space, be64
+from golem_sdk.storage.lmdb import LmdbEngine
+
+PAGE = 4096
+META_BYTES = 152
+OUTCOMES = ["harmless", "noticed", "WRONG"]
+
+Model = dict[tuple[Space, bytes], bytes]
+
+
+def content(rng: random.Random) -> Model:
+    """Small and large records, empty values, keys of several agents."""
+    model: Model = {}
+    for number in range(400):
+        key = b"agent-%02d\0" % (number % 9) + be64(number)
+        model[Space.OPLOG, key] = rng.randbytes(rng.choice([20, 300, 1_500, 5_000]))
+        if number < 60:
+            model[Space.INBOX, key] = rng.randbytes(40)
+        if number < 300:
+            key = b"agent-%02d\0key-%04d" % (number % 9, number)
+            model[Space.RESULT, key] = rng.randbytes(rng.choice([0, 5, 60]))
+    return model
+
+
+def build(path: Path, model: Model, rng: random.Random) -> None:
+    """Write every record twice, so that free pages hold plausible old content."""
+    engine = LmdbEngine(path, map_size=1 << 24)
+    records = list(model.items())
+    rng.shuffle(records)
+    for old in (b"old", None):
+        for start in range(0, len(records), 40):
+            puts = tuple(
+                (space, key, value if old is None else old)
+                for (space, key), value in records[start : start + 40]
+            )
+            engine.commit([Batch(puts=puts)])
+    engine.close()
+
+
+def look(path: Path, model: Model) -> str:
+    """Read everything in every way, then write."""
+    try:
+        engine = LmdbEngine(path, map_size=1 << 24)
+    except StoreCorruptError:
+        return "noticed"
+    outcomes = {"harmless"}
+    for (space, key), value in model.items():
+        outcomes.add(compare(lambda: engine.get(space, key), value))  # noqa: B023  # called here
+        outcomes.add(compare(lambda: engine.get(space, key + b"x"), None))  # noqa: B023
+    for space in (Space.OPLOG, Space.INBOX, Space.RESULT):
+        rows = sorted((key, value) for (of, key), value in model.items() if of is space)
+        for start in range(0, len(rows), 37):
+            page = rows[start : start + 37]
+            lo, hi = page[0][0], page[-1][0] + b"\0"
+            for reverse in (False, True):
+                outcomes.add(
+                    compare(
+                        lambda: engine.scan(space, lo, hi, limit=37, reverse=reverse),  # noqa: B023
+                        page[::-1] if reverse else page,
+                    )
+                )
+    batches = []
+    for number, (space, key) in enumerate(list(model)[::100]):
+        claim = (Space.OPLOG, b"agent-%02d\0" % number + be64(1_000_000), b"x" * 3_000)
+        batches.append(Batch(claim=claim, puts=((space, key, b"new"),)))
+    try:
+        engine.commit(batches)
+    except StoreError:
+        outcomes.add("noticed")
+    engine.close()
+    return max(outcomes, key=OUTCOMES.index)
+
+
+def compare(read: object, expected: object) -> str:
+    assert callable(read)
+    try:
+        return "harmless" if read() == expected else "WRONG"
+    except StoreCorruptError:
+        return "noticed"
+
+
+def outcome(path: Path, data: bytes, position: int, bit: int, model: Model) -> str:
+    damaged = bytearray(data)
+    damaged[position] ^= 1 << bit
+    (path / "data.mdb").write_bytes(damaged)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)
+        os._exit(OUTCOMES.index(look(path, model)))
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return OUTCOMES[code] if 0 <= code < len(OUTCOMES) else "DIED"
+
+
+def positions(size: int, rng: random.Random, anywhere: int, meta: int) -> list[int]:
+    """Half of them near the beginning of a page, where its structure is."""
+    pages = [rng.randrange(size // PAGE) * PAGE for _ in range(anywhere)]
+    spots = [page + rng.randrange(PAGE if rng.random() < 0.5 else 80) for page in pages]
+    return spots + [rng.choice([0, PAGE]) + rng.randrange(META_BYTES) for _ in range(meta)]
+
+
+def main(directory: Path, seed: int, anywhere: int, meta: int) -> None:
+    rng = random.Random(seed)
+    model = content(rng)
+    build(directory / "sound", model, rng)
+    data = (directory / "sound" / "data.mdb").read_bytes()
+    work = directory / "damaged"
+    shutil.copytree(directory / "sound", work)
+    assert look(directory / "sound", model) == "harmless"
+    counts: Counter[str] = Counter()
+    for position in positions(len(data), rng, anywhere, meta):
+        bit = rng.randrange(8)
+        result = outcome(work, data, position, bit, model)
+        counts[result] += 1
+        if result in ("WRONG", "DIED"):
+            page, offset = divmod(position, PAGE)
+            print(f"{result}: seed {seed}, page {page}, byte {offset}, bit {bit}")
+    print(dict(counts))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
