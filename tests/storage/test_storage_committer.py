@@ -161,6 +161,7 @@ def test_write_behind_survives_failures_which_the_tickets_keep(engine: Gate) -> 
             committer.wait(ticket)
         assert failure in (caught.value, caught.value.__cause__)
         assert writer.broken is caught.value
+        committer.reopen()
     engine.failure = None
     committer.submit(claim(b"1"))
     committer.soon()
