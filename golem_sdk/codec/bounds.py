@@ -25,7 +25,9 @@ ENTRY_WEIGHT = 4
 
 _LIGHT_BYTES = MAX_WEIGHT // CONTAINER_WEIGHT  # fewer bytes than this cannot weigh too much
 _MAX_PROMISED = 2_000_000  # list slots that lying headers may allocate: 16 MB
-_EXTRA = dict.fromkeys((Code.SET, Code.FROZENSET, Code.ORDERED_DICT, Code.COUNTER), 4)
+_EXTRA: dict[int, int] = dict.fromkeys(
+    (Code.SET, Code.FROZENSET, Code.ORDERED_DICT, Code.COUNTER), 4
+)
 _RAW = {Code.BYTEARRAY, Code.COMPLEX, Code.DECIMAL, Code.UUID, Code.ZONE_INFO}
 
 
@@ -64,7 +66,7 @@ _LENGTH_BYTES = {
 
 def extra_weight(code: int, size: int) -> int:
     """What an extension over `size` items weighs beyond its body."""
-    return _EXTRA.get(code, 0) * size  # type: ignore[call-overload,no-any-return]
+    return _EXTRA.get(code, 0) * size
 
 
 def may_be_heavy(data: bytes) -> bool:

@@ -107,7 +107,7 @@ def _attrs_defaults(cls: type[Any]) -> dict[str, Callable[[], Any] | None] | Non
     defaults = {}
     for field in fields:
         default = field.default
-        if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+        if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # typed as a function
             factory = None if default.takes_self else default.factory
             defaults[field.name] = default_from(NO_DEFAULT, factory)
         else:
@@ -122,7 +122,7 @@ def _dataclass_defaults(cls: type[Any]) -> dict[str, Callable[[], Any] | None] |
         return None
     defaults = {}
     for name, field in fields.items():
-        if field._field_type is dataclasses._FIELD:  # type: ignore[attr-defined]
+        if field._field_type is dataclasses._FIELD:  # type: ignore[attr-defined]  # no public name
             missing = dataclasses.MISSING
             given = NO_DEFAULT if field.default is missing else field.default
             defaults[name] = default_from(given, field.default_factory)
@@ -288,7 +288,8 @@ def _raise_enum(body: Any) -> Any:
         raise Malformed("not an enum member")
     known = space["_value2member_map_"].get(key)
     # the standard rule for combinations, whatever _missing_ the class itself has
-    return known if known is not None else enum.Flag._missing_.__func__(cls, key)  # type: ignore[attr-defined]
+    standard: Any = enum.Flag._missing_
+    return known if known is not None else standard.__func__(cls, key)
 
 
 # --- tables ---------------------------------------------------------------------------------------

@@ -95,7 +95,8 @@ def _lower_datetime(value: datetime) -> Lowered:
 
 def _raise_datetime(body: list[Any]) -> datetime:
     *numbers, fold, zone = _list(body, 9)
-    return datetime(*_integers(numbers, 7), tzinfo=zone, fold=fold)  # type: ignore[misc,arg-type]
+    year, month, day, hour, minute, second, micro = _integers(numbers, 7)
+    return datetime(year, month, day, hour, minute, second, micro, tzinfo=zone, fold=fold)
 
 
 def _lower_time(value: time) -> Lowered:
@@ -114,9 +115,9 @@ def _raise_timedelta(body: list[Any]) -> timedelta:
     return timedelta(days, seconds, micros)
 
 
-def _lower_timezone(value: timezone) -> Lowered:
+def _lower_timezone(value: Any) -> Lowered:
     # tzname() cannot tell a given name from the default one; this C method can
-    offset, *name = value.__getinitargs__()  # type: ignore[attr-defined]
+    offset, *name = value.__getinitargs__()
     return Code.TIMEZONE, [offset, *name]
 
 

@@ -103,14 +103,16 @@ def heal() -> None:
     Cheap when nothing has changed: made for the start of every invocation.
     """
     global _warned
-    if not _patches.drifted():
+    if _patches.intact():
         return
     with _mutex:
         drifted = _patches.drifted()
+        if not drifted:  # another thread was faster
+            return
         _patches.restore(drifted)
         _spread()
         first, _warned = not _warned, True
-    if drifted and first:
+    if first:
         names = ", ".join(patch.label for patch in drifted)
         warn(
             f"another tool had replaced {names}; golem_sdk put its own functions back, because agents "

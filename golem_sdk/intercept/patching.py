@@ -74,6 +74,7 @@ class PatchSet:
 
     def __init__(self) -> None:
         self._records: dict[tuple[int, str], _Record] = {}
+        self._expected: list[tuple[Mapping[str, Any], str, Any]] = []
 
     def add(self, patches: Iterable[Patch]) -> None:
         """Put patches in; what is already replaced, and what the target does not have, is left alone."""
@@ -86,9 +87,17 @@ class PatchSet:
             record = _Record(patch, namespace, original, patch.make(original))
             patch.put(patch.target, patch.attribute, record.replacement)
             self._records[key] = record
+            self._expected.append((namespace, patch.attribute, record.replacement))
+
+    def intact(self) -> bool:
+        """Whether every patch is still in place. Cheap: asked at every invocation."""
+        for namespace, name, replacement in self._expected:
+            if namespace.get(name) is not replacement:
+                return False
+        return True
 
     def drifted(self) -> list[Patch]:
-        """The patches that something else has overwritten since. Cheap: called at every invocation."""
+        """The patches that something else has overwritten since."""
         return [
             record.patch
             for record in self._records.values()
@@ -108,6 +117,7 @@ class PatchSet:
             if record.namespace.get(patch.attribute) is record.replacement:
                 patch.put(patch.target, patch.attribute, record.original)
         self._records.clear()
+        self._expected.clear()
 
     def spread_pairs(self) -> list[tuple[Any, Any]]:
         """``(original, replacement)`` of the patches whose imported names are to follow."""

@@ -24,7 +24,7 @@ __all__ = ["SLEEP", "Pump"]
 SLEEP = "golem:clock/sleep"
 
 _SHORTEST_TIMER_NS = 100_000_000
-"""A shorter wait is not noted when it is armed; after a crash it starts afresh."""
+"""A shorter wait (that unloads nobody) is not noted when armed; after a crash it starts afresh."""
 
 
 class _Waiting:
@@ -150,7 +150,8 @@ class Pump:
         if noted is not None:
             return noted
         now = session.now_ns()
-        if delay_ns >= _SHORTEST_TIMER_NS:
+        patience_ns = session.kernel.patience_s(session) * 1e9
+        if delay_ns >= min(_SHORTEST_TIMER_NS, patience_ns):
             session.writer.append(TimerSet(now, call.number, now + delay_ns))
             session.writer.soon()
         return now + delay_ns

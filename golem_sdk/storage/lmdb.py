@@ -50,6 +50,9 @@ _MAX_DATABASES: Final = 32
 _WALK_PAGE: Final = 1_000
 _OWN_PAGES: Final = 1_000  # less than any record that LMDB gives pages of its own (2 KiB)
 
+# py-lmdb has no annotations for it
+_verify_structure: Callable[[str], list[str]] = lmdb_verify.verify
+
 _DAMAGE: Final = (
     lmdb.BadTxnError,
     lmdb.CorruptedError,
@@ -324,11 +327,9 @@ class LmdbEngine:
 
     def _structure(self) -> list[str]:
         try:
-            # py-lmdb annotates its C part only
-            problems: list[str] = lmdb_verify.verify(str(self.path))  # type: ignore[no-untyped-call]
+            return _verify_structure(str(self.path))
         except lmdb_verify.VerifyError as error:
             return [str(error)]
-        return problems
 
     def size_bytes(self) -> int:
         """See `Engine.size_bytes`: the length of the data file."""

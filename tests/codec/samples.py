@@ -130,7 +130,7 @@ class Page(pydantic.BaseModel, Generic[T]):
 IntPage = Page[int]
 
 
-class TwoArgs(Exception):  # noqa: N818
+class TwoArgs(Exception):  # noqa: N818  # as users name them
     """An exception that can be built neither from its args nor without arguments."""
 
     def __init__(self, code: int, detail: dict[str, Any]) -> None:

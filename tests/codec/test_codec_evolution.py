@@ -26,7 +26,7 @@ def version(make: Any, *fields: Any) -> type[Any]:
     """Make this module's class `Record` anew."""
     cls: type[Any] = make(*fields)
     cls.__module__, cls.__qualname__ = __name__, "Record"
-    MODULE.Record = cls  # type: ignore[attr-defined]
+    MODULE.Record = cls  # type: ignore[attr-defined]  # made here
     return cls
 
 

@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import httpx
+import msgpack
 import openai
 import pytest
 
@@ -20,7 +21,7 @@ from golem_sdk.errors import DecodingError, DivergenceError, RecordedError, Stor
 def raised(make: Any) -> BaseException:
     try:
         make()
-    except BaseException as error:  # noqa: BLE001, RUF100  # control exceptions are recorded too
+    except BaseException as error:  # control exceptions are recorded too
         return error
     raise AssertionError("nothing was raised")
 
@@ -41,7 +42,7 @@ def slotted() -> samples.SlottedError:
 CASES: dict[str, Any] = {
     "value": throw(ValueError("x", (1, 2))),
     "key": lambda: dict[str, int]()["k"],
-    "os": lambda: open("/does/not/exist"),  # noqa: SIM115
+    "os": lambda: open("/does/not/exist"),  # noqa: SIM115  # it never opens
     "os-two-files": throw(OSError(1, "no", "a", None, "b")),
     "json": lambda: json.loads("{"),
     "unicode-decode": lambda: b"a\xff".decode(),
@@ -241,7 +242,7 @@ def test_group_whose_class_cannot_be_found_keeps_its_members() -> None:
 
 
 def test_class_that_only_its_own_code_can_build_comes_back_as_a_stand_in() -> None:
-    error = raised(lambda: samples.Model(name=[]))  # type: ignore[arg-type]
+    error = raised(lambda: samples.Model(name=[]))  # type: ignore[arg-type]  # on purpose
     back = decode(encode(error))
     assert type(back) is RecordedError
     assert "valid string" in back.text
@@ -301,9 +302,8 @@ def test_unicode_error_with_impossible_positions_is_refused() -> None:
 
 
 def forge(body: Any) -> bytes:
-    import msgpack
-
-    return msgpack.packb(msgpack.ExtType(23, msgpack.packb(body)))  # type: ignore[no-any-return]
+    data: bytes = msgpack.packb(msgpack.ExtType(23, msgpack.packb(body)))
+    return data
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ HERE = samples.__name__
 
 
 def pack(value: Any) -> bytes:
-    return msgpack.packb(value)  # type: ignore[no-any-return]
+    data: bytes = msgpack.packb(value)
+    return data
 
 
 def ext(code: int, body: Any) -> msgpack.ExtType:
@@ -227,7 +228,7 @@ bodies = st.recursive(
 @example(extension(Code.ATTRS, ["antigravity:x", {}]))
 @example(extension(Code.EXCEPTION, {"type": "this:x"}))
 def test_fuzz_gives_a_value_or_the_error_and_imports_nothing(data: bytes) -> None:
-    value_or_error(encode((1,)))
+    encode(samples.Plain((1,)))  # the codec's own imports are done
     before = set(sys.modules)
     value_or_error(data)
     assert set(sys.modules) == before

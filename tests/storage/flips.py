@@ -13,11 +13,16 @@ import shutil
 import signal
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from golem_sdk.errors import StoreCorruptError, StoreError
 from golem_sdk.storage.base import Batch, Space, be64
 from golem_sdk.storage.lmdb import LmdbEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PAGE = 4096
 META_BYTES = 152
@@ -63,20 +68,16 @@ def look(path: Path, model: Model) -> str:
         return "noticed"
     outcomes = {"harmless"}
     for (space, key), value in model.items():
-        outcomes.add(compare(lambda: engine.get(space, key), value))  # noqa: B023  # called here
-        outcomes.add(compare(lambda: engine.get(space, key + b"x"), None))  # noqa: B023
+        outcomes.add(compare(partial(engine.get, space, key), value))
+        outcomes.add(compare(partial(engine.get, space, key + b"x"), None))
     for space in (Space.OPLOG, Space.INBOX, Space.RESULT):
         rows = sorted((key, value) for (of, key), value in model.items() if of is space)
         for start in range(0, len(rows), 37):
             page = rows[start : start + 37]
             lo, hi = page[0][0], page[-1][0] + b"\0"
             for reverse in (False, True):
-                outcomes.add(
-                    compare(
-                        lambda: engine.scan(space, lo, hi, limit=37, reverse=reverse),  # noqa: B023
-                        page[::-1] if reverse else page,
-                    )
-                )
+                scan = partial(engine.scan, space, lo, hi, limit=37, reverse=reverse)
+                outcomes.add(compare(scan, page[::-1] if reverse else page))
     batches = []
     for number, (space, key) in enumerate(list(model)[::100]):
         claim = (Space.OPLOG, b"agent-%02d\0" % number + be64(1_000_000), b"x" * 3_000)
@@ -89,8 +90,7 @@ def look(path: Path, model: Model) -> str:
     return max(outcomes, key=OUTCOMES.index)
 
 
-def compare(read: object, expected: object) -> str:
-    assert callable(read)
+def compare(read: Callable[[], object], expected: object) -> str:
     try:
         return "harmless" if read() == expected else "WRONG"
     except StoreCorruptError:

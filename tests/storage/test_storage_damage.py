@@ -213,14 +213,14 @@ def test_a_file_that_lacks_only_free_pages_is_sound(tmp_path: Path) -> None:
 
 def test_values_that_shrink_within_one_commit_leave_a_sound_file(tmp_path: Path) -> None:
     engine = LmdbEngine(tmp_path / "store")
-    for record in ((Space.OPLOG, b"k"), (Space.OPLOG, b"l")):
-        engine.commit(
-            [
-                Batch(claim=(*record, b"v" * 100_000)),
-                Batch(puts=((*record, b"v" * 50_000),)),
-                Batch(puts=((*record, b"v" * 3_000),)),
-            ]
-        )
+    claimed, put = (Space.OPLOG, b"k"), (Space.OPLOG, b"l")
+    engine.commit(
+        [
+            Batch(claim=(*claimed, b"v" * 100_000)),
+            Batch(puts=((*claimed, b"v" * 3_000),)),
+            Batch(puts=((*put, b"v" * 100_000), (*put, b"v" * 50_000), (*put, b"v" * 3_000))),
+        ]
+    )
     assert engine.verify() == []
     engine.close()
     again = LmdbEngine(tmp_path / "store")
@@ -281,12 +281,32 @@ def test_damage_to_a_value_stays_with_its_record(tmp_path: Path) -> None:
     engine.close()
 
 
-def test_verify_counts_rows(tmp_path: Path) -> None:
+def test_a_rotten_key_hides_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    engine = LmdbEngine(path)
+    engine.commit([Batch(puts=tuple((Space.OPLOG, key, b"v") for key in (b"a", b"c", b"e")))])
+    engine.close()
+    data = (path / "data.mdb").read_bytes()
+    record = seal(Space.OPLOG, b"c", b"v")
+    assert data.count(b"c" + record) == 1
+    (path / "data.mdb").write_bytes(data.replace(b"c" + record, b"d" + record))
+    again = LmdbEngine(path)  # the structure is sound: the keys are still in order
+    for key in (b"c", b"d"):
+        with pytest.raises(StoreCorruptError) as caught:
+            again.get(Space.OPLOG, key)
+        assert caught.value.key == b"d"
+    with pytest.raises(StoreCorruptError):
+        again.scan(Space.OPLOG, b"", None, limit=9)
+    assert again.get(Space.OPLOG, b"a") == b"v"
+    again.close()
+
+
+def test_verify_counts_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = LmdbEngine(tmp_path / "store")
     engine.commit([Batch(puts=tuple((Space.OPLOG, be64(n), b"") for n in range(2_500)))])
     assert engine.verify() == []
     scan = engine.scan
-    engine.scan = lambda *a, **k: scan(*a, **k)[1:]  # type: ignore[method-assign]
+    monkeypatch.setattr(engine, "scan", lambda *a, **k: scan(*a, **k)[1:])
     assert any("OPLOG holds 2497 of its 2500 records" in str(error) for error in engine.verify())
     engine.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +14,9 @@ from golem_sdk.storage import directory
 from golem_sdk.storage.base import Batch, Space, be64
 from golem_sdk.storage.lmdb import LmdbEngine
 from storage import children
+
+if TYPE_CHECKING:
+    import subprocess
 
 MIB = 1 << 20
 
@@ -28,8 +32,7 @@ def keys(engine: LmdbEngine) -> list[bytes]:
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     acknowledged = 0
     for round_ in range(1, 6):
-        child = children.start(
-            """
+        code = """
             engine = LmdbEngine(Path(sys.argv[1]), map_size=1 << 20)
             number = int(sys.argv[2])
             while True:
@@ -37,14 +40,12 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
                 assert engine.commit([Batch(claim=claim)]) == [True]
                 print(number, flush=True)
                 number += 1
-            """,
-            tmp_path / "store",
-            acknowledged,
-        )
-        assert child.stdout is not None
-        lines = [child.stdout.readline() for _ in range(20 * round_)]
-        child.kill()
-        lines += child.communicate(timeout=60)[0].splitlines()
+            """
+        with children.start(code, tmp_path / "store", acknowledged) as child:
+            assert child.stdout is not None
+            lines = [child.stdout.readline() for _ in range(20 * round_)]
+            child.kill()
+            lines += child.stdout.readlines()
         assert child.returncode == -signal.SIGKILL
         told = int(lines[-1]) + 1
         engine = LmdbEngine(tmp_path / "store")
@@ -63,37 +64,50 @@ def test_a_forked_child_is_refused_and_harms_nothing(tmp_path: Path) -> None:
         committer = Committer(engine)
         batch = Batch(puts=((Space.OPLOG, b"k", b""),))
         ticket = committer.submit(batch)
+        locks = [engine._commit_lock, engine._map_lock, committer._lock]
+        for lock in locks:
+            lock.acquire()  # as another thread may hold them, which the child does not have
         pid = os.fork()
         if pid == 0:
             print(refusal(engine.commit, [batch]), refusal(engine.get, Space.OPLOG, b"k"),
                   refusal(engine.scan, Space.OPLOG, b"", None, limit=1),
                   refusal(engine.check_readers), refusal(engine.size_bytes),
-                  refusal(committer.submit, batch), refusal(committer.wait, ticket),
-                  refusal(committer.soon), refusal(engine.close))
+                  refusal(engine.verify), refusal(committer.submit, batch),
+                  refusal(committer.wait, ticket), refusal(committer.soon),
+                  refusal(committer.close), refusal(engine.close))
             sys.exit(0)
         assert os.waitpid(pid, 0)[1] == 0
+        for lock in locks:
+            lock.release()
         committer.wait(ticket)
         committer.close()
         print(engine.get(Space.OPLOG, b"k"), engine.verify())
         """,
         tmp_path / "store",
     )
-    assert lines == [" ".join(["StoreForkedError"] * 8 + ["nothing"]), "b'' []"]
+    assert lines == [" ".join(["StoreForkedError"] * 10 + ["nothing"]), "b'' []"]
 
 
-def test_the_place_of_a_dead_reader_is_freed(tmp_path: Path) -> None:
-    engine = LmdbEngine(tmp_path / "store")
-    reader = children.start(
+def start_viewer(path: Path, *, reading: bool) -> subprocess.Popen[str]:
+    viewer = children.start(
         """
         engine = LmdbEngine(Path(sys.argv[1]), read_only=True)
-        txn = engine._env.begin()
-        print("reading", flush=True)
+        txn = engine._env.begin() if sys.argv[2] == "True" else None
+        print("ready", flush=True)
         sys.stdin.read()
         """,
-        tmp_path / "store",
+        path,
+        reading,
     )
-    assert reader.stdout is not None
-    assert reader.stdout.readline() == "reading\n"
+    assert viewer.stdout is not None
+    assert viewer.stdout.readline() == "ready\n"
+    return viewer
+
+
+def test_the_places_of_dead_readers_are_freed(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    engine = LmdbEngine(path)
+    reader = start_viewer(path, reading=True)
     assert engine.check_readers() == 0
     reader.kill()
     reader.communicate()
@@ -103,19 +117,15 @@ def test_the_place_of_a_dead_reader_is_freed(tmp_path: Path) -> None:
 
 
 def test_opening_frees_the_places_of_dead_readers(tmp_path: Path) -> None:
-    LmdbEngine(tmp_path / "store").close()
-    children.run(
-        """
-        engine = LmdbEngine(Path(sys.argv[1]), read_only=True)
-        txn = engine._env.begin()
-        if os.fork():
-            os.wait()
-            os._exit(0)  # without ending the transaction, while the parent keeps the store open
-        """,
-        tmp_path / "store",
-    )
-    engine = LmdbEngine(tmp_path / "store")
+    path = tmp_path / "store"
+    LmdbEngine(path).close()
+    viewer = start_viewer(path, reading=False)  # LMDB forgets all readers once nobody is left
+    reader = start_viewer(path, reading=True)
+    reader.kill()
+    reader.communicate()
+    engine = LmdbEngine(path)
     assert engine.check_readers() == 0
+    viewer.communicate(timeout=60)
     engine.close()
 
 

@@ -1,0 +1,1 @@
+"""Tools to prove agents durable: a virtual environment, crashes at chosen points, a driver, checkers."""

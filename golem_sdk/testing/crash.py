@@ -1,0 +1,99 @@
+"""Crashes at chosen appends of chosen runs, simulated in one process."""
+
+from __future__ import annotations
+
+from enum import Enum
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from golem_sdk.errors import StoreError
+from golem_sdk.oplog.writer import OplogWriter
+
+if TYPE_CHECKING:
+    from golem_sdk.core.entries import Entry, OplogIndex
+    from golem_sdk.storage.committer import Ticket
+    from golem_sdk.storage.memory import MemoryEngine
+
+__all__ = ["CrashMoment", "CrashPoint", "SimulatedCrashError", "Trap"]
+
+
+class SimulatedCrashError(StoreError):
+    """Every operation of a store whose process is dead."""
+
+
+class CrashMoment(Enum):
+    """When, around the append of an entry, the process dies."""
+
+    BEFORE = "before the append: what the entry tells of has happened, nobody has noted it"
+    LOST = "after the append: the entry is in memory, and lost"
+    DURABLE = "after the flush that holds the entry: it is on disk, nobody was told"
+
+
+@frozen
+class CrashPoint:
+    """The ``append``-th append of a run (counted over all agents, from 1), and the moment."""
+
+    append: int
+    moment: CrashMoment
+
+
+class Trap:
+    """Kills a run at a crash point.
+
+    Args:
+        engine: the run's store.
+        point: when; ``None``: never, only count.
+
+    Attributes:
+        appends: how many entries the run has appended.
+        survivor: the store as the crash left it, ``None`` if there was no crash.
+    """
+
+    def __init__(self, engine: MemoryEngine, point: CrashPoint | None) -> None:
+        self.appends = 0
+        self.survivor: MemoryEngine | None = None
+        self._engine = engine
+        self._point = point
+        self._mutex = Lock()
+
+    def writer_class(self) -> type[OplogWriter]:
+        """A writer that falls into this trap, for `Settings`."""
+        trap = self
+
+        class TrappedWriter(OplogWriter):
+            _armed = False
+
+            def append(self, entry: Entry) -> OplogIndex:
+                moment = trap._reached()
+                if moment is CrashMoment.BEFORE:
+                    trap._spring()
+                index = super().append(entry)
+                if moment is CrashMoment.LOST:
+                    trap._spring()
+                self._armed = self._armed or moment is CrashMoment.DURABLE
+                return index
+
+            def flush(self) -> Ticket | None:
+                ticket = super().flush()
+                if self._armed and ticket is not None:
+                    self._committer.wait(ticket)
+                    trap._spring()
+                return ticket
+
+        return TrappedWriter
+
+    def _reached(self) -> CrashMoment | None:
+        with self._mutex:
+            self.appends += 1
+            if self._point is None or self.appends != self._point.append:
+                return None
+            return self._point.moment
+
+    def _spring(self) -> None:
+        error = SimulatedCrashError("the process was killed (simulated)")
+        if self.survivor is None:
+            self.survivor = self._engine.snapshot()
+            self._engine.kill(error)
+        raise error

@@ -1,0 +1,116 @@
+"""Drives agents to the end of a scenario over any number of simulated crashes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import fields, frozen
+
+from golem_sdk.app import Runtime
+from golem_sdk.core.entries import KIND_OF, Entry, OplogIndex
+from golem_sdk.errors import GolemError, RuntimeClosedError, StoreError
+from golem_sdk.runtime.kernel import Settings
+from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.testing.crash import CrashPoint, Trap
+from golem_sdk.testing.environment import VirtualEnvironment
+
+__all__ = ["End", "Step", "drive", "visible"]
+
+_LONGEST_S = 60.0
+
+
+@frozen
+class Step:
+    """One call that the outside makes: an agent, one of its methods (``None``: a function agent)."""
+
+    agent: Callable[..., Any]
+    identity: tuple[Any, ...]
+    method: str | None = None
+    arguments: tuple[Any, ...] = ()
+
+
+@frozen
+class End:
+    """How a scenario ended.
+
+    Attributes:
+        results: what each step gave: ``("result", value)`` or ``("error", type, args, notes)``.
+        oplogs: every agent's committed entries with their indices.
+        appends: how many entries the last run appended.
+        crashes: how many crashes there were.
+    """
+
+    results: tuple[tuple[Any, ...], ...]
+    oplogs: Mapping[str, list[tuple[OplogIndex, Entry]]]
+    appends: int
+    crashes: int
+
+
+def drive(
+    steps: Sequence[Step],
+    points: Sequence[CrashPoint] = (),
+    *,
+    suspend_after_s: float = 0.0,
+    on_crash: Callable[[int], object] = lambda crashes: None,
+) -> End:
+    """Make every step's call, each under an idempotency key, until all have results.
+
+    Args:
+        steps: the calls, made one after the other; after a crash those without result are made again.
+        points: where the first run, the second run (the first recovery) and so on crash.
+        suspend_after_s: 0: every wait unloads its agent, so that it is replayed after each.
+        on_crash: told the number of crashes so far, before each recovery.
+
+    Raises:
+        TimeoutError: a result did not come.
+        GolemError: the runtime failed without a crash.
+    """
+    engine, results = MemoryEngine(), [()] * len(steps)
+    for crashes in range(len(points) + 1):
+        trap = Trap(engine, points[crashes] if crashes < len(points) else None)
+        settings = Settings(
+            suspend_after_s=suspend_after_s, write_behind_s=None, writer_class=trap.writer_class()
+        )
+        try:
+            with Runtime.over(engine, VirtualEnvironment(crashes), settings) as runtime:
+                _make(runtime, steps, results)
+                oplogs = {m.agent_id: list(runtime.oplog(m)) for m in runtime.agents()}
+                return End(tuple(results), oplogs, trap.appends, crashes)
+        except GolemError:
+            if trap.survivor is None:
+                raise
+        engine = trap.survivor
+        on_crash(crashes + 1)
+    raise AssertionError("the last run has no crash point and returns or raises")
+
+
+def visible(oplog: Sequence[tuple[OplogIndex, Entry]]) -> list[tuple[Any, ...]]:
+    """The replayed entries without what may differ from run to run: times and numbers of call sites."""
+    return [
+        (type(entry).__name__, *(getattr(entry, name) for name in _lasting(type(entry))))
+        for _, entry in oplog
+        if KIND_OF[type(entry)].replayed
+    ]
+
+
+def _lasting(kind: type[Entry]) -> list[str]:
+    return [field.name for field in fields(kind) if field.name not in {"timestamp", "site"}]
+
+
+def _make(runtime: Runtime, steps: Sequence[Step], results: list[tuple[Any, ...]]) -> None:
+    for number, step in enumerate(steps):
+        if results[number]:
+            continue
+        if step.method is None:
+            handle = runtime.trigger(step.agent, *step.identity)
+        else:
+            method = getattr(runtime.get(step.agent, *step.identity), step.method)
+            handle = runtime.trigger(method, *step.arguments, key=f"step-{number}")
+        try:
+            results[number] = ("result", handle.result(timeout=_LONGEST_S))
+        except (StoreError, RuntimeClosedError, TimeoutError):
+            raise
+        except Exception as error:
+            notes = getattr(error, "__notes__", None)
+            results[number] = ("error", type(error).__name__, error.args, notes)

@@ -1,0 +1,98 @@
+"""An environment in which no time passes: clock, timers and entropy are simulated, threads are real."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from itertools import count
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from golem_sdk.runtime.environment import RealEnvironment, Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["VirtualEnvironment"]
+
+_START_NS = 1_700_000_000_000_000_000
+_TICK_NS = 1_000
+
+
+class VirtualEnvironment:
+    """A virtual clock that jumps to the next due timer whenever nothing else is going on.
+
+    Each look at the clock takes a microsecond, so that no two moments are equal. Nothing ever sleeps.
+
+    Args:
+        seed: of the entropy that it gives.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._mutex = RLock()
+        self._now_ns = _START_NS
+        self._timers: list[tuple[int, int, Timer]] = []
+        self._order = count()
+        self._active = 0
+        self._closed = False
+        self._random = random.Random(seed)
+        self._threads = RealEnvironment()
+
+    def now_ns(self) -> int:
+        """See `Environment.now_ns`."""
+        with self._mutex:
+            self._now_ns += _TICK_NS
+            return self._now_ns
+
+    def entropy(self, size: int) -> bytes:
+        """See `Environment.entropy`."""
+        with self._mutex:
+            return self._random.randbytes(size)
+
+    def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer:
+        """See `Environment.call_at`."""
+        timer = Timer(callback)
+        with self._mutex:
+            heapq.heappush(self._timers, (when_ns, next(self._order), timer))
+        self.enter()
+        self.leave()
+        return timer
+
+    def spawn(self, job: Callable[[], None]) -> None:
+        """See `Environment.spawn`."""
+        self.enter()
+
+        def run() -> None:
+            try:
+                job()
+            finally:
+                self.leave()
+
+        self._threads.spawn(run)
+
+    def enter(self) -> None:
+        """See `Environment.enter`."""
+        with self._mutex:
+            self._active += 1
+
+    def leave(self) -> None:
+        """See `Environment.leave`. Who leaves last lets time pass."""
+        while (timer := self._next()) is not None:
+            timer.fire()
+
+    def close(self) -> None:
+        """See `Environment.close`."""
+        with self._mutex:
+            self._closed = True
+            self._timers.clear()
+        self._threads.close()
+
+    def _next(self) -> Timer | None:
+        with self._mutex:
+            while self._active == 1 and self._timers:
+                when_ns, _, timer = heapq.heappop(self._timers)
+                if timer.callback is not None:
+                    self._now_ns = max(self._now_ns, when_ns)
+                    return timer
+            self._active -= 1
+            return None
