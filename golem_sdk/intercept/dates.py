@@ -81,11 +81,12 @@ def _now(original: Any) -> Any:
     current, call = durability.current, durability.durable_call
     local_wall = functools.partial(_local_wall, original)
     utc_wall = functools.partial(_utc_wall, original)
+    datetime, bound = dates.datetime, original.__get__(None, dates.datetime)
 
     def now(cls: type[dates.datetime], tz: dates.tzinfo | None = None) -> dates.datetime:
         session = current()
         if session is None:
-            return original(cls, tz)  # type: ignore[no-any-return]  # what datetime.now gives
+            return bound(tz) if cls is datetime else original(cls, tz)  # type: ignore[no-any-return]  # a datetime
         if tz is None:
             return _naive(cls, call(session, "datetime.now", _LOCAL, None, local_wall))
         if not isinstance(tz, dates.tzinfo):

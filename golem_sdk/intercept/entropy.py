@@ -3,7 +3,7 @@
 Covers: the functions of the `random` module (inside an agent: the agent's own generator, which is
 seeded from one recorded value, so a simulation writes no entries); ``random.Random()`` and
 ``Random.seed(None)``; ``os.urandom`` and ``os.getrandom``, and what ends there (`secrets`,
-``random.SystemRandom``, numpy's unseeded ``default_rng()``); ``uuid.uuid1`` and ``uuid.uuid4``. Bytes and
+``random.SystemRandom``, ``uuid.uuid4``, numpy's unseeded ``default_rng()``); ``uuid.uuid1``. Bytes and
 identifiers are recorded one by one, so those that left the process stay the same, and one call
 more or less is noticed on replay. They are in the oplog: random secrets too.
 
@@ -16,6 +16,7 @@ file, and generators of compiled libraries (OpenSSL, torch).
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import random
@@ -34,6 +35,8 @@ __all__ = ["entropy_patches", "tempfile_patches"]
 
 _LOCAL = FunctionType.READ_LOCAL
 _SEED_BYTES = 32
+# Spelled out, because taking and passing on any arguments would cost more than the rest.
+_LIMITED = frozenset({"randint", "uniform"})
 
 
 def entropy_patches(version: str) -> list[Patch]:
@@ -45,8 +48,9 @@ def entropy_patches(version: str) -> list[Patch]:
     ]
     return [
         *(_patch(random, name, _of_agent(name), version) for name in shared),
-        *(_patch(os, name, _system_bytes(name), version) for name in ("urandom", "getrandom")),
-        *(_patch(uuid, name, _identifier(name), version) for name in ("uuid1", "uuid4")),
+        _patch(os, "urandom", _urandom, version),
+        _patch(os, "getrandom", _getrandom, version),
+        _patch(uuid, "uuid1", _uuid1, version),
         Patch(random.Random, "seed", _seed, "python", version),
     ]
 
@@ -72,6 +76,37 @@ def _patch(module: Any, name: str, make: Callable[[Any], Any], version: str) -> 
 
 
 def _of_agent(name: str) -> Callable[[Any], MethodType]:
+    if name == "random":
+        return _without_arguments
+    return _with_two_limits(name) if name in _LIMITED else _with_any_arguments(name)
+
+
+def _without_arguments(original: Callable[[], float]) -> MethodType:
+    current, agent_random = durability.current, durability.agent_random
+
+    def function(_home: object) -> float:
+        session = current()
+        return original() if session is None else agent_random(session).random()
+
+    return replacement_of(original, function, "random")
+
+
+def _with_two_limits(name: str) -> Callable[[Any], MethodType]:
+    def make(original: Callable[[Any, Any], Any]) -> MethodType:
+        current, agent_random = durability.current, durability.agent_random
+
+        def function(_home: object, a: Any, b: Any) -> Any:
+            session = current()
+            if session is None:
+                return original(a, b)
+            return getattr(agent_random(session), name)(a, b)
+
+        return replacement_of(original, function, "random")
+
+    return make
+
+
+def _with_any_arguments(name: str) -> Callable[[Any], MethodType]:
     def make(original: Callable[..., Any]) -> MethodType:
         current, agent_random = durability.current, durability.agent_random
 
@@ -86,37 +121,42 @@ def _of_agent(name: str) -> Callable[[Any], MethodType]:
     return make
 
 
-def _system_bytes(name: str) -> Callable[[Any], MethodType]:
-    def make(original: Callable[..., bytes]) -> MethodType:
-        def function(_home: object, /, *args: int, **kwargs: int) -> bytes:
-            session = durability.current()
-            if session is None:
-                return original(*args, **kwargs)
-            request = [*args, *kwargs.values()]
-            return durability.durable_call(
-                session, f"os.{name}", _LOCAL, request, lambda: original(*args, **kwargs)
-            )
+def _urandom(original: Callable[[int], bytes]) -> MethodType:
+    current, call = durability.current, durability.durable_call
 
-        return replacement_of(original, function, "os")
+    def urandom(_home: object, size: int, /) -> bytes:
+        session = current()
+        if session is None:
+            return original(size)
+        # No lambda: a variable that one closes over costs every call, also outside agents.
+        return call(session, "os.urandom", _LOCAL, size, functools.partial(original, size))
 
-    return make
+    return replacement_of(original, urandom, "os")
 
 
-def _identifier(name: str) -> Callable[[Any], MethodType]:
-    def make(original: Callable[..., uuid.UUID]) -> MethodType:
-        def function(_home: object, /, *args: Any, **kwargs: Any) -> uuid.UUID:
-            session = durability.current()
-            if session is None:
-                return original(*args, **kwargs)
-            return uuid.UUID(
-                bytes=durability.durable_call(
-                    session, f"uuid.{name}", _LOCAL, None, lambda: original(*args, **kwargs).bytes
-                )
-            )
+def _getrandom(original: Callable[[int, int], bytes]) -> MethodType:
+    def getrandom(_home: object, size: int, flags: int = 0) -> bytes:
+        session = durability.current()
+        if session is None:
+            return original(size, flags)
+        return durability.durable_call(
+            session, "os.getrandom", _LOCAL, [size, flags], lambda: original(size, flags)
+        )
 
-        return replacement_of(original, function, "uuid")
+    return replacement_of(original, getrandom, "os")
 
-    return make
+
+def _uuid1(original: Callable[..., uuid.UUID]) -> MethodType:
+    def uuid1(_home: object, node: int | None = None, clock_seq: int | None = None) -> uuid.UUID:
+        session = durability.current()
+        if session is None:
+            return original(node, clock_seq)
+        made = durability.durable_call(
+            session, "uuid.uuid1", _LOCAL, None, lambda: original(node, clock_seq).bytes
+        )
+        return uuid.UUID(bytes=made)
+
+    return replacement_of(original, uuid1, "uuid")
 
 
 def _seed(original: Callable[..., None]) -> Callable[..., None]:

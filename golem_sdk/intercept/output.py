@@ -44,38 +44,43 @@ def output_patches(version: str) -> list[Patch]:
 
 
 def _print(original: Callable[..., None]) -> MethodType:
-    def function(
-        _home: object,
-        /,
-        *values: object,
-        sep: str | None = " ",
-        end: str | None = "\n",
-        file: Any = None,
-        flush: bool = False,
-    ) -> None:
-        session = durability.current()
-        stream = _stream(file)
-        if session is None or stream is None or not _is_text(sep) or not _is_text(end):
-            original(*values, sep=sep, end=end, file=file, flush=flush)
-            return
-        # Agent code, if the values define __str__: it runs live and on replay, outside the suppression.
-        text = (" " if sep is None else sep).join(map(str, values))
-        text += "\n" if end is None else end
-        if durability.record_log(session, stream, "print", without_url_secrets(text)):
-            with durability.suppressed(session):
-                original(text, end="", file=file, flush=flush)
+    current = durability.current
+
+    def function(_home: object, /, *values: object, **options: Any) -> None:
+        session = current()
+        if session is None or not _is_recorded(**options):
+            original(*values, **options)
+        else:
+            _print_in_agent(session, original, *values, **options)
 
     return replacement_of(original, function, "builtins")
 
 
-def _is_text(value: object) -> bool:
-    return value is None or isinstance(value, str)
+def _is_recorded(sep: Any = None, end: Any = None, file: Any = None, **others: Any) -> bool:
+    """Whether it is text for a standard stream; anything else is left to the original."""
+    return (
+        (sep is None or isinstance(sep, str))
+        and (end is None or isinstance(end, str))
+        and (file is None or file is sys.stdout or file is sys.stderr)
+        and others.keys() <= {"flush"}
+    )
 
 
-def _stream(file: Any) -> str | None:
-    if file is None or file is sys.stdout:
-        return "stdout"
-    return "stderr" if file is sys.stderr else None
+def _print_in_agent(
+    session: Any,
+    original: Callable[..., None],
+    *values: object,
+    sep: str | None = None,
+    end: str | None = None,
+    file: Any = None,
+    flush: bool = False,
+) -> None:
+    # Agent code, if the values define __str__: it runs live and on replay, outside the suppression.
+    text = (" " if sep is None else sep).join(map(str, values)) + ("\n" if end is None else end)
+    level = "stderr" if file is not None and file is sys.stderr else "stdout"
+    if durability.record_log(session, level, "print", without_url_secrets(text)):
+        with durability.suppressed(session):
+            original(text, end="", file=file, flush=flush)
 
 
 def _call_handlers(original: Callable[..., None]) -> Callable[..., None]:

@@ -73,7 +73,7 @@ class SiteTable:
         place = (file, line, function)
         number = self._numbers.get(place)
         if number is None:
-            number = self._numbers[place] = len(self.sites) + 1
+            number = self._numbers[place] = max(self.sites, default=0) + 1
             source = linecache.getline(file, line).strip()
             self.sites[number] = DescribeCallSite(
                 self._now_ns(), number, file, line, function, source

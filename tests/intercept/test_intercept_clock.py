@@ -29,6 +29,22 @@ class Marked:
     at: float = attrs.field(factory=time.time)
 
 
+def of_inherited_dataclass_field() -> float:
+    @dataclasses.dataclass
+    class Later(Stamped):
+        more: int = 0
+
+    return Later().at
+
+
+def of_inherited_attrs_field() -> float:
+    @attrs.define
+    class Later(Marked):
+        more: int = 0
+
+    return Later().at
+
+
 class Job:
     clock: Any = time.time
 
@@ -72,6 +88,8 @@ def test_every_reading_is_recorded_exactly(name: str) -> None:
         pytest.param(lambda: early_monotonic(), "time.monotonic", id="from-import-as"),
         pytest.param(lambda: Stamped().at, "time.time", id="dataclass-factory"),
         pytest.param(lambda: Marked().at, "time.time", id="attrs-factory"),
+        pytest.param(of_inherited_dataclass_field, "time.time", id="inherited-dataclass-factory"),
+        pytest.param(of_inherited_attrs_field, "time.time", id="inherited-attrs-factory"),
         pytest.param(lambda: Job().started(), "time.time", id="class-attribute"),
         pytest.param(default_argument, "time.time", id="default"),
         pytest.param(keyword_default, "time.time", id="keyword-default"),

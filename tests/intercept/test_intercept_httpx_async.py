@@ -177,6 +177,9 @@ def test_a_timeout_of_the_agent(library: Any, web: WebServer) -> None:
     assert runs.live == runs.replayed == "GET"
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # left open by the crash
 def test_a_stream_is_lost_in_a_crash(library: Any, web: WebServer) -> None:
     web.hold.clear()
 

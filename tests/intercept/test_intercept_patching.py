@@ -54,7 +54,7 @@ def observed() -> dict[str, object]:
         "random.Random.seed": random.Random.seed,
         "os.urandom": os.urandom,
         "os.fork": os.fork,
-        "uuid.uuid4": uuid.uuid4,
+        "uuid.uuid1": uuid.uuid1,
         "print": builtins.print,
         "callHandlers": logging.Logger.callHandlers,
         "Thread.start": threading.Thread.start,
@@ -219,7 +219,7 @@ REPLACED = [
     time.sleep,
     time.perf_counter_ns,
     os.urandom,
-    uuid.uuid4,
+    uuid.uuid1,
     random.choice,
     print,
 ]

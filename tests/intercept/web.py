@@ -93,7 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
             case "/cookie":
                 self._send(200, b"", {"Set-Cookie": f"visit={count}; Path=/"})
             case "/status":
-                self._send(int(query["code"]) if count <= int(query["times"]) else 200, b"{}", {})
+                status = int(query["code"]) if count <= int(query["times"]) else 200
+                self._send(status, b"{}", {"Retry-After-Ms": "1"})
             case "/large":
                 self._send(200, LARGE, {})
             case "/stream":
