@@ -32,6 +32,7 @@ _BRACKETS = {
     Code.FROZENSET: ("frozenset({", "})"),
 }
 _BYTES_SHOWN = 32
+_LONGEST_DECIMAL_BYTES = 1024  # Python refuses to write much longer ones in decimal
 
 
 @frozen
@@ -119,7 +120,7 @@ def _bytes_text(data: bytes) -> str:
 def _stored_text(value: Stored) -> str:
     try:
         return _text_of(value.code, value.body)
-    except (ValueError, TypeError, KeyError, OverflowError, struct.error):
+    except (ValueError, TypeError, LookupError, ArithmeticError, struct.error):
         return f"<unreadable: {value.body!r}>"
 
 
@@ -204,6 +205,11 @@ def _stored_json(value: Stored) -> Any:
 # --- values of the standard library ---------------------------------------------------------------
 
 
+def _big_int(data: bytes) -> str:
+    value = int.from_bytes(data, "big", signed=True)
+    return str(value) if len(data) <= _LONGEST_DECIMAL_BYTES else hex(value)
+
+
 def _moment(body: list[Any]) -> str:
     *numbers, fold, zone = body
     moment = datetime(*numbers, fold=fold)  # noqa: DTZ001  # the zone is added as text
@@ -221,7 +227,7 @@ def _zone(moment: datetime, zone: Any) -> str:
 
 
 _SIMPLE: dict[Code, Callable[[Any], object]] = {
-    Code.BIG_INT: lambda data: int.from_bytes(data, "big", signed=True),
+    Code.BIG_INT: _big_int,
     Code.COMPLEX: lambda data: complex(*struct.unpack(">dd", data)),
     Code.DECIMAL: lambda data: f"Decimal('{data.decode('ascii')}')",
     Code.FRACTION: lambda body: f"Fraction({body[0]}, {body[1]})",

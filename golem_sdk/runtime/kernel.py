@@ -192,14 +192,14 @@ class Kernel:
 
     def agent_ended(self, actor: Actor, reason: BaseException) -> None:
         """An agent cannot go on, for ``reason``. Its own fault parks it; the store's fault stops all."""
+        if isinstance(reason, StoreError) and not isinstance(reason, StoreCorruptError):
+            self.store_failed(reason)
+            return
         with self._mutex:
             if self._actors.get(actor.agent_id) is not actor:
                 return
-            if isinstance(reason, StoreCorruptError) or not isinstance(reason, StoreError):
-                del self._actors[actor.agent_id]
+            del self._actors[actor.agent_id]
         match reason:
-            case StoreError() if not isinstance(reason, StoreCorruptError):
-                self.store_failed(reason)
             case AgentFailedError() | UnknownAgentTypeError() | StoreCorruptError():
                 _log.error("%s", reason)
                 actor.fail(reason, refuse=True)
@@ -219,17 +219,18 @@ class Kernel:
         is over.
         """
         with self._mutex:
-            if self.closed is not None:
-                return
-            if not isinstance(error, StoreFullError):
+            full = isinstance(error, StoreFullError)
+            if self.closed is not None or (full and not self.committer.has_failed):
+                return  # what this failure has spoilt is gone already
+            if not full:
                 self.closed = error
             actors = self._drop_all(error)
-        self.committer.reopen()
+            self.committer.reopen()
         _log.error("the store refused a commit: %s", error)
         for actor in actors:
             actor.fail(error, refuse=False)
             actor.stop()
-        if isinstance(error, StoreFullError):
+        if full:
             again = self.environment.now_ns() + _RETRY_NS
             self.environment.call_at(again, lambda: self.environment.spawn(self._retry))
 

@@ -136,7 +136,7 @@ class Engine(Protocol):
         """The value under ``key``.
 
         Raises:
-            StoreCorruptError: the record, or the place where it should be, is damaged.
+            StoreCorruptError: the record is damaged, or a key beside the place where it should be.
         """
         ...
 
@@ -150,7 +150,7 @@ class Engine(Protocol):
         snapshot of its own.
 
         Raises:
-            StoreCorruptError: a record of the page, or its place, is damaged.
+            StoreCorruptError: a record of the page is damaged, or the key of one just outside.
         """
         ...
 

@@ -178,6 +178,11 @@ class Committer:
             self._asked = True
         self._bell.set()
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a commit failed and nobody has called `reopen` since."""
+        return self._failed is not None
+
     def reopen(self) -> None:
         """After a failed commit: everybody who built on what was lost is gone, take batches again.
 

@@ -1,7 +1,7 @@
 """Reading an ordered map through a cursor, without trusting it: damage that hides rows is noticed.
 
 A checksum tells that a row that was found is sound. Here is what tells that a row that was *not*
-found is really absent: the sound rows on both sides of its place.
+found is really absent: the rows on both sides of its place, whose keys are sound.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from golem_sdk.errors import StoreCorruptError
-from golem_sdk.storage.records import open_record
+from golem_sdk.storage.records import check_record_key
 
 if TYPE_CHECKING:
     from golem_sdk.storage.base import Row, Space
@@ -49,7 +49,7 @@ def require_absent(cursor: Cursor, space: Space, key: bytes) -> None:
     """Check that there is no row ``key``, which a lookup did not find.
 
     Raises:
-        StoreCorruptError: there is, or a row beside its place is damaged or does not belong there.
+        StoreCorruptError: there is, or the key of a row beside its place is damaged.
     """
     if _seek(cursor, space, key) and cursor.item()[0] == key:
         raise _misplaced(space, key)
@@ -61,7 +61,7 @@ def read_page(
     """The first ``limit`` rows with ``lo <= key < hi``, or the last ones in reverse; still sealed.
 
     Raises:
-        StoreCorruptError: rows are out of order.
+        StoreCorruptError: rows are out of order, or the key of a row just outside is damaged.
     """
     page: list[Row] = []
     if reverse:
@@ -72,6 +72,7 @@ def read_page(
     while found and len(page) < limit:
         key, record = cursor.item()
         if key < lo if reverse else (hi is not None and key >= hi):
+            check_record_key(space, key, record)  # does it really lie outside?
             break
         if page and (key >= page[-1][0] if reverse else key <= page[-1][0]):
             raise _misplaced(space, key)
@@ -87,12 +88,12 @@ def _seek(cursor: Cursor, space: Space, key: bytes) -> bool:
     found = cursor.set_range(key)
     if found:
         at, record = cursor.item()
-        open_record(space, at, record)
+        check_record_key(space, at, record)
         if at < key:
             raise _misplaced(space, at)
     if cursor.prev() if found else cursor.last():
         before, record = cursor.item()
-        open_record(space, before, record)
+        check_record_key(space, before, record)
         if before >= key:
             raise _misplaced(space, before)
         return found and cursor.next()

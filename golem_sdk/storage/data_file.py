@@ -26,9 +26,10 @@ _DATA_VERSION: Final = 1
 _META_PAGE_FLAG: Final = 0x08
 _PAGE_SIZES: Final = frozenset(1 << bits for bits in range(8, 17))
 
-# mp_pgno, mp_pad, mp_flags, mp_lower/mp_upper; then mm_magic, mm_version, mm_address, mm_mapsize,
-# mm_dbs[0].md_pad (the page size), the rest of mm_dbs[0] and all of mm_dbs[1], mm_last_pg, mm_txnid
-_META: Final = struct.Struct("=QHHI IIQQ I44x48x QQ")
+# mp_pgno, mp_pad, mp_flags, mp_lower/mp_upper; then mm_magic, mm_version, mm_address, mm_mapsize;
+# md_pad (in mm_dbs[0] the page size) and md_flags of both mm_dbs; mm_last_pg, mm_txnid
+_META: Final = struct.Struct("=QHHI IIQQ IH42x IH42x QQ")
+_DATABASE_FLAGS: Final = (0x08, 0)  # free pages: MDB_INTEGERKEY; names of databases: none
 
 
 @frozen
@@ -71,7 +72,8 @@ def data_extent(path: Path) -> Extent:
     first, second = pair
     if first.page_size != second.page_size:
         raise _damaged(path, "its meta pages disagree about the page size")
-    # Transaction n writes meta page n % 2: a flipped bit in n must not bring an old state back.
+    # Transaction n writes meta page n % 2: a flipped bit in n must not bring an old state back. (One
+    # bit can: bit 1, which makes n - 2 of n. That is what a crash before transaction n leaves, too.)
     newest = max(first, second, key=lambda meta: meta.transaction)
     if abs(first.transaction - second.transaction) > 1 or (
         newest.transaction and newest is not (first, second)[newest.transaction % 2]
@@ -88,10 +90,17 @@ def _meta_pair(path: Path, descriptor: int) -> tuple[_Meta, _Meta]:
 def _meta(path: Path, number: int, data: bytes) -> _Meta:
     if len(data) < _META.size:
         raise _damaged(path, f"it ends before meta page {number}")
-    page, _, flags, _, magic, version, _, _, page_size, last_page, transaction = _META.unpack(data)
+    page, _, flags, _, magic, version, _, _, *rest = _META.unpack(data)
+    page_size, free_flags, _, main_flags, last_page, transaction = rest
     if (magic, version) != (_MAGIC, _DATA_VERSION):
         raise _damaged(path, f"meta page {number} is not one of LMDB 0.9")
-    if page != number or flags != _META_PAGE_FLAG or page_size not in _PAGE_SIZES or last_page < 1:
+    if (
+        page != number
+        or flags != _META_PAGE_FLAG
+        or page_size not in _PAGE_SIZES
+        or (free_flags, main_flags) != _DATABASE_FLAGS
+        or last_page < 1
+    ):
         raise _damaged(path, f"meta page {number} makes no sense")
     return _Meta(page_size, last_page, transaction)
 

@@ -59,6 +59,7 @@ _DAMAGE: Final = (
     lmdb.CursorFullError,
     lmdb.IncompatibleError,
     lmdb.InvalidError,
+    lmdb.NotFoundError,  # of a space whose name was found before
     lmdb.PageNotFoundError,
     lmdb.VersionMismatchError,
 )

@@ -1,7 +1,9 @@
-"""How a record lies in the store: a version byte and a checksum before the value.
+"""How a record lies in the store: a version byte and two checksums before the value.
 
-The checksum covers space, key and value, so that a record which rots, or turns up under another key
-or in another space, is noticed when it is read (K2). LMDB itself notices hardly any of this.
+The first checksum covers space and key, the second one these and the value. So a record which rots,
+or turns up under another key or in another space, is noticed when it is read (K2); LMDB itself
+notices hardly any of this. Two of them, because whoever looks for a record has to trust the keys on
+both sides of its place, but is not to suffer from a rotten value there.
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ from golem_sdk.errors import StoreCorruptError, StoreVersionError
 if TYPE_CHECKING:
     from golem_sdk.storage.base import Space
 
-__all__ = ["OVERHEAD", "open_record", "seal"]
+__all__ = ["OVERHEAD", "check_record_key", "open_record", "seal"]
 
 _VERSION: Final = 1
-_HEAD: Final = struct.Struct(">BI")
+_HEAD: Final = struct.Struct(">BII")
 
 OVERHEAD: Final = _HEAD.size
 """Bytes that sealing adds to a value."""
@@ -26,7 +28,8 @@ OVERHEAD: Final = _HEAD.size
 
 def seal(space: Space, key: bytes, value: bytes) -> bytes:
     """The bytes to store for ``value`` under ``key`` in ``space``."""
-    return _HEAD.pack(_VERSION, _checksum(_VERSION, space, key, value)) + value
+    key_sum = _key_sum(_VERSION, space, key)
+    return _HEAD.pack(_VERSION, key_sum, crc32(value, key_sum)) + value
 
 
 def open_record(space: Space, key: bytes, sealed: bytes) -> bytes:
@@ -36,23 +39,34 @@ def open_record(space: Space, key: bytes, sealed: bytes) -> bytes:
         StoreCorruptError: it is not what was stored there.
         StoreVersionError: it is undamaged, but sealed in a way that this version does not know.
     """
-    if len(sealed) < OVERHEAD:
-        raise _damaged(space, key, f"{len(sealed)} bytes are too few for a record")
-    version, checksum = _HEAD.unpack_from(sealed)
+    key_sum, value_sum = check_record_key(space, key, sealed)
     value = sealed[OVERHEAD:]
-    if checksum != _checksum(version, space, key, value):
-        raise _damaged(space, key, "its checksum does not match")
-    if version != _VERSION:
+    if value_sum != crc32(value, key_sum):
+        raise _damaged(space, key, "the checksum of its value does not match")
+    if sealed[0] != _VERSION:
         raise StoreVersionError(
-            f"record {key!r} in {space.name} has format {version}, this version of golem_sdk reads "
-            f"format {_VERSION}: upgrade golem_sdk"
+            f"record {key!r} in {space.name} has format {sealed[0]}, this version of golem_sdk "
+            f"reads format {_VERSION}: upgrade golem_sdk"
         )
     return value
 
 
-def _checksum(version: int, space: Space, key: bytes, value: bytes) -> int:
-    # The key's length is part of the start value: a shifted border of key and value is damage.
-    return crc32(value, crc32(key, version << 24 | space << 16 | len(key)))
+def check_record_key(space: Space, key: bytes, sealed: bytes) -> tuple[int, int]:
+    """Check that ``sealed`` was stored under ``key`` in ``space``; gives its two checksums.
+
+    Raises:
+        StoreCorruptError: it was not.
+    """
+    if len(sealed) < OVERHEAD:
+        raise _damaged(space, key, f"{len(sealed)} bytes are too few for a record")
+    version, key_sum, value_sum = _HEAD.unpack_from(sealed)
+    if key_sum != _key_sum(version, space, key):
+        raise _damaged(space, key, "the checksum of its key does not match")
+    return key_sum, value_sum
+
+
+def _key_sum(version: int, space: Space, key: bytes) -> int:
+    return crc32(key, version << 8 | space)
 
 
 def _damaged(space: Space, key: bytes, why: str) -> StoreCorruptError:

@@ -116,6 +116,10 @@ def test_long_bytes_are_cut() -> None:
     assert as_text(b"x" * 5000).endswith("(5,000 bytes)")
 
 
+def test_a_number_too_long_for_decimals_is_hexadecimal() -> None:
+    assert as_text(read_stored(encode(1 << 20_000))) == f"0x1{'0' * 5000}"
+
+
 def test_what_is_nested_too_deeply_is_cut() -> None:
     deep: Any = "end"
     for _ in range(20_000):

@@ -12,6 +12,7 @@ import random
 import shutil
 import signal
 import sys
+import traceback
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 PAGE = 4096
 META_BYTES = 152
+TRANSACTION_BYTE = 144
+"""Place in a meta page of the transaction's number, lowest byte first.
+
+With its bit 1 flipped, transactions n - 1 and n pass for n - 1 and n - 2, or for n and n + 1: that is
+what a crash before the last commit leaves, and nothing in the file tells them apart. Left out.
+"""
 OUTCOMES = ["harmless", "noticed", "WRONG"]
 
 Model = dict[tuple[Space, bytes], bytes]
@@ -104,7 +111,12 @@ def outcome(path: Path, data: bytes, position: int, bit: int, model: Model) -> s
     pid = os.fork()
     if pid == 0:
         signal.alarm(60)
-        os._exit(OUTCOMES.index(look(path, model)))
+        try:
+            code = OUTCOMES.index(look(path, model))
+        except BaseException:
+            traceback.print_exc()
+            code = len(OUTCOMES)
+        os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return OUTCOMES[code] if 0 <= code < len(OUTCOMES) else "DIED"
 
@@ -127,6 +139,8 @@ def main(directory: Path, seed: int, anywhere: int, meta: int) -> None:
     counts: Counter[str] = Counter()
     for position in positions(len(data), rng, anywhere, meta):
         bit = rng.randrange(8)
+        if bit == 1 and position in (TRANSACTION_BYTE, PAGE + TRANSACTION_BYTE):
+            continue
         result = outcome(work, data, position, bit, model)
         counts[result] += 1
         if result in ("WRONG", "DIED"):

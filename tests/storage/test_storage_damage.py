@@ -159,6 +159,14 @@ def test_a_search_that_ends_in_the_wrong_place_is_noticed(key: bytes, astray: in
 
 
 @pytest.mark.parametrize("reverse", [False, True])
+def test_a_row_whose_key_rotted_does_not_fall_out_of_its_range(reverse: bool) -> None:
+    rows = sealed_rows(SOUND)
+    rows[2 if reverse else 3] = (b"e" if reverse else b"i", rows[2 if reverse else 3][1])
+    with pytest.raises(StoreCorruptError, match="checksum of its key"):
+        read_page(ListCursor(rows), Space.OPLOG, b"f", b"i", 9, reverse)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
 def test_rows_out_of_order_are_noticed(reverse: bool) -> None:
     for names in ([b"b", b"d", b"c", b"f"], [b"b", b"d", b"d", b"f"]):
         with pytest.raises(StoreCorruptError, match="out of order"):
@@ -235,6 +243,7 @@ def test_values_that_shrink_within_one_commit_leave_a_sound_file(tmp_path: Path)
         (16, 0),  # mm_magic
         (20, 3),  # mm_version: LMDB 1.0
         (40, 5000),  # the page size
+        (44, 0x0C),  # flags of the database of free pages: MDB_DUPSORT makes LMDB abort
         (152 - 16, 0),  # mm_last_pg
         (152 - 8, 2**40),  # mm_txnid: would bring back the older of the two states
     ],
@@ -275,7 +284,14 @@ def test_damage_to_a_value_stays_with_its_record(tmp_path: Path) -> None:
     assert (caught.value.space, caught.value.key) == ("OPLOG", be64(7))
     with pytest.raises(StoreCorruptError):
         engine.scan(Space.OPLOG, b"", None, limit=100)
-    assert engine.get(Space.OPLOG, be64(8)) == b"v" * 1_000
+    for neighbour in (6, 8):
+        assert engine.get(Space.OPLOG, be64(neighbour)) == b"v" * 1_000
+    assert engine.get(Space.OPLOG, be64(6) + b"x") is None
+    assert engine.get(Space.OPLOG, be64(7) + b"x") is None
+    for reverse in (False, True):
+        before = engine.scan(Space.OPLOG, b"", be64(7), limit=9, reverse=reverse)
+        after = engine.scan(Space.OPLOG, be64(8), None, limit=1_000, reverse=reverse)
+        assert (len(before), len(after)) == (7, 292)
     assert engine.commit([Batch(claim=(Space.OPLOG, b"new", b""))]) == [True]
     assert [error.key for error in engine.verify()] == [be64(7)]
     engine.close()

@@ -6,6 +6,7 @@ import argparse
 import random
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ __all__ = ["add_demo_command"]
 _MOST_ORDERS = 100
 _MOST_KILLS = 1000
 _LOG_TAIL = 15
+_SIGNALLED = 128  # the shell's: plus the signal's number
 _DESCRIPTION = """\
 Starts a small HTTP service and a worker process. In the worker, order agents reserve, charge and ship, and
 research agents read pages and stream a model's answer. The worker is killed with SIGKILL at random moments
@@ -74,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
     plan = Plan(order_names(options.orders), options.kills, seed)
     as_json = options.format == "json"
     stream = sys.stderr if as_json else sys.stdout
-    with _files(options.store, options.keep) as files:
+    with _ended_by_signals(), _files(options.store, options.keep) as files:
         print("\n".join(_introduction(plan)), file=stream, flush=True)
         try:
             verdict = direct(plan, files, screen_for(stream, len(plan.names)))
@@ -91,6 +93,21 @@ def _run(options: argparse.Namespace) -> int:
         if options.keep or options.store:
             _say_where(files, stream)
     return 0 if verdict.ok else 1
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Being told to end is a way to end in order: children, files and the cursor are seen to."""
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(_SIGNALLED + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _introduction(plan: Plan) -> list[str]:

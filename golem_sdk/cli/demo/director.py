@@ -281,7 +281,8 @@ class _Direction:
                 self._scene.said(message)
                 self._screen.said(self._elapsed(), message)
             case None if not self._ended and not self._killing:
-                raise DemoError("the worker has ended by itself")
+                assert self._worker is not None
+                raise DemoError(f"the worker has ended by itself ({self._worker.ending()})")
 
     def _first_live_step(self, at: float) -> None:
         if self._scene.state is not WorkerState.REPLAYING:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,7 +63,7 @@ class Child:
         self._listener = listener
         self.started = originals.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-u", "-m", module, *arguments],
+            [sys.executable, "-u", "-X", "faulthandler", "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -86,9 +87,10 @@ class Child:
             if pipe is not None:
                 pipe.close()
 
-    def exit_status(self) -> int:
-        """Wait for the end; its exit status."""
-        return self._process.wait()
+    def ending(self) -> str:
+        """Wait for the end; how it came, in words."""
+        status = self._process.wait()
+        return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 
     def _read(self) -> None:
         assert self._process.stdout is not None
