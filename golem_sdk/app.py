@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from golem_sdk import intercept
-from golem_sdk.errors import UsageError
+from golem_sdk.errors import GolemError, UsageError
 from golem_sdk.host import proxy
 from golem_sdk.runtime.environment import Environment, RealEnvironment
 from golem_sdk.runtime.handles import AgentProxy, InvocationHandle, function_method, invocation_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from golem_sdk.core.entries import Entry, OplogIndex
     from golem_sdk.storage.base import Engine
+    from golem_sdk.storage.lmdb import LmdbEngine
 
 __all__ = ["Runtime", "store_path"]
 
@@ -32,6 +34,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _DEFAULT_STORE = ".golem"
+_READER_CHECK_NS = 60_000_000_000
 
 
 class Runtime:
@@ -84,7 +87,9 @@ class Runtime:
         except BaseException:
             owner.release()
             raise
-        self._open(engine, RealEnvironment(), owner, settings)
+        environment = RealEnvironment()
+        self._open(engine, environment, owner, settings)
+        _watch_readers(engine, environment)
 
     @classmethod
     def memory(cls, *, suspend_after: float = 1.0, max_loaded: int = 1024) -> Self:
@@ -317,6 +322,14 @@ def _id_text(agent: object) -> str:
         case InvocationHandle() | AgentMetadata():
             return agent.agent_id
     raise UsageError(f"name an agent by its handle or its id as text, not by {agent!r}")
+
+
+def _watch_readers(engine: LmdbEngine, environment: Environment) -> None:
+    """Clear the marks of readers that died, now and once a minute: they would bloat the file."""
+    with suppress(GolemError):  # the store was closed meanwhile, or is past reading
+        engine.check_readers()
+        again = environment.now_ns() + _READER_CHECK_NS
+        environment.call_at(again, lambda: _watch_readers(engine, environment))
 
 
 def _sdk_version() -> str:

@@ -91,7 +91,7 @@ class PatchSet:
 
     def intact(self) -> bool:
         """Whether every patch is still in place. Cheap: asked at every invocation."""
-        for namespace, name, replacement in self._expected:  # noqa: SIM110  # `all` takes twice as long
+        for namespace, name, replacement in self._expected:  # noqa: SIM110  # all() with a generator takes twice as long
             if namespace.get(name) is not replacement:
                 return False
         return True

@@ -53,7 +53,6 @@ def thread_patches(version: str) -> list[Patch]:
         replace(os, "fork", _refused_fork("fork")),
         replace(os, "forkpty", _refused_fork("forkpty")),
         replace(asyncio, "as_completed", _as_completed),
-        replace(asyncio.tasks, "as_completed", _as_completed),
     ]
 
 

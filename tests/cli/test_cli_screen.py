@@ -85,20 +85,28 @@ def test_kills_leave_marks_on_the_unfinished(scene: Scene) -> None:
 
 
 def frame(output: str) -> list[str]:
-    return CONTROL.sub("", output.rpartition("A\r")[2] or output).splitlines()
+    """The lines that were drawn last."""
+    *lines, _ = CONTROL.sub("", re.split(r"\x1b\[\d+A", output)[-1]).split("\n")
+    return [line.removeprefix("\r") for line in lines]
 
 
-def test_the_picture_fits_and_is_inert(scene: Scene) -> None:
+@pytest.mark.parametrize("columns", [60, 80, 100, 250])
+def test_the_picture_fits_and_is_inert(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     stream = Terminal()
     screen = TerminalScreen(stream)
     scene.said("order-1: \x1b[2J\u202eevil " + "x" * 300)
     scene.killed()
+    scene.pid, scene.state, scene.replaying = 4_194_304, WorkerState.REPLAYING, 99_999
     screen.news(scene, 1.0, "kill -9 17: " + "y" * 300, "red")
     screen.draw(scene, 2.0)
     screen.close()
     lines = frame(stream.getvalue())
+    assert len(lines) == 8
     assert any('fulfil_order("order-1") ╳' in line for line in lines)  # noqa: RUF001  # as drawn
-    assert max(map(cell_width, lines)) <= 100
+    assert max(map(cell_width, lines)) <= columns
     assert "\u202e" not in stream.getvalue()
     assert "\x1b[2J" not in stream.getvalue()
     assert stream.getvalue().endswith("\x1b[?25h")

@@ -130,6 +130,16 @@ def test_who_reads_everything_anyway_gets_one_entry(library: Any, web: WebServer
     assert runs.calls == [f"{library.__name__}.request"]
 
 
+def test_a_small_body_is_recorded_with_its_head(library: Any, web: WebServer) -> None:
+    def body() -> list[bytes]:
+        with library.stream("GET", web.url("/json")) as response:
+            return list(response.iter_raw())
+
+    runs = run(body)
+    assert runs.replayed == runs.live == [b'{"count": 1, "method": "GET", "body": ""}']
+    assert runs.calls == [f"{library.__name__}.request"]
+
+
 def test_an_abandoned_stream(library: Any, web: WebServer) -> None:
     def body() -> list[bytes]:
         with library.Client() as client:

@@ -136,6 +136,25 @@ def test_a_dropped_stream_closes_its_connection(library: Any, web: WebServer) ->
     assert [pump and pump._task.cancelled() for pump in pumps] == [True, None]
 
 
+def test_connections_are_closed_on_the_host_loop(library: Any) -> None:
+    threads: list[str] = []
+
+    class Pool:
+        async def aclose(self, *_: object) -> None:
+            threads.append(threading.current_thread().name)
+
+        __aexit__ = aclose
+
+    async def body() -> None:
+        transport = library.AsyncHTTPTransport()
+        transport._pool = Pool()
+        await transport.aclose()
+        await transport.__aexit__(None, None, None)
+
+    run_async(body)
+    assert threads == ["golem-host"] * 2
+
+
 def test_errors_are_outcomes(library: Any, web: WebServer) -> None:
     web.hold.clear()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -71,13 +72,18 @@ def test_a_shared_async_client_belongs_to_no_agent(web: WebServer) -> None:
     limits = httpx2.Limits(max_keepalive_connections=0)
     shared = async_openai(web).with_options(http_client=httpx2.AsyncClient(limits=limits))
 
-    async def body() -> Any:
-        answer = await shared.chat.completions.create(model="m", messages=QUESTION)
-        return answer.choices[0].message.content
+    async def body() -> list[Any]:
+        asked = shared.chat.completions.create(model="m", messages=QUESTION)
+        answer, moment = await asyncio.gather(asked, current_time())
+        return [answer.choices[0].message.content, moment]
 
-    # The first run makes the client's probe, the replay finds it made.
+    async def current_time() -> float:
+        return time.time()
+
+    # The live run makes the client's probe, the replay finds it made.
     runs = run_async(body)
-    assert runs.live == runs.replayed == "answer number 1"
+    assert runs.replayed == runs.live
+    assert runs.live[0] == "answer number 1"
 
 
 @pytest.mark.parametrize(("code", "sent"), [(500, 3), (429, 3), (400, 1)])

@@ -171,9 +171,10 @@ def test_what_another_tool_took_out_is_put_back_with_one_warning(bare: dict[str,
     assert time.time is ours
     assert early_perf_counter is early
     time.time = bare["time.time"]  # type: ignore[assignment]  # once more
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(record=True) as again:
+        warnings.simplefilter("always")
         intercept.heal()
+    assert again == []
     assert time.time is ours
 
 

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import threading
 import time
+from asyncio.tasks import as_completed as early_as_completed
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,7 @@ def test_as_completed_is_repeated() -> None:
 
     async def body() -> list[float]:
         delays = (0.003, 0.001, 0.002)
-        return [await each for each in asyncio.as_completed([later(d) for d in delays])]
+        return [await each for each in early_as_completed([later(d) for d in delays])]
 
     runs = run_async(body)
     assert runs.replayed == runs.live

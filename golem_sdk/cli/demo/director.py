@@ -291,8 +291,8 @@ class _Direction:
         self._note_recovery(total_s=self._since_start(at))
         recovery = self.recoveries[-1]
         self._news(
-            f"worker {self._scene.pid} has replayed {recovery.replayed} entries and goes on,"
-            f" {recovery.total_s:.2f} s after its start",
+            f"worker {self._scene.pid} replayed {recovery.replayed} entries and goes on"
+            f" {recovery.total_s:.2f} s after start",
             "cyan",
         )
 

@@ -102,9 +102,7 @@ def _repetitions(verdict: Verdict, ink: Ink, width: int) -> Iterator[str]:
         return
     yield ""
     yield ink("Asked again, because a kill came before the answer was recorded", "bold")
-    yield ink(
-        "always under the same Idempotency-Key, so the service gave its first answer again", "dim"
-    )
+    yield ink("under the same Idempotency-Key, so the service gave its first answer again", "dim")
     for check in filter(lambda check: check.repeated, verdict.effects):
         counts = Counter(visible(row.subject) for row in check.repeated)
         subjects = [name if count == 1 else f"{name} ({count}x)" for name, count in counts.items()]

@@ -126,26 +126,29 @@ class TerminalScreen:
         self._drawn = len(lines)
 
     def _lines(self, scene: Scene, elapsed_s: float, width: int) -> Iterator[str]:
-        yield self._worker_line(scene, elapsed_s)
+        yield self._worker_line(scene, elapsed_s, width)
         yield ""
         names = max(cell_width(view.agent_id) for view in scene.agents.values())
         for view in scene.agents.values():
             yield self._agent_line(view, scene.state, names, width)
         legend = f"{'':{names}} {_WOUND} it was here when its process was killed"
-        yield self._ink(legend if scene.kills else "", "dim")
+        yield self._ink(shorten(legend, width) if scene.kills else "", "dim")
         yield from self._news[-_MOST_NEWS:]
 
-    def _worker_line(self, scene: Scene, elapsed_s: float) -> str:
+    def _worker_line(self, scene: Scene, elapsed_s: float, width: int) -> str:
         doing = scene.state.value
         if scene.state is WorkerState.REPLAYING:
             doing += f" {scene.replaying} entries"
-        facts = (
-            f"{elapsed_s:4.1f} s   effects {len(scene.effects)} of {scene.expected_effects}"
-            f"   oplog {scene.entries} entries   killed {scene.kills} of {scene.planned_kills}"
+        who, state = f"worker {scene.pid:<8}", pad(f"● {doing}", 23)
+        effects, kills = len(scene.effects), scene.kills
+        long = (
+            f"{elapsed_s:4.1f} s   effects {effects} of {scene.expected_effects}"
+            f"   oplog {scene.entries} entries   killed {kills} of {scene.planned_kills}"
         )
-        style = _STYLE[scene.state]
-        state = self._ink(pad(f"● {doing}", 23), style, "bold")
-        return f"worker {pad(str(scene.pid), 8)}{state}{facts}"
+        short = f"{elapsed_s:4.1f} s  effects {effects}  entries {scene.entries}  kills {kills}"
+        room = width - len(who) - len(state)
+        facts = long if len(long) <= room else shorten(short, room)
+        return f"{who}{self._ink(state, _STYLE[scene.state], 'bold')}{facts}"
 
     def _agent_line(self, view: AgentView, state: WorkerState, names: int, width: int) -> str:
         style = "green" if view.done else _STYLE[state]

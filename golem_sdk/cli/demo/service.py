@@ -100,7 +100,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path not in (shop.RESERVE, shop.CHARGE, shop.SHIP, shop.SUMMARIZE):
             self._answer({"error": f"nothing at {self.path}"}, 404)
             return
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        length = int(self.headers["Content-Length"])
+        sent = self.rfile.read(length)
+        if len(sent) < length:  # the client was killed while it asked
+            self.close_connection = True
+            return
+        body = json.loads(sent)
         subject, answer = shop.answer_to(self.path, body)
         server.wait(_LATENCY_S)
         row = server.ledger.witness(self.path, subject, self.headers["Idempotency-Key"], body)

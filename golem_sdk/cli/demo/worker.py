@@ -62,7 +62,8 @@ def _tell_result(name: str, result: Fulfilment | Findings) -> None:
 
 
 def _tell(**what: Any) -> None:
-    print(json.dumps({"service": "worker", **what}), flush=True)
+    # One write for text and line end: agents print on other threads.
+    print(json.dumps({"service": "worker", **what}) + "\n", end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,79 @@
+"""``python -m benchmarks [W1 W1r W2 W3 W4 W6 W7 outside ...]``: without names, everything."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from benchmarks.package import outside, w6
+from benchmarks.recovery import w4
+from benchmarks.report import table, write_json
+from benchmarks.rounds import WORKLOADS, run_rounds, w7
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.figures import Figure
+
+
+@frozen
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        directory: where the stores are made: the disk that is measured.
+        rounds: samples of each figure.
+        size: steps, workflows or calls of a sample.
+        raw_commits: raw commits of a sample of the limit.
+        recovered_steps, kills: steps before a kill, and how many kills.
+    """
+
+    directory: Path
+    rounds: int = 7
+    size: int = 1000
+    raw_commits: int = 300
+    recovered_steps: int = 10_000
+    kills: int = 3
+
+
+SINGLES: dict[str, Callable[[Plan], list[Figure]]] = {
+    "W4": w4,
+    "W6": w6,
+    "W7": w7,
+    "outside": outside,
+}
+NAMES = [*WORKLOADS, *SINGLES]
+
+
+def main() -> None:
+    options = _options()
+    names = options.names or NAMES
+    plan = Plan(options.directory, options.rounds)
+    if options.smoke:
+        plan = evolve(plan, rounds=1, size=20, raw_commits=5, recovered_steps=30, kills=1)
+    figures = run_rounds(plan, names) if set(names) & set(WORKLOADS) else []
+    for name, measure in SINGLES.items():
+        if name in names:
+            figures += measure(plan)
+    print(table(figures))
+    if options.json is not None:
+        write_json(figures, options.json)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=7, help="samples of each figure (7)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
+    parser.add_argument(
+        "--directory", type=Path, default=Path(), help="where the stores are made (here)"
+    )
+    parser.add_argument("--smoke", action="store_true", help="only see whether everything runs")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

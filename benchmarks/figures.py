@@ -1,0 +1,161 @@
+"""What is measured, what it must be, and how good it is."""
+
+from __future__ import annotations
+
+from statistics import median, quantiles
+from typing import Final
+
+from attrs import field, frozen
+
+__all__ = ["REFERENCE_RAW_US", "TARGETS", "Figure", "Target"]
+
+REFERENCE_RAW_US: Final = 201.0
+"""One raw LMDB commit on the machine and at the time at which the peers were measured."""
+
+
+@frozen
+class Target:
+    """What one figure must be (floor) and where it should be (aim), on the reference machine.
+
+    Attributes:
+        unit: of samples, floor and aim. Of "…/s" more is better, of everything else less.
+        floor, aim: ``None``: the figure is only told.
+        disk: whether the disk decides it: floor and aim are scaled by the raw commits of the same run.
+    """
+
+    what: str
+    unit: str
+    floor: float | None = None
+    aim: float | None = None
+    disk: bool = False
+
+    @property
+    def more_is_better(self) -> bool:
+        """Whether a greater number is a better one."""
+        return self.unit.endswith("/s")
+
+
+_RAW_RATE: Final = 1e6 / REFERENCE_RAW_US
+
+# Per second, with their defaults: DBOS 3.4 on SQLite, and Restate 1.7.
+_DBOS: Final = {"W1": 644, "W2/1": 231, "W2/64": 205, "W3": 372}
+_RESTATE: Final = {"W1": 955, "W2/64": 847, "W3": 1184}
+_DBOS_RECOVERY_S: Final = 4.0
+
+TARGETS: Final[dict[str, Target]] = {
+    "raw": Target("LMDB put + commit, a record like W1's", "us"),
+    "sync": Target("fdatasync of one 4 KiB page", "us"),
+    "W1": Target(
+        "1 agent, sequential write-remote steps",
+        "steps/s",
+        max(0.70 * _RAW_RATE, 5 * _DBOS["W1"], 3.5 * _RESTATE["W1"]),
+        0.85 * _RAW_RATE,
+        disk=True,
+    ),
+    "W1r read": Target("1 agent, sequential read steps", "us", 25, 12),
+    "W1r clock": Target("1 agent, time.time() in a row", "us", 25, 12),
+    "W2/1": Target(
+        "one-step workflows, 1 in flight", "flows/s", 4 * _DBOS["W2/1"], 2000, disk=True
+    ),
+    "W2/1 p50": Target("the same, half of them take", "ms", 1.0, disk=True),
+    "W2/1 p99": Target("the same, 99 % take at most", "ms"),
+    "W2/64": Target(
+        "one-step workflows, 64 in flight",
+        "flows/s",
+        max(10 * _DBOS["W2/64"], 4.5 * _RESTATE["W2/64"]),
+        8000,
+        disk=True,
+    ),
+    "W2/64 p50": Target("the same, half of them take", "ms"),
+    "W2/64 p99": Target("the same, 99 % take at most", "ms", 50, disk=True),
+    "W2/64 CPU": Target("the same, processor time of a workflow", "us"),
+    "W3": Target(
+        "1 async agent, steps under one gather",
+        "steps/s",
+        max(15 * _DBOS["W3"], 7.5 * _RESTATE["W3"]),
+        20_000,
+        disk=True,
+    ),
+    "W4 whole": Target(
+        "killed after 10,000 steps: start to finish", "s", _DBOS_RECOVERY_S / 10, 0.25
+    ),
+    "W4 replay": Target("the same, replayed", "steps/s", 100_000, 250_000),
+    "W6 import": Target("import golem_sdk, over a bare interpreter", "ms", 100, 70),
+    "W6 needs": Target("packages that it depends on", "packages", 6, 6),
+    "W6 size": Target("installed, with them", "MiB"),
+    "W7 W1": Target("bytes on disk per step of W1", "B", 350, 260),
+    "W7 W2": Target("bytes on disk per workflow of W2", "B"),
+    "outside time": Target("time.time() outside agents, over the original", "ns", 150, 60),
+    "outside random": Target("random.random() outside agents, over it", "ns", 150, 60),
+}
+
+
+@frozen
+class Figure:
+    """Samples of one measurement, one per round.
+
+    Attributes:
+        name: its row in `TARGETS`.
+        samples: in the target's unit.
+        raw_us: the raw commit around each sample, if the disk decides it.
+    """
+
+    name: str
+    samples: list[float]
+    raw_us: list[float] = field(factory=list)
+
+    @property
+    def target(self) -> Target:
+        """What it must be."""
+        return TARGETS[self.name]
+
+    @property
+    def median(self) -> float:
+        """The middle sample."""
+        return median(self.samples)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Between which values the middle half of the samples lies."""
+        if len(self.samples) < 2:
+            return self.median, self.median
+        low, _, high = quantiles(self.samples, n=4, method="inclusive")
+        return low, high
+
+    @property
+    def ratio(self) -> float | None:
+        """Median of the paired ratios to the raw limit: raw commits per second or per time taken."""
+        if not self.raw_us:
+            return None
+        raw = [_in_unit(self.target.unit, us) for us in self.raw_us]
+        return median(sample / limit for sample, limit in zip(self.samples, raw, strict=True))
+
+    def scaled(self, goal: float | None) -> float | None:
+        """Floor or aim on this machine in this run."""
+        if goal is None or not self.target.disk:
+            return goal
+        factor = REFERENCE_RAW_US / median(self.raw_us)
+        return goal * factor if self.target.more_is_better else goal / factor
+
+    @property
+    def verdict(self) -> str:
+        """``aim``, ``floor``, ``MISSED``, or nothing for what is only told."""
+        target = self.target
+        if target.floor is None:
+            return ""
+        if target.aim is not None and self._holds(target.aim):
+            return "aim"
+        return "floor" if self._holds(target.floor) else "MISSED"
+
+    def _holds(self, goal: float) -> bool:
+        measured, wanted = self.median, goal
+        if target_ratio := self.ratio if self.target.disk else None:
+            measured, wanted = target_ratio, goal / _in_unit(self.target.unit, REFERENCE_RAW_US)
+        return measured >= wanted if self.target.more_is_better else measured <= wanted
+
+
+def _in_unit(unit: str, raw_us: float) -> float:
+    """A raw commit of so many microseconds, as a rate or in this unit of time."""
+    if unit.endswith("/s"):
+        return 1e6 / raw_us
+    return {"us": raw_us, "ms": raw_us / 1e3}[unit]

@@ -1,0 +1,43 @@
+"""Every benchmark still runs. How fast anything is, no test says."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMITS = ["raw", "sync"]
+FIGURES = {
+    "W1": [*LIMITS, "W1"],
+    "W1r": [*LIMITS, "W1r read", "W1r clock"],
+    "W2": [
+        *LIMITS,
+        *("W2/1", "W2/1 p50", "W2/1 p99"),
+        *("W2/64", "W2/64 p50", "W2/64 p99", "W2/64 CPU"),
+    ],
+    "W3": [*LIMITS, "W3"],
+    "W4": ["W4 whole", "W4 replay"],
+    "W6": ["W6 import", "W6 needs", "W6 size"],
+    "W7": ["W7 W1", "W7 W2"],
+    "outside": ["outside time", "outside random"],
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_benchmark_runs_and_tells_its_figures(name: str, tmp_path: Path) -> None:
+    report = tmp_path / "figures.json"
+    options = ["--smoke", "--directory", str(tmp_path), "--json", str(report)]
+    command = [sys.executable, "-m", "benchmarks", name, *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(report.read_text())["figures"]
+    assert [figure["name"] for figure in figures] == FIGURES[name]
+    for figure in figures:
+        assert figure["name"] in done.stdout
+        assert figure["samples"]
+        assert all(map(math.isfinite, figure["samples"]))

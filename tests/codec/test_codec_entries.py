@@ -1,0 +1,107 @@
+"""Entries to bytes and back (S2), old bytes, hostile bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.histories import entries
+from golem_sdk.codec.entries import FORMAT_VERSION, chunk_kinds, decode_chunk, encode_chunk
+from golem_sdk.core.entries import (
+    ENTRY_KINDS,
+    KIND_OF,
+    Create,
+    Entry,
+    ImportedFunctionInvoked,
+    Jump,
+    OplogRegion,
+    PayloadRef,
+    TimerSet,
+)
+from golem_sdk.errors import DecodingError
+
+GOLDEN = Path(__file__).parent / "golden" / "chunk-format-1.bin"
+RECORDED: list[Entry] = [
+    Create(1, "Order", "Order(1)", b"\x92\x91\x01\x80", "c0de", -7, "0.1.0", {"clock": 1}),
+    ImportedFunctionInvoked(
+        2, 1, "pay", 4, b"\x90", 99, PayloadRef(b"\1" * 32, 70_000), False, 3, 0
+    ),
+    Jump(3, OplogRegion(2, 3)),
+    TimerSet(4, 9, 2**62),
+]
+NUMBERS = {
+    1: "Create",
+    2: "ImportedFunctionInvoked",
+    3: "ExportedFunctionInvoked",
+    4: "ExportedFunctionCompleted",
+    5: "Jump",
+    6: "BeginAtomicRegion",
+    7: "EndAtomicRegion",
+    8: "BeginRemoteWrite",
+    9: "EndRemoteWrite",
+    20: "Revert",
+    21: "Suspend",
+    22: "Error",
+    23: "Log",
+    24: "DescribeCallSite",
+    25: "TimerSet",
+}
+"""Stored numbers are for ever."""
+
+
+@given(st.lists(entries, max_size=9))
+def test_s2_decoding_what_was_encoded_gives_it_back(run: list[Entry]) -> None:
+    data = encode_chunk(run)
+    assert decode_chunk(data) == run
+    assert list(chunk_kinds(data)) == [KIND_OF[type(entry)].code for entry in run]
+    assert encode_chunk(decode_chunk(data)) == data
+
+
+def test_s2_bytes_of_format_1_are_read_for_ever() -> None:
+    assert decode_chunk(GOLDEN.read_bytes()) == RECORDED
+
+
+def test_no_number_changes_its_meaning() -> None:
+    assert {code: kind.entry_class.__name__ for code, kind in ENTRY_KINDS.items()} == NUMBERS
+
+
+@given(st.binary(max_size=200))
+def test_k1_any_bytes_are_entries_or_a_decoding_error(data: bytes) -> None:
+    for hostile in (data, bytes([FORMAT_VERSION]) + data):
+        try:
+            run = decode_chunk(hostile)
+        except DecodingError:
+            continue
+        assert all(isinstance(entry, Entry) for entry in run)
+
+
+@given(st.lists(entries, min_size=1, max_size=3), st.data())
+def test_k1_damaged_entries_are_entries_or_a_decoding_error(
+    run: list[Entry], data: st.DataObject
+) -> None:
+    raw = bytearray(encode_chunk(run))
+    raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        decode_chunk(bytes(raw))
+    except DecodingError:
+        return
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "too short"),
+        (bytes([FORMAT_VERSION + 1]) + b"\0\0\0\0\x90", "format 2 is not known"),
+        (bytes([FORMAT_VERSION]) + b"\0\0\0\2\1", "truncated"),
+        (bytes([FORMAT_VERSION]) + b"\0\0\0\1\x63\x91\x91\1", "kind 99 is not known"),
+        (bytes([FORMAT_VERSION]) + b"\0\0\0\1\x15\x91\x92\1\xa1x", "damaged Suspend"),
+        (bytes([FORMAT_VERSION]) + b"\0\0\0\1\x15\x91\5", "damaged Suspend"),
+        (bytes([FORMAT_VERSION]) + b"\0\0\0\1\x15\x92\x92\1\2\x92\1\2", "do not match"),
+    ],
+)
+def test_k1_what_is_wrong_is_named(data: bytes, says: str) -> None:
+    with pytest.raises(DecodingError, match=says):
+        decode_chunk(data)

@@ -1,0 +1,152 @@
+"""One agent's log: dense, in order, claimed, and what is on disk is always a beginning of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.histories import CREATE
+from golem_sdk.core.entries import Entry, Log, PayloadRef, TimerSet
+from golem_sdk.core.ids import storage_key
+from golem_sdk.core.plan import EMPTY_PLAN, OplogRuleError
+from golem_sdk.errors import StoreCorruptError, StoreError, StoreFencedError
+from golem_sdk.oplog.reader import chunk_key, read_entries, survey
+from golem_sdk.oplog.writer import OplogWriter
+from golem_sdk.storage.base import Batch, Space
+from golem_sdk.storage.committer import Committer
+from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.storage.payloads import load_payload
+
+if TYPE_CHECKING:
+    from golem_sdk.storage.base import Engine
+
+KEY = storage_key("Order(1)")
+
+
+def writer_over(engine: Engine, last: int = 0) -> OplogWriter:
+    return OplogWriter(KEY, Committer(engine, write_behind_s=None), last, EMPTY_PLAN)
+
+
+def line(number: int) -> Log:
+    return Log(number, "info", "", f"line {number}")
+
+
+@given(st.lists(st.sampled_from(["append", "flush", "commit"]), max_size=60), st.integers(1, 40))
+def test_c1_what_is_on_disk_is_a_beginning_of_what_was_appended(
+    steps: list[str], start: int
+) -> None:
+    engine = MemoryEngine()
+    writer = writer_over(engine)
+    appended: list[tuple[int, Entry]] = [(writer.append(CREATE), CREATE)]
+    for number, step in enumerate(steps, start=2):
+        if step == "append":
+            appended.append((writer.append(line(number)), line(number)))
+        elif step == "flush":
+            writer.flush()
+        else:
+            writer.commit()
+            assert list(read_entries(engine, KEY)) == appended
+        on_disk = list(read_entries(engine, KEY))
+        assert on_disk == appended[: len(on_disk)]
+    writer.commit()
+    assert [index for index, _ in appended] == list(range(1, len(appended) + 1)), "L1"
+    assert list(read_entries(engine, KEY, start)) == appended[start - 1 :]
+    found = survey(engine, KEY)
+    assert (found.last, found.create) == (len(appended), CREATE)
+
+
+def test_a_full_buffer_is_handed_over_before_the_next_entry() -> None:
+    engine = MemoryEngine()
+    writer = writer_over(engine)
+    writer.append(CREATE)
+    for number in range(2, 129):
+        writer.append(line(number))
+    assert writer._ticket is None
+    writer.append(line(129))
+    assert writer._ticket is not None
+    with writer.together():
+        writer.put(Space.RESULT, b"key", b"value")
+    writer.commit()
+    assert len(list(read_entries(engine, KEY))) == 129
+    assert len(engine.scan(Space.OPLOG, b"\0", None, limit=9)) == 2
+
+
+def test_x1_a_stale_owner_is_refused_with_everything_it_brings() -> None:
+    engine = MemoryEngine()
+    owner, stale = writer_over(engine), writer_over(engine)
+    owner.append(CREATE)
+    stale.append(CREATE)
+    owner.commit()
+    stale.put(Space.RESULT, b"key", b"stale")
+    with pytest.raises(StoreFencedError):
+        stale.commit()
+    assert engine.get(Space.RESULT, b"key") is None
+    stale.append(line(2))
+    with pytest.raises(StoreError):
+        stale.commit()
+    owner.append(line(2))
+    owner.commit()
+    assert len(list(read_entries(engine, KEY))) == 2
+
+
+def test_a_fenced_writer_takes_nothing() -> None:
+    writer = writer_over(MemoryEngine())
+    writer.fence(OSError("over"))
+    writer.fence(OSError("later"))
+    for action in (
+        lambda: writer.append(CREATE),
+        lambda: writer.put(Space.RESULT, b"key", b""),
+        lambda: writer.delete(Space.RESULT, b"key"),
+        writer.flush,
+        lambda: writer.keep(b"x" * 70_000),
+    ):
+        with pytest.raises(OSError, match="over"):
+            action()
+
+
+def test_entries_that_break_the_rules_are_not_appended() -> None:
+    writer = writer_over(MemoryEngine())
+    with pytest.raises(OplogRuleError, match="L1"):
+        writer.append(TimerSet(1, 1, 1))
+    assert writer.append(CREATE) == 1
+
+
+def test_long_payloads_are_kept_once_and_come_back() -> None:
+    engine = MemoryEngine()
+    writer = writer_over(engine)
+    writer.append(CREATE)
+    long = bytes(range(256)) * 5000
+    kept = [writer.keep(long), writer.keep(long)]
+    assert writer.keep(b"short") == b"short"
+    writer.commit()
+    assert isinstance(kept[0], PayloadRef)
+    assert kept[0] == kept[1]
+    assert load_payload(engine, kept[0]) == long
+    assert len(engine.scan(Space.PAYLOAD, b"\0", None, limit=99)) == 5
+    piece = engine.scan(Space.PAYLOAD, b"\0", None, limit=1)[0][0]
+    engine.commit([Batch(dels=((Space.PAYLOAD, piece),))])
+    with pytest.raises(StoreCorruptError, match="incomplete"):
+        load_payload(engine, kept[0])
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3])
+def test_k2_a_missing_entry_is_noticed(missing: int) -> None:
+    engine = MemoryEngine()
+    writer = writer_over(engine)
+    for entry in (CREATE, line(2), line(3), line(4)):
+        writer.append(entry)
+        writer.commit()
+    engine.commit([Batch(dels=((Space.OPLOG, chunk_key(KEY, missing)),))])
+    for read in (lambda: list(read_entries(engine, KEY)), lambda: survey(engine, KEY)):
+        with pytest.raises(StoreCorruptError, match=f"damaged at entry {missing}"):
+            read()
+
+
+def test_k2_bytes_that_are_no_chunk_are_noticed() -> None:
+    engine = MemoryEngine()
+    engine.commit([Batch(puts=((Space.OPLOG, chunk_key(KEY, 1), b"\1\0\0\0\1\xff\x90"),))])
+    with pytest.raises(StoreCorruptError, match="damaged at entry 1"):
+        list(read_entries(engine, KEY))
