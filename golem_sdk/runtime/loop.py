@@ -9,31 +9,38 @@ Queue, Lock, ...) behaves the same live and in replay.
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
-import weakref
 from collections import deque
 from contextlib import contextmanager
 from contextvars import copy_context
 from itertools import count
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
-from golem_sdk.errors import AgentControlSignal, AgentFencedSignal, NotDurableError, UsageError
-from golem_sdk.runtime.lanes import Lane, current_lane
-from golem_sdk.runtime.tasks import AgentFuture, AgentTask, AgentTimer, close_coroutine
+from golem_sdk.errors import AgentFencedSignal, NotDurableError, UsageError
+from golem_sdk.runtime.generators import Generators, is_collecting
+from golem_sdk.runtime.lanes import Baton, Lane, Lanes
+from golem_sdk.runtime.refusals import BareLoop
+from golem_sdk.runtime.tasks import AgentFuture, AgentTask, AgentTimer
+from golem_sdk.runtime.unwinding import unwind_generator, unwind_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
     from contextvars import Context
 
-__all__ = ["AgentLoop", "LoopPort", "as_completed"]
+__all__ = ["AgentLoop", "LoopPort", "all_tasks", "as_completed"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_log = logging.getLogger("asyncio")
 _as_completed = asyncio.as_completed
+_all_tasks = asyncio.all_tasks
+
+_MOST_CALLBACKS = 10_000_000
+"""How many callbacks may run before one completion has to be waited for: many seconds' worth."""
+
+_NEVER_S = 3e9
+"""A delay of a century or more needs no durable timer (``asyncio.sleep(math.inf)``)."""
 
 
 class LoopPort(Protocol):
@@ -56,7 +63,7 @@ class LoopPort(Protocol):
         ...
 
 
-class AgentLoop(asyncio.AbstractEventLoop):
+class AgentLoop(BareLoop):
     """One agent's event loop. Any thread may drive it, one at a time.
 
     Args:
@@ -71,9 +78,10 @@ class AgentLoop(asyncio.AbstractEventLoop):
         self._ready: deque[asyncio.Handle] = deque()
         self._timers: dict[int, AgentTimer] = {}
         self._tasks: dict[int, AgentTask] = {}
-        self._lanes: dict[int, Lane] = {}
-        self._generators: dict[int, weakref.ref[AsyncGenerator[Any, Any]]] = {}
-        self._driver: int | None = None
+        self._baton = Baton()
+        self._lanes = Lanes(self, self._baton)
+        self._generators = Generators()
+        self._default_executor: object = None
         self._closed = False
 
     # --- for the driver ---------------------------------------------------------------------------
@@ -81,16 +89,20 @@ class AgentLoop(asyncio.AbstractEventLoop):
     @contextmanager
     def driven(self) -> Iterator[None]:
         """Inside this block the calling thread drives the loop: it may complete its futures."""
-        before, self._driver = self._driver, get_ident()
+        before, self._baton.holder = self._baton.holder, get_ident()
         try:
             yield
         finally:
-            self._driver = before
+            self._baton.holder = before
 
     def run_ready(self) -> None:
-        """Run everything that is ready, and what becomes ready thereby, until it is quiet."""
+        """Run everything that is ready, and what becomes ready thereby, until it is quiet.
+
+        Raises:
+            NotDurableError: it never is, because a task polls without waiting for anything.
+        """
         if self._ready:
-            with self.driven():
+            with self.driven(), self._as_running():
                 self._context.run(self._run_ready)
 
     def start_main(self, coroutine: Coroutine[Any, Any, Any]) -> AgentTask:
@@ -105,65 +117,89 @@ class AgentLoop(asyncio.AbstractEventLoop):
             self._ready.append(timer)
 
     def cancel_leftovers(self) -> None:
-        """The main task is done: cancel all others, in the order of their creation."""
-        with self.driven():
-            for task in list(self._tasks.values()):
-                task.cancel()
+        """The main task is done: begin to cancel all others, in the order of their creation."""
+        if self._tasks or len(self._lanes):
+            self.start_main(self._cancel_leftovers())
 
     def close_generators(self) -> None:
-        """Begin to close the async generators that were left half-way."""
-        if any(ref() is not None for ref in self._generators.values()):
-            self.start_main(self.shutdown_asyncgens())
+        """No task is left: drop timers, and begin to close the async generators left half-way."""
+        with self.driven():
+            for timer in list(self._timers.values()):
+                timer.cancel()
+            self._lanes.release_threads()
+        generators = self._generators.take()
+        if generators:
+            self.start_main(self._close(generators))
 
     def is_quiet(self) -> bool:
         """Whether no task and no lane is left."""
         return not self._tasks and not self._lanes
 
     def teardown(self) -> None:
-        """The session is over: unwind what is left of its code here and now, in its own context.
+        """The session is over: unwind what is left of its code here and now, in its own contexts.
 
-        ``finally`` blocks run; durable calls in them raise the session's control signal. Idempotent.
+        ``finally`` blocks run. Whatever they wait for raises a control signal, and code that waits again
+        and again is left behind with a warning. Idempotent.
         """
         if self._closed:
             return
         self._closed = True
-        with self.driven():
-            self._context.run(self._teardown)
+        with self.driven(), self._as_running():
+            # Unwinding can make new tasks and generators; the rounds are bounded all the same.
+            for _ in range(100):
+                while self._tasks:
+                    task = self._tasks.pop(next(iter(self._tasks)))
+                    if not task.done():
+                        unwind_task(task, _unloaded)
+                for generator in self._generators.take():
+                    unwind_generator(generator, self._context, _unloaded)
+                self._lanes.abandon(_unloaded)
+                if not self._tasks:
+                    break
+        self._ready.clear()
+        self._timers.clear()
 
     def _run_ready(self) -> None:
-        with self._as_running():
-            while self._ready:
-                handle = self._ready.popleft()
-                if not handle.cancelled():
+        ready = self._ready
+        for _ in range(_MOST_CALLBACKS):
+            if not ready:
+                return
+            handle = ready.popleft()
+            if not handle.cancelled():
+                try:
                     handle._run()
+                except SystemExit:  # it ends its task, as any exception; not the worker thread
+                    continue
+        raise NotDurableError(
+            f"{_MOST_CALLBACKS} callbacks ran and no durable call was waited for: a task seems to poll with"
+            " asyncio.sleep(0) for something that can only happen when time passes. Wait for it with an"
+            " asyncio.Event, or poll with a real delay such as asyncio.sleep(0.1)"
+        )
 
     @contextmanager
     def _as_running(self) -> Iterator[None]:
         before = asyncio._get_running_loop()
         hooks = sys.get_asyncgen_hooks()
         asyncio._set_running_loop(self)
-        sys.set_asyncgen_hooks(firstiter=self._generator_begins, finalizer=self._generator_dropped)
+        sys.set_asyncgen_hooks(firstiter=self._generators.begin, finalizer=self._generator_dropped)
         try:
             yield
         finally:
             sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(before)
 
-    def _teardown(self) -> None:
-        ended = AgentFencedSignal(NotDurableError("the agent was unloaded"))
-        with self._as_running():
-            for lane in list(self._lanes.values()):
-                lane.abandon(ended)
-            for task in list(self._tasks.values()):
-                task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own switch
-                close_coroutine(task.get_coro())
-            for ref in list(self._generators.values()):
-                generator = ref()
-                if generator is not None:
-                    close_coroutine(generator.aclose())
-            self._ready.clear()
-            self._timers.clear()
-            self._tasks.clear()
+    async def _cancel_leftovers(self) -> None:
+        me = asyncio.current_task()
+        while True:
+            others = [task for task in self._tasks.values() if task is not me]
+            for task in others:
+                task.cancel()
+            if others:
+                await asyncio.wait(others)
+            elif len(self._lanes):
+                await self._lanes.drain()
+            else:
+                return
 
     # --- callbacks and timers ---------------------------------------------------------------------
 
@@ -174,7 +210,8 @@ class AgentLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
     ) -> asyncio.Handle:
         """Run a callback in this turn."""
-        self._check_driven()
+        if self._baton.holder != get_ident():
+            self.check_driven()
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
@@ -196,14 +233,14 @@ class AgentLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Run a callback after ``delay`` seconds, by a durable timer; with no delay in this turn."""
-        self._check_driven()
+        self.check_driven()
         timer = AgentTimer(self.time() + delay, callback, args, self, context)
-        if delay > 0:
+        timer.number = 0
+        if delay <= 0:
+            self._ready.append(timer)
+        elif delay < _NEVER_S and not self._closed:
             timer.number = self._port.start_timer(delay)
             self._timers[timer.number] = timer
-        else:
-            timer.number = 0
-            self._ready.append(timer)
         return timer
 
     def call_at(
@@ -221,8 +258,11 @@ class AgentLoop(asyncio.AbstractEventLoop):
         return self._port.time_s()
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        if isinstance(handle, AgentTimer) and self._timers.pop(handle.number, None) is not None:
-            self._port.cancel_call(handle.number)
+        if isinstance(handle, AgentTimer) and handle.number in self._timers:
+            self.check_driven()
+            del self._timers[handle.number]
+            if not self._closed:
+                self._port.cancel_call(handle.number)
 
     # --- futures, tasks, lanes --------------------------------------------------------------------
 
@@ -239,10 +279,12 @@ class AgentLoop(asyncio.AbstractEventLoop):
         **options: Any,
     ) -> AgentTask:
         """A task of this loop; its default name is the same in every run."""
+        self.check_driven()
         if options.pop("eager_start", None):
-            raise UsageError("tasks inside agents cannot start eagerly")
+            raise UsageError("tasks inside agents cannot start eagerly: leave eager_start out")
         number = next(self._numbers)
-        task = AgentTask(number, coro, self, str(name or f"task-{number}"), context, **options)
+        name = f"task-{number}" if name is None else str(name)
+        task = AgentTask(number, coro, self, name, context, **options)
         self._tasks[number] = task
         task.add_done_callback(self._task_done)
         return task
@@ -250,107 +292,102 @@ class AgentLoop(asyncio.AbstractEventLoop):
     def run_in_executor(
         self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
-        """Run ``func`` in a thread of the agent; which executor it was meant for does not matter."""
+        """Run ``func`` in a thread of the agent; a thread pool only says how many run at once.
+
+        Raises:
+            NotDurableError: the executor is no plain thread pool.
+        """
+        self.check_driven()
         future = self.create_future()
-        lane = Lane(copy_context(), lambda: func(*args))
-
-        def ended() -> None:
-            del self._lanes[future.number]
-            if not future.done():
-                lane.reveal(future)
-
-        self._lanes[future.number] = lane
-        self.call_soon(lane.begin, ended)
+        lane = Lane(copy_context(), lambda: func(*args), future)
+        self._lanes.add(lane, self._default_executor if executor is None else executor)
         return future
+
+    def set_default_executor(self, executor: Any) -> None:
+        """What ``run_in_executor(None, ...)`` means: a thread pool that says how many run at once."""
+        self._default_executor = executor
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for the agent's threads, at most ``timeout`` seconds."""
+        async with asyncio.timeout(timeout):
+            await self._lanes.drain()
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         if isinstance(task, AgentTask):
             self._tasks.pop(task.number, None)
-        if not task.cancelled() and isinstance(task._exception, AgentControlSignal):
-            task.exception()
 
     # --- async generators -------------------------------------------------------------------------
 
-    def _generator_begins(self, generator: AsyncGenerator[Any, Any]) -> None:
-        self._generators[next(self._numbers)] = weakref.ref(generator)
-
     def _generator_dropped(self, generator: AsyncGenerator[Any, Any]) -> None:
-        if not self._closed:
+        # Reference counts drop at the same moment in every run. The garbage collector comes when it
+        # likes, in whatever thread: what it finds is closed with the generators that are left at the end.
+        if self._closed or not self._is_agent_code():
+            self._generators.keep(generator)
+        else:
+            self._generators.forget(generator)
             self.create_task(generator.aclose())
 
     async def shutdown_asyncgens(self) -> None:
         """Close the async generators that were left half-way, in the order of their first use."""
-        generators, self._generators = self._generators, {}
-        for ref in generators.values():
-            generator = ref()
-            if generator is not None:
-                await generator.aclose()
+        await self._close(self._generators.take())
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """Nothing to do: the agent's threads end with its invocation."""
+    async def _close(self, generators: list[AsyncGenerator[Any, Any]]) -> None:
+        for generator in generators:
+            try:
+                await generator.aclose()
+            except Exception as error:
+                message = (
+                    f"an error occurred during closing of asynchronous generator {generator!r}"
+                )
+                self.call_exception_handler({"message": message, "exception": error})
+
+    # --- state ------------------------------------------------------------------------------------
 
     def here(self) -> int:
         """The number of the line of agent code that runs."""
         return self._port.here()
 
-    # --- state ------------------------------------------------------------------------------------
+    def check_driven(self) -> None:
+        """Refuse what does not come from the agent's own code or its driver.
+
+        Raises:
+            NotDurableError: it comes from another thread.
+        """
+        if self._baton.holder != get_ident():
+            raise NotDurableError(
+                "Code outside an agent tried to wake one of its tasks or to complete one of its futures."
+                " Nothing was changed and nothing recorded: on replay it would not happen again. Use"
+                " asyncio.to_thread for threads of the agent, and put what waits for the outside into a"
+                " function decorated with @durable"
+            )
 
     def is_running(self) -> bool:
         """Whether agent code runs on it at this moment."""
-        return self._driver is not None
+        return self._baton.holder is not None
 
     def is_closed(self) -> bool:
         """Whether its session is over."""
         return self._closed
 
-    def get_debug(self) -> bool:
-        """Always ``False``: debug mode looks at the real clock."""
-        return False
-
-    def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Log what nobody caught."""
-        error = context.get("exception")
-        if not self._closed and not isinstance(error, AgentControlSignal):
-            _log.error(context.get("message", "unhandled exception"), exc_info=error)
-
-    def default_exception_handler(self, context: dict[str, Any]) -> None:
-        """The same."""
-        self.call_exception_handler(context)
-
-    def get_task_factory(self) -> None:
-        """Always ``None``."""
-        return
-
-    def _check_driven(self) -> None:
-        if self._driver == get_ident():
-            return
-        lane = current_lane()
-        if lane is None or lane not in self._lanes.values():
-            raise NotDurableError(
-                "another thread tried to wake a task of an agent: that would not be the same on replay."
-                " Use asyncio.to_thread for threads of the agent, or mark the function that talks to the"
-                " outside with @durable"
-            )
+    def _is_agent_code(self) -> bool:
+        return self._baton.holder == get_ident() and not is_collecting()
 
 
-def _refusal(name: str) -> Callable[..., NoReturn]:
-    def refuse(self: AgentLoop, *args: object, **kwargs: object) -> NoReturn:
-        raise NotDurableError(
-            f"the event loop of an agent has no {name}(): it has no sockets, processes or signals of its"
-            " own. Mark the function that needs them with @durable; it runs on a real event loop"
-        )
-
-    return refuse
-
-
-for _name, _method in vars(asyncio.AbstractEventLoop).items():
-    if _name not in vars(AgentLoop) and not _name.startswith("_") and callable(_method):
-        setattr(AgentLoop, _name, _refusal(_name))
+def _unloaded() -> AgentFencedSignal:
+    return AgentFencedSignal(NotDurableError("the agent was unloaded"))
 
 
 def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:
     """`asyncio.as_completed`; inside agents tasks are made in the order of ``fs``, not of a set."""
     loop = asyncio._get_running_loop()
-    if isinstance(loop, AgentLoop):
+    if isinstance(loop, AgentLoop) and not (asyncio.isfuture(fs) or asyncio.iscoroutine(fs)):
         fs = [asyncio.ensure_future(awaitable) for awaitable in dict.fromkeys(fs)]
     return _as_completed(fs, timeout=timeout)
+
+
+def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task[Any]]:
+    """`asyncio.all_tasks`; inside agents a set that iterates alike in every run."""
+    asked = asyncio.get_running_loop() if loop is None else loop
+    if isinstance(asked, AgentLoop):
+        return {task for task in asked._tasks.values() if not task.done()}
+    return _all_tasks(asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,21 +12,38 @@ if TYPE_CHECKING:
 
     from golem_sdk.runtime.loop import AgentLoop
 
-__all__ = ["AgentFuture", "AgentTask", "AgentTimer", "close_coroutine"]
-
-_MOST_CLOSES = 100
-"""How often a coroutine that awaits while it is closed is closed again."""
+__all__ = ["AgentFuture", "AgentTask", "AgentTimer"]
 
 
 class AgentFuture(asyncio.Future[Any]):
-    """A future whose hash is its creation number: sets of futures iterate alike in every process."""
+    """A future whose hash is its creation number: sets of futures iterate alike in every process.
+
+    Only the agent's own code and the driver can complete it; anybody else gets a `NotDurableError`
+    before anything has changed.
+    """
 
     def __init__(self, number: int, loop: AgentLoop) -> None:
         self.number = number
+        self._check_driven = loop.check_driven
         super().__init__(loop=loop)
 
     def __hash__(self) -> int:
         return self.number
+
+    def set_result(self, result: Any, /) -> None:
+        """Complete it."""
+        self._check_driven()
+        super().set_result(result)
+
+    def set_exception(self, exception: type | BaseException, /) -> None:
+        """Complete it with an error."""
+        self._check_driven()
+        super().set_exception(exception)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Cancel it; whether it was not over yet."""
+        self._check_driven()
+        return super().cancel(msg)
 
 
 class AgentTask(asyncio.Task[Any]):
@@ -34,6 +52,7 @@ class AgentTask(asyncio.Task[Any]):
     Attributes:
         number: its creation number.
         site: where agent code made it.
+        context: the context variables it runs with (`asyncio.Task` tells them only from 3.12 on).
     """
 
     def __init__(
@@ -46,27 +65,22 @@ class AgentTask(asyncio.Task[Any]):
     ) -> None:
         self.number = number
         self.site = loop.here()
-        super().__init__(coroutine, loop=loop, name=name, context=context)
+        self.context = copy_context() if context is None else context
+        self._check_driven = loop.check_driven
+        super().__init__(coroutine, loop=loop, name=name, context=self.context)
 
     def __hash__(self) -> int:
         return self.number
 
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Ask it to end; whether it was not over yet."""
+        self._check_driven()
+        return super().cancel(msg)
+
 
 class AgentTimer(asyncio.TimerHandle):
-    """A timer of the loop, with the number of its durable call (0: none, it is due in this turn)."""
+    """A timer of the loop, with the number of its durable call (0: it has none)."""
 
     __slots__ = ("number",)
 
     number: int
-
-
-def close_coroutine(coroutine: Any) -> None:
-    """Close a coroutine here and now; one that awaits in ``finally`` is closed again there."""
-    for _ in range(_MOST_CLOSES):
-        try:
-            coroutine.close()
-        except RuntimeError:
-            continue  # it ignored GeneratorExit and awaits again
-        except BaseException:  # what its finally blocks raise, nobody can hear
-            pass
-        return

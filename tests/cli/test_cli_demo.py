@@ -15,6 +15,7 @@ import pytest
 
 from cli.shelf import golem
 from golem_sdk.cli.command_line import run_command_line
+from golem_sdk.cli.demo.verdict import ResultCheck, Verdict
 
 
 def test_a_small_demo_passes_and_can_be_looked_at(tmp_path: Path) -> None:
@@ -45,6 +46,17 @@ def test_plain_output_tells_the_story(tmp_path: Path) -> None:
     assert finished.stdout.rstrip().splitlines()[-1].startswith("PASSED: killed 1 times")
     assert "\x1b" not in finished.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_end_is_status_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = Verdict((), ResultCheck(1, ("order-1",), ()), (), seed=3)
+    monkeypatch.setattr("golem_sdk.cli.demo.command.direct", lambda *_: bad)
+    assert run_command_line(["demo"]) == 1
+    printed = capsys.readouterr().out
+    assert "WRONG RESULT of order-1" in printed
+    assert "FAILED" in printed
 
 
 def test_without_httpx_it_says_what_to_install(

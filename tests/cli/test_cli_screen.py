@@ -104,7 +104,7 @@ def test_the_picture_fits_and_is_inert(
     screen.draw(scene, 2.0)
     screen.close()
     lines = frame(stream.getvalue())
-    assert len(lines) == 8
+    assert len(lines) == 7
     assert any('fulfil_order("order-1") ╳' in line for line in lines)  # noqa: RUF001  # as drawn
     assert max(map(cell_width, lines)) <= columns
     assert "\u202e" not in stream.getvalue()

@@ -1,0 +1,62 @@
+"""Async generators of an agent: known in the order of their first use, closed in that order."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from itertools import count
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+__all__ = ["Generators", "is_collecting"]
+
+_collector: int | None = None
+
+
+def _on_collection(phase: str, info: object) -> None:
+    global _collector
+    # One slot is enough: the interpreter never runs two collections at once.
+    _collector = get_ident() if phase == "start" else None
+
+
+def is_collecting() -> bool:
+    """Whether this code runs because garbage is collected, at a moment that no replay repeats."""
+    return _collector == get_ident()
+
+
+class Generators:
+    """The async generators that have been iterated and may not be finished."""
+
+    def __init__(self) -> None:
+        if _on_collection not in gc.callbacks:
+            gc.callbacks.append(_on_collection)
+        self._numbers = count()
+        self._begun: dict[int, tuple[int, weakref.ref[AsyncGenerator[Any, Any]]]] = {}
+        self._kept: dict[int, AsyncGenerator[Any, Any]] = {}
+
+    def begin(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """A generator is iterated for the first time."""
+        # A finished generator's entry is taken over by the next one at its address.
+        self._begun[id(generator)] = next(self._numbers), weakref.ref(generator)
+
+    def forget(self, generator: AsyncGenerator[Any, Any]) -> int:
+        """A generator is dropped unfinished; its number."""
+        begun = self._begun.pop(id(generator), None)
+        return next(self._numbers) if begun is None else begun[0]
+
+    def keep(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """A generator is dropped unfinished, but cannot be closed now: keep it until `take`."""
+        self._kept[self.forget(generator)] = generator
+
+    def take(self) -> list[AsyncGenerator[Any, Any]]:
+        """All that exist, in the order of their first use; from now on they are the caller's."""
+        found, self._kept = self._kept, {}
+        begun, self._begun = self._begun, {}
+        for number, ref in begun.values():
+            generator = ref()
+            if generator is not None:
+                found[number] = generator
+        return [found[number] for number in sorted(found)]

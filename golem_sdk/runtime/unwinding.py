@@ -1,0 +1,131 @@
+"""Ending coroutines from outside, here and now: what a session that is over leaves behind.
+
+A control signal is thrown in where the coroutine waits. `coroutine.close()` would not do: before
+Python 3.13 it does not reach into an async generator that is being awaited.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import logging
+from asyncio.tasks import _enter_task, _leave_task
+from collections import deque
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from contextvars import Context
+
+    from golem_sdk.runtime.tasks import AgentTask
+
+__all__ = ["unwind_generator", "unwind_task"]
+
+_log = logging.getLogger("golem_sdk")
+
+_MOST_THROWS = 100
+"""How often the signal is thrown into a coroutine that goes on to wait for something else."""
+
+_MOST_VISITED = 10_000
+
+_FOLLOWED = {
+    "async_generator",
+    "async_generator_asend",
+    "async_generator_athrow",
+    "coroutine",
+    "coroutine_wrapper",
+    "deque",
+    "dict",
+    "frozenset",
+    "generator",
+    "list",
+    "set",
+    "tuple",
+}
+"""Types, most without a public name, through which a frame leads to the coroutines it holds."""
+
+_left_behind: list[object] = []
+"""Coroutines that cannot be ended. Python would complain at their destruction, so there is none."""
+
+
+def unwind_task(task: AgentTask, signal: Callable[[], BaseException]) -> None:
+    """Run a pending task to its end with a fresh ``signal`` raised wherever it waits.
+
+    The task itself stays pending: nobody will look at it again.
+    """
+    loop, coroutine = task.get_loop(), task.get_coro()
+    if coroutine is None:
+        return
+
+    def unwind() -> None:
+        _enter_task(loop, task)
+        try:
+            _unwind(coroutine, signal)
+        finally:
+            _leave_task(loop, task)
+
+    task.context.run(unwind)
+
+
+def unwind_generator(
+    generator: AsyncGenerator[Any, Any], context: Context, signal: Callable[[], BaseException]
+) -> None:
+    """Close an async generator; ``signal`` is raised wherever its ``finally`` blocks wait."""
+
+    async def close() -> None:
+        await generator.aclose()
+
+    def unwind() -> None:
+        coroutine = close()
+        try:
+            coroutine.send(None)
+        except BaseException:  # it is over; what its finally blocks raise, nobody can hear
+            return
+        _unwind(coroutine, signal)
+
+    context.run(unwind)
+
+
+def _unwind(coroutine: Any, signal: Callable[[], BaseException]) -> None:
+    unstarted = _never_started(coroutine)
+    if not (unstarted and unstarted[0] is coroutine):
+        _throw_until_over(coroutine, signal)
+    for each in unstarted:
+        if inspect.getcoroutinestate(each) == inspect.CORO_CREATED:
+            each.close()
+
+
+def _throw_until_over(coroutine: Any, signal: Callable[[], BaseException]) -> None:
+    for _ in range(_MOST_THROWS):
+        try:
+            coroutine.throw(signal())
+        except BaseException:  # it is over; what its finally blocks raise, nobody can hear
+            return
+    _left_behind.append(coroutine)
+    _log.warning(
+        "A coroutine of an unloaded agent does not end: %r catches every control signal and waits again."
+        " Nothing it does is recorded any more. Let BaseException pass through its except clauses.",
+        coroutine,
+    )
+
+
+def _never_started(root: Any) -> list[CoroutineType[Any, Any, Any]]:
+    """Coroutines that the frames of ``root`` hold and that never ran.
+
+    Code that is ended from outside is not to blame for not awaiting them, so they have to be closed.
+    """
+    found: list[CoroutineType[Any, Any, Any]] = []
+    seen = {id(root)}
+    queue = deque([root])
+    while queue and len(seen) < _MOST_VISITED:
+        item = queue.popleft()
+        if isinstance(item, CoroutineType) and (
+            inspect.getcoroutinestate(item) == inspect.CORO_CREATED
+        ):
+            found.append(item)
+        for each in gc.get_referents(item):
+            if type(each).__name__ in _FOLLOWED and id(each) not in seen:
+                seen.add(id(each))
+                queue.append(each)
+    return found

@@ -1,0 +1,19 @@
+"""Sessions of these tests are ended as the runtime ends them, also when a test fails half-way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runtime.pumping import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _crash_all_worlds() -> Iterator[None]:
+    yield
+    for world in list(World.open):
+        world.crash()
