@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from golem_sdk.runtime.context import current as current
 from golem_sdk.runtime.lanes import current_lane
+from golem_sdk.runtime.loop import all_tasks as all_tasks
 from golem_sdk.runtime.loop import as_completed as as_completed
 from golem_sdk.runtime.session import SAME, Session
 

@@ -1,8 +1,8 @@
 """Threads and processes that agent code starts: refused, because nothing could bring them back.
 
 Covers: ``Thread.start``, ``ThreadPoolExecutor.submit``, ``ProcessPoolExecutor.submit``,
-``multiprocessing`` processes, ``os.fork`` and ``os.forkpty``; and ``asyncio.as_completed``, whose order
-an agent must be able to repeat. Threads of an async agent (``asyncio.to_thread``,
+``multiprocessing`` processes, ``os.fork`` and ``os.forkpty``; and ``asyncio.as_completed`` and
+``asyncio.all_tasks``, whose order an agent must be able to repeat. Threads of an async agent (``asyncio.to_thread``,
 ``loop.run_in_executor``) go through the agent's loop and are fine, and while a durable call is being
 performed everything is allowed: it is the call that is recorded.
 
@@ -53,6 +53,7 @@ def thread_patches(version: str) -> list[Patch]:
         replace(os, "fork", _refused_fork("fork")),
         replace(os, "forkpty", _refused_fork("forkpty")),
         replace(asyncio, "as_completed", _as_completed),
+        replace(asyncio, "all_tasks", _all_tasks),
     ]
 
 
@@ -91,3 +92,12 @@ def _as_completed(original: Callable[..., Any]) -> Any:
         return durability.as_completed(fs, timeout=timeout)
 
     return replacement_of(original, as_completed, "asyncio")
+
+
+def _all_tasks(original: Callable[..., Any]) -> Any:
+    def all_tasks(_home: object, loop: Any = None) -> Any:
+        if durability.current() is None:
+            return original(loop)
+        return durability.all_tasks(loop)
+
+    return replacement_of(original, all_tasks, "asyncio")

@@ -10,8 +10,8 @@ from golem_sdk.storage.base import Engine, Space
 
 __all__ = ["INLINE_LIMIT", "load_payload", "split_payload"]
 
-INLINE_LIMIT = 64 * 1024
-"""A longer payload leaves its entry (Golem: 65,536 bytes)."""
+INLINE_LIMIT = 64 * 1024 + 64
+"""A longer payload leaves its entry (Golem: 65,536 bytes; here without the frame of such a value)."""
 
 _PIECE = 256 * 1024
 
