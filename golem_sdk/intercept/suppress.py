@@ -77,19 +77,31 @@ class CollectionGuard:
 
     def install(self) -> None:
         """Start guarding."""
-        if self._collection not in gc.callbacks:
-            gc.callbacks.append(self._collection)
+        if self._begins not in gc.callbacks:
+            gc.callbacks.insert(0, self._begins)
+            gc.callbacks.append(self._ends)
 
     def uninstall(self) -> None:
         """Stop guarding."""
-        if self._collection in gc.callbacks:
-            gc.callbacks.remove(self._collection)
+        for callback in (self._begins, self._ends):
+            if callback in gc.callbacks:
+                gc.callbacks.remove(callback)
 
-    def _collection(self, phase: str, info: object) -> None:
-        if phase == "start":
-            session = self._session = durability.current()
-            if session is not None:
-                session.depth += 1
-        elif self._session is not None:
+    def _begins(self, phase: str, info: object) -> None:
+        """The first of all callbacks when a collection starts."""
+        if phase != "start":
+            return
+        session = self._session = durability.current()
+        if session is not None:
+            session.depth += 1
+        if (
+            gc.callbacks[-1] != self._ends
+        ):  # others came later: what they do is not agent code either
+            gc.callbacks.remove(self._ends)
+            gc.callbacks.append(self._ends)
+
+    def _ends(self, phase: str, info: object) -> None:
+        """The last of all callbacks when it stops."""
+        if phase == "stop" and self._session is not None:
             self._session.depth -= 1
             self._session = None

@@ -2,9 +2,9 @@
 
 Covers: ``Thread.start``, ``ThreadPoolExecutor.submit``, ``ProcessPoolExecutor.submit``,
 ``multiprocessing`` processes, ``os.fork`` and ``os.forkpty``; and ``asyncio.as_completed`` and
-``asyncio.all_tasks``, whose order an agent must be able to repeat. Threads of an async agent (``asyncio.to_thread``,
-``loop.run_in_executor``) go through the agent's loop and are fine, and while a durable call is being
-performed everything is allowed: it is the call that is recorded.
+``asyncio.all_tasks``, whose order an agent must be able to repeat. Threads of an async agent
+(``asyncio.to_thread``, ``loop.run_in_executor``) go through the agent's loop and are fine, and while a
+durable call is being performed everything is allowed: it is the call that is recorded.
 
 Does not cover: ``_thread.start_new_thread``, threads of compiled libraries, `subprocess`.
 """

@@ -90,6 +90,24 @@ def test_finalisers_of_cyclic_garbage_are_not_recorded() -> None:
     assert run(body).calls == ["time.time"]
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_what_other_tools_do_at_a_collection_is_not_recorded(first: bool) -> None:
+    seen = []
+
+    def watch(phase: str, info: object) -> None:
+        seen.append((phase, time.time()))
+
+    def body() -> float:
+        gc.callbacks.insert(1 if first else len(gc.callbacks), watch)
+        gc.collect()
+        gc.callbacks.remove(watch)
+        return time.time()
+
+    gc.collect()
+    assert run(body).calls == ["time.time"]
+    assert {phase for phase, _ in seen} == {"start", "stop"}
+
+
 def test_finalisers_of_counted_references_are() -> None:
     class Counted:
         def __del__(self) -> None:
