@@ -23,8 +23,8 @@ _TEXT_COLUMNS = {0, 1, 4, 8}
 _FOOTNOTE = f"""\
 of raw: the median of what each round reached, divided by the raw LMDB commits just before and after it
 (rates: 1.00 is one durable thing per raw commit; times: how many raw commits fit in).
-Floor and aim of W1, W2 and W3 stem from peers, measured where a raw commit took {REFERENCE_RAW_US:.0f} us: they
-are shown scaled by this run's raw commit, and judged by the paired ratios. What the processor decides
+Floor and aim of W1, W2 and W3 stem from peers, measured where a raw commit took {REFERENCE_RAW_US:.0f} us:
+they are shown scaled by this run, and judged by the paired ratios. What the processor decides
 (W1r, W4, W6, outside) is not scaled: that assumes a machine about as fast. LMDB flushes twice per
 commit, stores with a write-ahead log once: on a slow disk those may win W1; group commit hides it
 where many wait at once."""
