@@ -111,6 +111,7 @@ class Kernel:
         self.closed: BaseException | None = None
         self._mutex = RLock()
         self._actors: dict[str, Actor] = {}
+        self._failures: dict[str, AgentFailedError] = {}
         self._resting: OrderedDict[str, Actor] = OrderedDict()
         self._unregister = registered(self._code_arrived)
 
@@ -133,7 +134,8 @@ class Kernel:
                 head = load_head(self.engine, agent_id)
                 actor = Actor(self, agent_type, agent_id, load_inbox(self.engine, agent_id), head)
                 if head is not None:
-                    actor.parked = parked_error(agent_type, agent_id, head.record)
+                    parked = parked_error(agent_type, agent_id, head.record)
+                    actor.parked = parked and self._failures.get(agent_id, parked)
                 self._actors[agent_id] = actor
             return actor
 
@@ -199,6 +201,8 @@ class Kernel:
             if self._actors.get(actor.agent_id) is not actor:
                 return
             del self._actors[actor.agent_id]
+            if isinstance(reason, AgentFailedError):
+                self._failures[actor.agent_id] = reason  # with its details, for who asks later
         match reason:
             case AgentFailedError() | UnknownAgentTypeError() | StoreCorruptError():
                 _log.error("%s", reason)

@@ -41,7 +41,7 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
         record = fold_status(read_entries(kernel.engine, agent_key))
     parked = parked_error(actor.agent_type, actor.agent_id, record)
     if parked is not None:
-        raise parked
+        raise actor.parked or parked
     writer = kernel.settings.writer_class(agent_key, kernel.committer, found.last, found.plan)
     items = islice(read_entries(kernel.engine, agent_key), 1, None) if found.last else iter(())
     created = found.create or _create(kernel, actor, definition)
