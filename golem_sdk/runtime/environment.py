@@ -6,7 +6,6 @@ Production and simulation differ in this object only.
 from __future__ import annotations
 
 import heapq
-from _thread import LockType
 from collections import deque
 from itertools import count
 from threading import Condition, Lock, Thread
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from golem_sdk import originals
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
 
 __all__ = ["Environment", "RealEnvironment", "Timer"]
