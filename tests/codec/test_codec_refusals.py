@@ -87,7 +87,7 @@ REFUSED = [
     (lambda: {"items": [1, 2, samples.Plain(threading.Lock())]}, 'value["items"][2].value', "lock"),
     (lambda: threading.Lock(), "value", "lock"),
     (lambda: {(1, "x"): len}, "value[(1, 'x')]", "builtin_function_or_method"),
-    (lambda: {"k": {samples.Tight(print)}}, 'value["k"].element(', "builtin_function_or_method"),
+    (lambda: {"k": {samples.Tight(len)}}, 'value["k"].element(', "builtin_function_or_method"),
     (lambda: [int], "value[0]", "type"),
     (lambda: [samples.Model], "value[0]", "ModelMetaclass"),
     (lambda: [types.SimpleNamespace()], "value[0]", "SimpleNamespace"),
