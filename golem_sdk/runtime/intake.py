@@ -77,7 +77,7 @@ class Intake:
             if actor.parked is not None:
                 raise actor.parked
             invocation, puts = self._invocation(request)
-            self._write(writer, [*puts, _queued(invocation)])
+            self._write(writer, puts + _queued(invocation))
             completion = Completion(actor.agent_id, request.key, InvocationStatus.PENDING)
             actor.add(invocation, completion)
         if not actor.asleep:
@@ -96,7 +96,7 @@ class Intake:
                 raise actor.parked
             invocation, puts = self._invocation(request)
             row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order), invocation.to_row())
-            self._write(writer, [*puts, row])
+            self._write(writer, [*puts, row, _status(invocation, InvocationStatus.SCHEDULED)])
             completion = Completion(actor.agent_id, request.key, InvocationStatus.SCHEDULED)
             actor.completions[request.key] = completion
             self._arm(due_ns, invocation)
@@ -120,7 +120,7 @@ class Intake:
                 return False
             del actor.completions[key]
             completion.status = InvocationStatus.CANCELLED
-            self._write(None, [_cancelled_row(invocation)], [row])
+            self._write(None, [_status(invocation, InvocationStatus.CANCELLED)], [row])
         self._kernel.accepted()
         completion.refuse(_cancelled(agent.text, key))
         return True
@@ -160,7 +160,7 @@ class Intake:
             return
         with self._kernel.holding(invocation.agent_type, invocation.agent_id) as actor:
             row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order))
-            self._write(None, [_queued(invocation)], [row])
+            self._write(None, _queued(invocation), [row])
             completion = actor.completions[invocation.key]
             completion.status = InvocationStatus.PENDING
             actor.add(invocation, completion)
@@ -208,17 +208,17 @@ class Intake:
         writer.flush()
 
 
-def _queued(invocation: Invocation) -> Put:
-    return (
-        Space.INBOX,
-        inbox_key(invocation.agent_id, invocation.order),
-        invocation.to_row(),
-    )
+def _queued(invocation: Invocation) -> list[Put]:
+    key = inbox_key(invocation.agent_id, invocation.order)
+    return [
+        (Space.INBOX, key, invocation.to_row()),
+        _status(invocation, InvocationStatus.PENDING),
+    ]
 
 
-def _cancelled_row(invocation: Invocation) -> Put:
+def _status(invocation: Invocation, status: InvocationStatus) -> Put:
     key = result_key(invocation.agent_id, invocation.key)
-    return Space.RESULT, key, result_row(Result(InvocationStatus.CANCELLED))
+    return Space.RESULT, key, result_row(Result(status))
 
 
 def _cancelled(agent_id: str, key: str) -> InvocationCancelledError:

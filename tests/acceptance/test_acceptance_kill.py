@@ -41,7 +41,9 @@ def url(ledger: Path) -> Iterator[str]:
 
 
 def rows(ledger: Path) -> list[list[str]]:
-    return [json.loads(row) for row in ledger.read_text().splitlines()] if ledger.exists() else []
+    """The whole rows: the last one may be half written."""
+    written = ledger.read_text() if ledger.exists() else ""
+    return [json.loads(row) for row in written.split("\n")[:-1]]
 
 
 def live(store: Path, url: str, ledger: Path, more_rows: int | None) -> tuple[list[str], bool]:
