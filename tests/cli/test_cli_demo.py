@@ -87,6 +87,8 @@ def test_no_process_outlives_the_demo(tmp_path: Path, sent: signal.Signals, stat
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        # A job in the background of a shell ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as demo:
         assert demo.stdout is not None
         while "reserved" not in demo.stdout.readline():
