@@ -82,6 +82,7 @@ def test_two_runtimes_on_one_store(tmp_path: Path) -> None:
         assert again.get(Clerk, "a").work() == 2
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # the mistake under test
 def test_a_forked_child_is_refused(tmp_path: Path) -> None:
     with Runtime(tmp_path / "store") as runtime:
         clerk = runtime.get(Clerk, "a")
