@@ -4,8 +4,10 @@ Both happen in whatever agent comes first in this process, so a clock reading at
 or in a finaliser would be recorded in one run and missing in the next. Interception is off meanwhile.
 The import hook also tells the room which module was just imported; it imports nothing itself.
 
-Does not cover: `importlib.reload` and loaders called directly (their code counts as the agent's), and
-finalisers run by a reference count that drops to zero: those are deterministic and stay visible.
+Does not cover: the first collection after another tool has put a callback before the guard's own (the
+guard steps back in front then), `importlib.reload` and loaders called directly (their code counts as the
+agent's), and finalisers run by a reference count that drops to zero: those are deterministic and stay
+visible.
 """
 
 from __future__ import annotations
@@ -94,14 +96,19 @@ class CollectionGuard:
         session = self._session = durability.current()
         if session is not None:
             session.depth += 1
-        if (
-            gc.callbacks[-1] != self._ends
-        ):  # others came later: what they do is not agent code either
+        # Others came later: what they do is not agent code either.
+        if gc.callbacks[-1] != self._ends:
             gc.callbacks.remove(self._ends)
             gc.callbacks.append(self._ends)
 
     def _ends(self, phase: str, info: object) -> None:
         """The last of all callbacks when it stops."""
-        if phase == "stop" and self._session is not None:
+        if phase != "stop":
+            return
+        if self._session is not None:
             self._session.depth -= 1
             self._session = None
+        # Only now: the interpreter walks this list by index, and would call those that step back twice.
+        if gc.callbacks[0] != self._begins:
+            gc.callbacks.remove(self._begins)
+            gc.callbacks.insert(0, self._begins)

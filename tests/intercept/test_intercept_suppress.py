@@ -108,6 +108,26 @@ def test_what_other_tools_do_at_a_collection_is_not_recorded(first: bool) -> Non
     assert {phase for phase, _ in seen} == {"start", "stop"}
 
 
+def test_a_tool_that_goes_before_the_guard_is_overtaken_at_the_next_collection() -> None:
+    run(lambda: None)
+    seen: list[str] = []
+
+    def watch(phase: str, info: object) -> None:
+        seen.append(f"{phase} {time.time() > 0}")
+
+    def body() -> float:
+        gc.collect()
+        return time.time()
+
+    gc.callbacks.insert(0, watch)
+    try:
+        gc.collect()
+        assert run(body).calls == ["time.time"]
+    finally:
+        gc.callbacks.remove(watch)
+    assert seen[:4] == ["start True", "stop True"] * 2
+
+
 def test_finalisers_of_counted_references_are() -> None:
     class Counted:
         def __del__(self) -> None:

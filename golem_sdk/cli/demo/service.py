@@ -26,10 +26,7 @@ from golem_sdk.cli.demo.ledger import Ledger
 
 __all__ = ["Service"]
 
-_LATENCY_S = (
-    0.01,
-    0.07,
-)  # before and again after an effect, so that kills fall on either side of it
+_LATENCY_S = (0.01, 0.07)  # before and again after an effect: kills fall on either side of it
 _WORD_S = (0.01, 0.04)
 
 
@@ -147,10 +144,16 @@ def _main() -> None:
     die_with_parent()
     parser = argparse.ArgumentParser()
     parser.add_argument("--instance", nargs=3, action="append", metavar=("NAME", "LEDGER", "PACE"))
+    threads = []
     for name, path, pace in parser.parse_args().instance:
         service = Service(Ledger(Path(path)), name, float(pace))
-        Thread(target=service.serve_forever, name=name).start()
+        threads.append(Thread(target=service.serve_forever, name=name))
+        threads[-1].start()
         service.tell(event="ready", url=service.url)
+    for (
+        thread
+    ) in threads:  # from Python 3.12 on, nobody starts a thread once the main thread has ended
+        thread.join()
 
 
 if __name__ == "__main__":
