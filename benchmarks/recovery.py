@@ -37,7 +37,9 @@ def w4(plan: Plan) -> list[Figure]:
 def _killed_and_resumed(plan: Plan, steps: int) -> tuple[float, float]:
     """Seconds of the second process: all of it, and from opening the runtime to its first live step."""
     with TemporaryDirectory(dir=plan.directory) as scratch:
-        first = subprocess.Popen(_command(scratch, steps, "die"), stdout=subprocess.PIPE)
+        first = subprocess.Popen(
+            _command(scratch, steps, "die"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         assert first.stdout is not None
         assert first.stdout.readline() == b"killed here\n"
         first.kill()
