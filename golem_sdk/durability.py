@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from golem_sdk.runtime.context import current as current
-from golem_sdk.runtime.lanes import current_lane
 from golem_sdk.runtime.loop import all_tasks as all_tasks
 from golem_sdk.runtime.loop import as_completed as as_completed
 from golem_sdk.runtime.session import SAME, Session
@@ -114,8 +113,3 @@ def record_log(session: Session, level: str, context: str, message: str) -> bool
 def suppressed(session: Session) -> AbstractContextManager[None]:
     """What runs inside this block is not the agent's own doing and is not journaled."""
     return session.not_agent_code()
-
-
-def in_lane() -> bool:
-    """Whether this code runs in a thread that the agent's event loop made (`asyncio.to_thread`)."""
-    return current_lane() is not None

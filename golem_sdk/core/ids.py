@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID, uuid5
 
@@ -72,6 +73,7 @@ def _text(value: object, encode: Callable[[object], bytes]) -> str:
     return f"{type(value).__name__}#{sha256(encode(value)).hexdigest()[:32]}"
 
 
+@lru_cache(maxsize=1024)
 def storage_key(text: str) -> bytes:
     """A store key for a name: the name itself, or its beginning and its digest when it is long.
 

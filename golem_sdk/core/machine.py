@@ -39,7 +39,6 @@ class StartedCall:
         fingerprint: CRC-32 of what must be equal on replay.
         site: where agent code made the call (0: not known).
         task: the asyncio task that made it (0: none).
-        started_at: logical time of the start, nanoseconds since the epoch.
     """
 
     number: int
@@ -49,7 +48,6 @@ class StartedCall:
     fingerprint: int
     site: int
     task: int
-    started_at: int
 
 
 class Mismatch(Exception):  # noqa: N818  # not an error yet: the runtime makes the DivergenceError
@@ -113,7 +111,7 @@ class Machine:
         self._check()
         self._started += 1
         call = StartedCall(
-            self._started, function_name, function_type, request, fingerprint, site, task, self.now
+            self._started, function_name, function_type, request, fingerprint, site, task
         )
         self.pending[call.number] = call
         return call

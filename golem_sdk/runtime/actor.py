@@ -16,6 +16,7 @@ from golem_sdk.runtime.execution import Execution
 from golem_sdk.runtime.loading import load_session
 from golem_sdk.runtime.outcomes import same_outcome
 from golem_sdk.storage.base import Space
+from golem_sdk.stores.heads import AgentHead, load_head
 from golem_sdk.stores.invocations import (
     Invocation,
     InvocationStatus,
@@ -47,7 +48,12 @@ class Actor:
     """
 
     def __init__(
-        self, kernel: Kernel, agent_type: str, agent_id: str, queue: list[Invocation]
+        self,
+        kernel: Kernel,
+        agent_type: str,
+        agent_id: str,
+        queue: list[Invocation],
+        head: AgentHead | None,
     ) -> None:
         self.agent_type = agent_type
         self.agent_id = agent_id
@@ -61,11 +67,17 @@ class Actor:
         self.asleep = False
         self.parked: AgentFailedError | None = None
         self._kernel = kernel
+        self._first_head: tuple[AgentHead | None] | None = (head,)
         self._execution: Execution | None = None
         self._scheduled = False
         self._again = False
         self._turn = 0
         self._overdue = -1
+
+    def head(self) -> AgentHead | None:
+        """The agent's head on disk. Whoever made the actor has just read it: the first load does not."""
+        first, self._first_head = self._first_head, None
+        return load_head(self._kernel.engine, self.agent_id) if first is None else first[0]
 
     def wake(self) -> None:
         """There is something to do: run on a worker, soon. Thread-safe and cheap when already running."""
@@ -192,10 +204,19 @@ class Actor:
                 execution.key, Completion(self.agent_id, execution.key, InvocationStatus.RUNNING)
             )
         completion.settle(outcome, failed, InvocationStatus.COMPLETED)
-        writer.commit()
+        writer.tell(lambda error: self._committed(completion, error))
+
+    def _committed(self, completion: Completion, error: BaseException | None) -> None:
+        """The end of an invocation is on disk, or cannot be. Runs on whichever thread committed it."""
+        if error is not None:
+            self._kernel.environment.spawn(lambda: self._kernel.agent_ended(self, error))
+            return
         completion.publish()
         with self.mutex:
-            self.completions.pop(execution.key, None)
+            self.completions.pop(completion.key, None)
+            runs = self._scheduled
+        if not runs:  # a thread that runs it will say so itself
+            self._kernel.rested(self)
 
     def _blocked(self, session: Session) -> None:
         """Nothing to do until mail comes. A long wait needs no memory either: unload the agent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Condition
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from golem_sdk.runtime.outcomes import failure
@@ -31,7 +31,7 @@ class Completion:
         self.agent_id = agent_id
         self.key = key
         self.status = status
-        self._changed = Condition()
+        self._mutex = Lock()
         self._outcome: tuple[bytes, bool] | None = None
         self._published = False
         self._error: BaseException | None = None
@@ -47,7 +47,7 @@ class Completion:
 
     def listen(self, listener: Listener) -> None:
         """Give the outcome to an agent, as soon as it is settled."""
-        with self._changed:
+        with self._mutex:
             if self._outcome is None:
                 self._agents.append(listener)
                 return
@@ -56,7 +56,7 @@ class Completion:
 
     def when_done(self, callback: Callable[[], None]) -> None:
         """Call back when `outcome` gives something or raises."""
-        with self._changed:
+        with self._mutex:
             if not self._published and self._error is None:
                 self._others.append(callback)
                 return
@@ -64,7 +64,7 @@ class Completion:
 
     def settle(self, outcome: bytes, failed: bool, status: InvocationStatus) -> None:
         """The outcome is decided and queued for the next commit."""
-        with self._changed:
+        with self._mutex:
             self._outcome, self.status = (outcome, failed), status
             listeners, self._agents = self._agents, []
         for listener in listeners:
@@ -90,23 +90,25 @@ class Completion:
             TimeoutError: it was not within ``timeout_s`` seconds; the invocation goes on.
             BaseException: what keeps it from ever being.
         """
-        with self._changed:
-            done = self._changed.wait_for(lambda: self._published or self._error, timeout_s)
+        done = Lock()
+        done.acquire()
+        self.when_done(done.release)
+        done.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s))
+        with self._mutex:
             if self._published and self._outcome is not None:
                 return self._outcome
             if self._error is not None:
                 raise self._error
-        assert not done
+            self._others.remove(done.release)
         raise TimeoutError(
             f"invocation {self.key} of {self.agent_id} is not finished after {timeout_s} s; it goes on,"
             " ask again later"
         )
 
     def _finish(self, error: BaseException | None) -> None:
-        with self._changed:
+        with self._mutex:
             self._published = self._published or error is None
             self._error = error
             callbacks, self._others = self._others, []
-            self._changed.notify_all()
         for callback in callbacks:
             callback()

@@ -6,14 +6,15 @@ Production and simulation differ in this object only.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from itertools import count
-from queue import Empty, SimpleQueue
 from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Protocol
 
 from golem_sdk import originals
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
 
 __all__ = ["Environment", "RealEnvironment", "Timer"]
@@ -157,41 +158,84 @@ class _TimerThread:
 
 
 class _Workers:
-    """Threads that run one job at a time and are kept for the next one for a while."""
+    """Threads that run one job at a time and are kept for the next one for a while.
+
+    There is always a thread on its way to the queued jobs, but one only: it wakes the next before it runs
+    its own. Many that wake at once would only fight for the interpreter's lock.
+    """
 
     def __init__(self) -> None:
         self._mutex = Lock()
-        self._idle: list[SimpleQueue[Callable[[], None] | None]] = []
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._idle: list[LockType] = []
+        self._coming = False
+        self._closed = False
 
     def spawn(self, job: Callable[[], None]) -> None:
         with self._mutex:
-            jobs = self._idle.pop() if self._idle else None
-        if jobs is None:
-            jobs = SimpleQueue()
-            originals.start_thread(
-                Thread(target=self._run, args=(jobs,), name="golem-worker", daemon=True)
-            )
-        jobs.put(job)
+            self._jobs.append(job)
+            if self._coming:
+                return
+            self._coming = True
+        self._call_one()
 
     def close(self) -> None:
         with self._mutex:
+            self._closed = True
             idle, self._idle = self._idle, []
-        for jobs in idle:
-            jobs.put(None)
+        for bell in idle:
+            bell.release()
 
-    def _run(self, jobs: SimpleQueue[Callable[[], None] | None]) -> None:
-        while (job := self._take(jobs)) is not None:
-            job()
-            del job
-            with self._mutex:
-                self._idle.append(jobs)
-
-    def _take(self, jobs: SimpleQueue[Callable[[], None] | None]) -> Callable[[], None] | None:
+    def _call_one(self) -> None:
+        with self._mutex:
+            bell = self._idle.pop() if self._idle else None
+        if bell is not None:
+            bell.release()
+            return
         try:
-            return jobs.get(timeout=_IDLE_S)
-        except Empty:
+            originals.start_thread(Thread(target=self._run, name="golem-worker", daemon=True))
+        except BaseException:
+            self._coming = False
+            raise
+
+    def _run(self) -> None:
+        bell = Lock()
+        bell.acquire()
+        is_called = True
+        while True:
+            job = self._take(is_called)
+            if job is not None:
+                job()
+                is_called = False
+                del job
+            elif self._rest(bell):
+                is_called = True
+            else:
+                return
+
+    def _take(self, is_called: bool) -> Callable[[], None] | None:
+        with self._mutex:
+            job = self._jobs.popleft() if self._jobs else None
+            if is_called:
+                self._coming = bool(self._jobs)
+            call = is_called and self._coming
+        if call:
+            self._call_one()
+        return job
+
+    def _rest(self, bell: LockType) -> bool:
+        """Wait to be called; ``False``: not needed any more."""
+        with self._mutex:
+            if self._closed:
+                return False
+            if self._jobs and not self._coming:
+                self._coming = True
+                return True
+            self._idle.append(bell)
+        if not bell.acquire(timeout=_IDLE_S):
             with self._mutex:
-                if jobs in self._idle:
-                    self._idle.remove(jobs)
-                    return None
-        return jobs.get()
+                if bell in self._idle:
+                    self._idle.remove(bell)
+                    return False
+            bell.acquire()
+        return True

@@ -156,8 +156,6 @@ class Method:
         self.is_async = definition.methods[method]
         self._constructor = constructor
         self._key = key
-        target = definition.target
-        functools.update_wrapper(self, getattr(target, method) if definition.is_class else target)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Invoke the agent: give the result, or for an asynchronous method an awaitable of it."""
@@ -264,14 +262,12 @@ class AgentProxy:
 
 def agent_method(proxy: AgentProxy, name: str) -> Method:
     """The method of a class agent."""
-    return Method(
-        proxy._golem_kernel,
-        proxy._golem_definition,
-        proxy._golem_id,
-        proxy._golem_constructor,
-        name,
-        None,
+    definition = proxy._golem_definition
+    method = Method(
+        proxy._golem_kernel, definition, proxy._golem_id, proxy._golem_constructor, name, None
     )
+    functools.update_wrapper(method, getattr(definition.target, name))
+    return method
 
 
 def function_method(kernel: Kernel, target: object, args: Any, kwargs: Any) -> Method:

@@ -58,6 +58,7 @@ class Intake:
         self._kernel = kernel
         self._orders = Lock()
         self._order = 0
+        self._arming = Lock()
         self._timers: dict[tuple[str, str], tuple[int, Invocation, Timer]] = {}
 
     def enqueue(self, request: Request, writer: OplogWriter | None = None) -> Completion:
@@ -77,7 +78,7 @@ class Intake:
             if actor.parked is not None:
                 raise actor.parked
             invocation, puts = self._invocation(request)
-            self._write(writer, puts + _queued(invocation))
+            self._write(writer, [*puts, _queued(invocation)])
             completion = Completion(actor.agent_id, request.key, InvocationStatus.PENDING)
             actor.add(invocation, completion)
         if not actor.asleep:
@@ -96,7 +97,7 @@ class Intake:
                 raise actor.parked
             invocation, puts = self._invocation(request)
             row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order), invocation.to_row())
-            self._write(writer, [*puts, row, _status(invocation, InvocationStatus.SCHEDULED)])
+            self._write(writer, [*puts, row])
             completion = Completion(actor.agent_id, request.key, InvocationStatus.SCHEDULED)
             actor.completions[request.key] = completion
             self._arm(due_ns, invocation)
@@ -109,7 +110,11 @@ class Intake:
             if completion is None:
                 return False
             if completion.status is InvocationStatus.SCHEDULED:
-                due_ns, invocation, timer = self._timers.pop((agent.text, key))
+                with self._arming:
+                    armed = self._timers.pop((agent.text, key), None)
+                if armed is None:  # it is due, and about to be queued
+                    return False
+                due_ns, invocation, timer = armed
                 timer.cancel()
                 row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order))
             elif completion.status is InvocationStatus.PENDING:
@@ -120,7 +125,7 @@ class Intake:
                 return False
             del actor.completions[key]
             completion.status = InvocationStatus.CANCELLED
-            self._write(None, [_status(invocation, InvocationStatus.CANCELLED)], [row])
+            self._write(None, [_cancelled_row(invocation)], [row])
         self._kernel.accepted()
         completion.refuse(_cancelled(agent.text, key))
         return True
@@ -152,15 +157,18 @@ class Intake:
         def due() -> None:
             self._kernel.environment.spawn(lambda: self._due(due_ns, invocation))
 
-        timer = self._kernel.environment.call_at(due_ns, due)
-        self._timers[invocation.agent_id, invocation.key] = (due_ns, invocation, timer)
+        with self._arming:  # it may be due before this returns
+            timer = self._kernel.environment.call_at(due_ns, due)
+            self._timers[invocation.agent_id, invocation.key] = (due_ns, invocation, timer)
 
     def _due(self, due_ns: int, invocation: Invocation) -> None:
-        if self._timers.pop((invocation.agent_id, invocation.key), None) is None:
+        with self._arming:
+            armed = self._timers.pop((invocation.agent_id, invocation.key), None)
+        if armed is None:
             return
         with self._kernel.holding(invocation.agent_type, invocation.agent_id) as actor:
             row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order))
-            self._write(None, _queued(invocation), [row])
+            self._write(None, [_queued(invocation)], [row])
             completion = actor.completions[invocation.key]
             completion.status = InvocationStatus.PENDING
             actor.add(invocation, completion)
@@ -208,17 +216,17 @@ class Intake:
         writer.flush()
 
 
-def _queued(invocation: Invocation) -> list[Put]:
-    key = inbox_key(invocation.agent_id, invocation.order)
-    return [
-        (Space.INBOX, key, invocation.to_row()),
-        _status(invocation, InvocationStatus.PENDING),
-    ]
+def _queued(invocation: Invocation) -> Put:
+    return (
+        Space.INBOX,
+        inbox_key(invocation.agent_id, invocation.order),
+        invocation.to_row(),
+    )
 
 
-def _status(invocation: Invocation, status: InvocationStatus) -> Put:
+def _cancelled_row(invocation: Invocation) -> Put:
     key = result_key(invocation.agent_id, invocation.key)
-    return Space.RESULT, key, result_row(Result(status))
+    return Space.RESULT, key, result_row(Result(InvocationStatus.CANCELLED))
 
 
 def _cancelled(agent_id: str, key: str) -> InvocationCancelledError:

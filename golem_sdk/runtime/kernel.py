@@ -131,8 +131,8 @@ class Kernel:
             self.check_open()
             actor = self._actors.get(agent_id)
             if actor is None:
-                actor = Actor(self, agent_type, agent_id, load_inbox(self.engine, agent_id))
                 head = load_head(self.engine, agent_id)
+                actor = Actor(self, agent_type, agent_id, load_inbox(self.engine, agent_id), head)
                 if head is not None:
                     parked = parked_error(agent_type, agent_id, head.record)
                     actor.parked = parked and self._failures.get(agent_id, parked)

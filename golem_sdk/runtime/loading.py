@@ -16,7 +16,6 @@ from golem_sdk.runtime.definitions import AgentDefinition, code_of, definition_n
 from golem_sdk.runtime.divergence import hash_canary
 from golem_sdk.runtime.session import Session
 from golem_sdk.runtime.sites import SiteTable
-from golem_sdk.stores.heads import load_head
 
 if TYPE_CHECKING:
     from golem_sdk.runtime.actor import Actor
@@ -36,7 +35,7 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
     definition = definition_named(actor.agent_type)
     agent_key = storage_key(actor.agent_id)
     found = survey(kernel.engine, agent_key)
-    head = load_head(kernel.engine, actor.agent_id)
+    head = actor.head()
     record = head.record if head is not None else NEW_AGENT
     if record.last > found.last or (head is None and found.last):
         record = fold_status(read_entries(kernel.engine, agent_key))

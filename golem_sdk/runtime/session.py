@@ -101,6 +101,7 @@ class Session:
         self.context.run(SESSION.set, self)
         self._random: random.Random | None = None
         self._ended: AgentControlSignal | None = None
+        self._guard = _Guarded(self)
 
     # --- the four ways to make a durable call ---------------------------------------------------
 
@@ -212,7 +213,7 @@ class Session:
 
     def agent_code(self) -> AbstractContextManager[None]:
         """Turns what the machine and the store object to into the end of this session."""
-        return _Guarded(self)
+        return self._guard
 
     # --- the end --------------------------------------------------------------------------------
 

@@ -54,7 +54,6 @@ class Space(IntEnum):
     HEAD = 2
     INBOX = 4
     RESULT = 5
-    TIMER = 7
     PAYLOAD = 11
     SCHEDULED = 13
 

@@ -1,7 +1,8 @@
 """Group commit: batches of all agents share durable transactions, in the order of submission.
 
 Leader and followers: whoever waits first commits everything that is queued, on its own thread; who
-comes meanwhile waits, and one of them leads next. Alone, a thread commits without any thread hop.
+comes meanwhile waits, and one of them leads next. Alone, a thread commits without any thread hop. Who
+has nothing more to do than to pass the news on need not wait: the leader does it (`Committer.tell`).
 
 A failed commit fails everything that is queued and breaks its writers (C1): what an agent submits
 later builds on what was lost, so it must not be written. The agent has to be loaded again.
@@ -12,9 +13,9 @@ from __future__ import annotations
 import os
 from _thread import LockType
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
@@ -27,10 +28,10 @@ from golem_sdk.errors import (
 from golem_sdk.storage.base import Batch, Engine
 from golem_sdk.storage.process import check_process
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ["Committer", "Ticket", "Told", "Writer"]
 
-__all__ = ["Committer", "Ticket", "Writer"]
+Told = Callable[[BaseException | None], object]
+"""Takes what became of a batch: an error, or ``None``: it is durable."""
 
 
 @define(eq=False)
@@ -51,12 +52,14 @@ class Ticket:
     Attributes:
         settled: whether its fate is known: it is durable, or `error` says why it did not happen.
         error: set before `settled`.
+        told: called with `error` by who settles it, if nobody waits for it (see `Committer.tell`).
     """
 
     batch: Batch
     writer: Writer | None
     settled: bool = False
     error: BaseException | None = None
+    told: Told | None = field(default=None, init=False)
     _followers: LockType | None = field(default=None, init=False)
 
     def fail(self, error: BaseException) -> None:
@@ -73,13 +76,17 @@ class Ticket:
             self._followers.acquire()
         return self._followers
 
+    def dismiss(self) -> LockType | None:
+        """The lock to open for those who follow, which nobody follows any more; ``None``: nobody did."""
+        followers, self._followers = self._followers, None
+        return followers
+
     def wake(self) -> bool:
         """Let go whoever follows. Gives whether there was anybody."""
-        followers, self._followers = self._followers, None
-        if followers is None:
-            return False
-        followers.release()
-        return True
+        followers = self.dismiss()
+        if followers is not None:
+            followers.release()
+        return followers is not None
 
 
 class Committer:
@@ -118,6 +125,9 @@ class Committer:
         self._asked = False
         self._prepare: deque[Callable[[], object]] = deque()
         self._bell = Event()
+        # Who is settled but sleeps still. Each wakes the next: many who wake at once would only fight
+        # for the interpreter's lock, which takes longer than all they have to do.
+        self._sleepers: deque[LockType] = deque()
 
     def submit(self, batch: Batch, writer: Writer | None = None) -> Ticket:
         """Queue ``batch``. It becomes durable by a `wait`, by `soon`, or by `close`.
@@ -150,6 +160,21 @@ class Committer:
             self._lead_or_follow(ticket)
         if ticket.error is not None:
             raise ticket.error.with_traceback(None)
+
+    def tell(self, ticket: Ticket, told: Told) -> None:
+        """Call ``told`` with the ticket's error, or ``None`` when it is durable; maybe after returning.
+
+        If nobody commits at the moment, this thread does; otherwise whoever does calls ``told``, and
+        this thread may go on at once. ``told`` must neither block nor raise; an interrupt may have it
+        called twice.
+        """
+        with self._lock:
+            if self._leading and not ticket.settled:
+                ticket.told = told
+                return
+        while not ticket.settled:
+            self._lead_or_follow(ticket)
+        told(ticket.error)
 
     def soon(self, prepare: Callable[[], object] | None = None) -> None:
         """Have what is queued committed shortly, by the write-behind thread. Cheap when repeated.
@@ -225,6 +250,7 @@ class Committer:
                 return
             with followers:  # and on to the next one who follows the same ticket
                 pass
+            self._wake_next()
         except BaseException:
             # Interrupted: who sleeps beside or behind this thread must not wait for it for ever.
             self._rouse(ticket)
@@ -244,24 +270,39 @@ class Committer:
                 raise
 
     def _retire(self) -> None:
-        """End a flush: wake everybody whose ticket it settled, and whoever leads next."""
+        """End a flush; if only such are queued as do not wait, commit for them, too."""
+        while self._hand_over():
+            self._flush()
+
+    def _hand_over(self) -> bool:
+        """Tell everybody whose ticket a flush settled, and find who leads next: ``True``, this thread."""
         with self._lock:
             flight, self._flight = self._flight, []
             self._leading = False
-            for ticket in flight:
-                ticket.wake()
-            self._wake_heir()
+            self._sleepers.extend(lock for ticket in flight if (lock := ticket.dismiss()))
+            has_heir = self._wake_heir()
+        if not has_heir:
+            self._wake_next()
+        _spread([ticket for ticket in flight if ticket.told is not None])
+        with self._lock:
+            if has_heir or self._leading or not any(ticket.told for ticket in self._queue):
+                return False
+            self._leading = True
+            return True
 
     def _rouse(self, ticket: Ticket) -> None:
+        self._wake_next()
         with self._lock:
             ticket.wake()
             if not self._leading:
                 self._wake_heir()
 
-    def _wake_heir(self) -> None:
-        for ticket in self._queue:
-            if ticket.wake():
-                return
+    def _wake_next(self) -> None:
+        with suppress(IndexError):
+            self._sleepers.popleft().release()
+
+    def _wake_heir(self) -> bool:
+        return any(ticket.wake() for ticket in self._queue)
 
     # --- what a flush does ----------------------------------------------------------------------
 
@@ -320,13 +361,26 @@ class Committer:
                 self.wait(last)
 
 
+def _spread(news: list[Ticket]) -> None:
+    try:
+        while news:
+            ticket = news[-1]
+            if ticket.told is not None:
+                ticket.told(ticket.error)
+            news.pop()
+    finally:
+        if news:  # interrupted
+            _spread(news)
+
+
 def _batches(tickets: list[Ticket]) -> list[Batch]:
     """The tickets' batches; those of one writer are chained, so that none outlives a lost one."""
     if len(tickets) == 1:
         return [tickets[0].batch]
-    counts = Counter(id(ticket.writer) for ticket in tickets if ticket.writer is not None)
-    if len(counts) == counts.total():
+    writers = [id(ticket.writer) for ticket in tickets if ticket.writer is not None]
+    if len(set(writers)) == len(writers):
         return [ticket.batch for ticket in tickets]
+    counts = Counter(writers)
     return [
         evolve(ticket.batch, chain=id(ticket.writer))
         if counts[id(ticket.writer)] > 1

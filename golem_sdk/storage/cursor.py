@@ -14,7 +14,7 @@ from golem_sdk.storage.records import check_record_key
 if TYPE_CHECKING:
     from golem_sdk.storage.base import Row, Space
 
-__all__ = ["Cursor", "read_page", "require_absent"]
+__all__ = ["Cursor", "find", "read_page"]
 
 
 class Cursor(Protocol):
@@ -45,14 +45,22 @@ class Cursor(Protocol):
         ...
 
 
-def require_absent(cursor: Cursor, space: Space, key: bytes) -> None:
-    """Check that there is no row ``key``, which a lookup did not find.
+def find(cursor: Cursor, space: Space, key: bytes) -> bytes | None:
+    """The sealed value under ``key``, ``None`` if there is none.
 
     Raises:
-        StoreCorruptError: there is, or the key of a row beside its place is damaged.
+        StoreCorruptError: there is none, and the key of a row beside its place is damaged.
     """
-    if _seek(cursor, space, key) and cursor.item()[0] == key:
-        raise _misplaced(space, key)
+    found = cursor.set_range(key)
+    if found:
+        at, record = cursor.item()
+        if at == key:
+            return record
+        check_record_key(space, at, record)
+        if at < key:
+            raise _misplaced(space, at)
+    _check_before(cursor, space, key, found)
+    return None
 
 
 def read_page(
@@ -91,13 +99,20 @@ def _seek(cursor: Cursor, space: Space, key: bytes) -> bool:
         check_record_key(space, at, record)
         if at < key:
             raise _misplaced(space, at)
-    if cursor.prev() if found else cursor.last():
-        before, record = cursor.item()
-        check_record_key(space, before, record)
-        if before >= key:
-            raise _misplaced(space, before)
+    if _check_before(cursor, space, key, found):
         return found and cursor.next()
     return found and cursor.first()
+
+
+def _check_before(cursor: Cursor, space: Space, key: bytes, found: bool) -> bool:
+    """Go to the row before the place of ``key`` and check it; ``False`` when there is none."""
+    if not (cursor.prev() if found else cursor.last()):
+        return False
+    before, record = cursor.item()
+    check_record_key(space, before, record)
+    if before >= key:
+        raise _misplaced(space, before)
+    return True
 
 
 def _misplaced(space: Space, key: bytes) -> StoreCorruptError:

@@ -26,7 +26,7 @@ from golem_sdk.errors import (
     StoreFullError,
 )
 from golem_sdk.storage.base import Space, check_key, check_range
-from golem_sdk.storage.cursor import read_page, require_absent
+from golem_sdk.storage.cursor import find, read_page
 from golem_sdk.storage.data_file import data_extent, register, unregister
 from golem_sdk.storage.directory import DISK_FULL, no_room_after, prepare_store, require_store
 from golem_sdk.storage.format import FORMAT_KEY, check_format, format_record
@@ -247,14 +247,9 @@ class LmdbEngine:
     def get(self, space: Space, key: bytes) -> bytes | None:
         """See `Engine.get`."""
         check_key(space, key)
-        record = self._read(lambda txn: self._get(txn, space, key))
+        database = self._databases[space]
+        record = self._read(lambda txn: find(txn.cursor(database), space, key))
         return None if record is None else open_record(space, key, record)
-
-    def _get(self, txn: Txn, space: Space, key: bytes) -> bytes | None:
-        record = txn.get(key, db=self._databases[space])
-        if record is None:
-            require_absent(txn.cursor(self._databases[space]), space, key)
-        return record
 
     def scan(
         self, space: Space, lo: bytes, hi: bytes | None, *, limit: int, reverse: bool = False

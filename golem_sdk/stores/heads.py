@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from attrs import fields, frozen
 
-from golem_sdk.codec.values import decode, encode
+from golem_sdk.codec.values import decode
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.status import AgentStatus, StatusRecord
 from golem_sdk.errors import StoreCorruptError
 from golem_sdk.storage.base import Engine, Space
-from golem_sdk.stores.rows import rows
+from golem_sdk.stores.rows import pack_row, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ class AgentHead:
 
 def head_put(head: AgentHead) -> tuple[Space, bytes, bytes]:
     """The record of a head."""
-    row = encode([head.agent_type, head.agent_id, *_FIELDS(head.record)])
+    row = pack_row([head.agent_type, head.agent_id, *_FIELDS(head.record)])
     return Space.HEAD, storage_key(head.agent_id), row
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from golem_sdk.codec.values import decode, encode
+from golem_sdk.codec.values import decode
 from golem_sdk.core.entries import Payload, PayloadRef
 from golem_sdk.core.ids import storage_key
 from golem_sdk.errors import StoreCorruptError
 from golem_sdk.storage.base import Engine, Space
-from golem_sdk.stores.rows import rows
+from golem_sdk.stores.rows import pack_row, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ class Invocation:
 
     def to_row(self) -> bytes:
         """The value of its record."""
-        return encode(
+        return pack_row(
             [
                 self.agent_type,
                 self.agent_id,
@@ -94,7 +94,10 @@ class Invocation:
 
 @frozen
 class Result:
-    """What became of an idempotency key. ``outcome`` is empty until it is completed."""
+    """What became of an idempotency key: completed or cancelled. Until then its queue row speaks for it.
+
+    ``outcome`` is empty if it was cancelled.
+    """
 
     status: InvocationStatus
     outcome: Payload = b""
@@ -118,11 +121,11 @@ def scheduled_key(due_ns: int, order: int) -> bytes:
 
 def result_row(result: Result) -> bytes:
     """The value of a result record."""
-    return encode([result.status.value, _plain(result.outcome), result.failed])
+    return pack_row([result.status.value, _plain(result.outcome), result.failed])
 
 
 def load_result(engine: Engine, agent_id: str, key: str) -> Result | None:
-    """What became of an idempotency key, ``None`` if the agent never saw it."""
+    """What became of an idempotency key, ``None`` if the agent never saw it or is not done with it."""
     store_key = result_key(agent_id, key)
     row = engine.get(Space.RESULT, store_key)
     if row is None:

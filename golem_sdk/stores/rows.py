@@ -1,19 +1,30 @@
-"""Paging through a space, with damage set aside."""
+"""Rows of plain fields: making them, and paging through a space with damage set aside."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgpack
+
 from golem_sdk.errors import StoreCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from golem_sdk.storage.base import Engine, Row, Space
 
-__all__ = ["rows"]
+__all__ = ["pack_row", "rows"]
 
 _PAGE = 256
+
+
+def pack_row(fields: Sequence[object]) -> bytes:
+    """The value of a record with these plain fields (text, numbers, bytes, lists), for `decode`.
+
+    These fields are the runtime's own: the codec's look for values that cannot be stored is spared.
+    """
+    packed: bytes = msgpack.packb(fields, strict_types=True, unicode_errors="surrogatepass")
+    return packed
 
 
 def rows(

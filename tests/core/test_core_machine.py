@@ -102,7 +102,7 @@ def test_p1_p2_p5_any_prefix_of_a_history_replays_to_its_end_and_goes_on(
 
 
 def recorded_call(**changes: Any) -> Items:
-    call = StartedCall(1, "call", FunctionType.WRITE_REMOTE, b"1", 1, 0, 0, 0)
+    call = StartedCall(1, "call", FunctionType.WRITE_REMOTE, b"1", 1, 0, 0)
     entry = Machine(Cursor(iter([]))).complete(call, 9, b"1", b"out", failed=False)
     return [(2, evolve(entry, **changes))]
 
