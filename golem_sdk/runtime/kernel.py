@@ -10,7 +10,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from threading import RLock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -110,6 +110,8 @@ class Kernel:
         self.intake = Intake(self)
         self.closed: BaseException | None = None
         self._mutex = RLock()
+        # Making an actor reads the store: not under the one mutex, but once per agent.
+        self._making = [Lock() for _ in range(64)]
         self._actors: dict[str, Actor] = {}
         self._failures: dict[str, AgentFailedError] = {}
         self._resting: OrderedDict[str, Actor] = OrderedDict()
@@ -127,17 +129,23 @@ class Kernel:
             RuntimeClosedError: the runtime is closed.
             StoreCorruptError: the agent's queue is damaged.
         """
+        self.check_open()
+        actor = self._actors.get(agent_id)
+        if actor is not None:
+            return actor
+        with self._making[hash(agent_id) % len(self._making)]:
+            return self._actors.get(agent_id) or self._made(agent_type, agent_id)
+
+    def _made(self, agent_type: str, agent_id: str) -> Actor:
+        head = load_head(self.engine, agent_id)
+        actor = Actor(self, agent_type, agent_id, load_inbox(self.engine, agent_id), head)
         with self._mutex:
             self.check_open()
-            actor = self._actors.get(agent_id)
-            if actor is None:
-                head = load_head(self.engine, agent_id)
-                actor = Actor(self, agent_type, agent_id, load_inbox(self.engine, agent_id), head)
-                if head is not None:
-                    parked = parked_error(agent_type, agent_id, head.record)
-                    actor.parked = parked and self._failures.get(agent_id, parked)
-                self._actors[agent_id] = actor
-            return actor
+            if head is not None:
+                parked = parked_error(agent_type, agent_id, head.record)
+                actor.parked = parked and self._failures.get(agent_id, parked)
+            self._actors[agent_id] = actor
+        return actor
 
     @contextmanager
     def holding(self, agent_type: str, agent_id: str) -> Iterator[Actor]:

@@ -30,6 +30,7 @@ from golem_sdk.storage.cursor import find, read_page
 from golem_sdk.storage.data_file import data_extent, register, unregister
 from golem_sdk.storage.directory import DISK_FULL, no_room_after, prepare_store, require_store
 from golem_sdk.storage.format import FORMAT_KEY, check_format, format_record
+from golem_sdk.storage.gate import MapGate
 from golem_sdk.storage.process import check_process
 from golem_sdk.storage.records import open_record, seal
 
@@ -47,6 +48,7 @@ T = TypeVar("T")
 
 _MIB: Final = 1 << 20
 _MAX_DATABASES: Final = 32
+_MAX_READERS = 1024  # threads that read at the same time
 _WALK_PAGE: Final = 1_000
 _OWN_PAGES: Final = 1_000  # less than any record that LMDB gives pages of its own (2 KiB)
 
@@ -100,7 +102,7 @@ class LmdbEngine:
         self._pid = os.getpid()
         self._refusal: StoreError | RuntimeClosedError | None = None
         self._commit_lock = Lock()  # one write transaction at a time; taken before the other one
-        self._map_lock = Lock()  # held while reading: changing the map ends open transactions
+        self._map = MapGate()
         self._data = path / "data.mdb"
         (require_store if read_only else prepare_store)(path)
         self._file = register(self._data)
@@ -140,6 +142,7 @@ class LmdbEngine:
             create=False,
             mode=0o600,
             max_dbs=_MAX_DATABASES,
+            max_readers=_MAX_READERS,
             lib_version=0,  # never what an environment variable says: one format per store version
         )
 
@@ -232,7 +235,7 @@ class LmdbEngine:
 
     def _set_map_size(self, size: int) -> None:
         """Change the size of the map, or with 0 adopt the one that another process has set."""
-        with self._map_lock:
+        with self._map.changing():
             try:
                 self._env.set_mapsize(size)
             except lmdb.Error as error:  # without a map nothing can be read any more
@@ -264,11 +267,14 @@ class LmdbEngine:
 
     def _read(self, use: Callable[[Txn], T]) -> T:
         check_process(self._pid, self.path)
-        with self._map_lock:
-            self._check_usable()
+        while True:
             try:
-                with self._begin_read() as txn:
-                    return use(txn)
+                with self._map.reading():
+                    self._check_usable()
+                    with self._begin_read() as txn:
+                        return use(txn)
+            except lmdb.MapResizedError:
+                self._set_map_size(0)
             except lmdb.Error as error:
                 raise self._translated(error, "reading") from error
             except OverflowError as error:  # py-lmdb: a length that no value can have
@@ -277,8 +283,6 @@ class LmdbEngine:
     def _begin_read(self) -> Txn:
         try:
             return self._env.begin()
-        except lmdb.MapResizedError:
-            self._env.set_mapsize(0)
         except lmdb.ReadersFullError:
             self._env.reader_check()
         return self._env.begin()
@@ -291,7 +295,7 @@ class LmdbEngine:
         Cheap; meant to be called about once a minute.
         """
         check_process(self._pid, self.path)
-        with self._map_lock:
+        with self._map.reading():
             self._check_usable()
             return self._env.reader_check()
 
@@ -337,7 +341,7 @@ class LmdbEngine:
         """See `Engine.close`. In a forked child it does nothing: the store is its parent's."""
         if os.getpid() != self._pid:
             return
-        with self._commit_lock, self._map_lock:
+        with self._commit_lock, self._map.changing():
             if not isinstance(self._refusal, RuntimeClosedError):
                 self._refusal = RuntimeClosedError(f"store {self.path} is closed")
                 self._abandon()
