@@ -20,6 +20,8 @@ class FunctionType(IntEnum):
     WRITE_LOCAL = 2
     READ_REMOTE = 3
     WRITE_REMOTE = 4
+    WRITE_REMOTE_TRANSACTION = 6
+    """A write whose fate can be asked for: it is made with a key under which the other side keeps it."""
 
     @property
     def label(self) -> str:
@@ -48,4 +50,5 @@ COMMIT_TABLE: dict[FunctionType, CommitRule] = {
     FunctionType.WRITE_LOCAL: CommitRule(before=False, soon=False, parks=False),
     FunctionType.READ_REMOTE: CommitRule(before=False, soon=False, parks=True),
     FunctionType.WRITE_REMOTE: CommitRule(before=True, soon=True, parks=True),
+    FunctionType.WRITE_REMOTE_TRANSACTION: CommitRule(before=True, soon=True, parks=True),
 }
