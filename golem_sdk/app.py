@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from golem_sdk import intercept
 from golem_sdk.errors import GolemError, UsageError
-from golem_sdk.host import proxy
+from golem_sdk.host.agents import proxy
 from golem_sdk.runtime.environment import Environment, RealEnvironment
 from golem_sdk.runtime.handles import AgentProxy, InvocationHandle, function_method, invocation_of
 from golem_sdk.runtime.kernel import Kernel, Origin, Settings

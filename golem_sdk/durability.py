@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from golem_sdk.runtime.context import SCOPE as SCOPE
 from golem_sdk.runtime.context import current as current
 from golem_sdk.runtime.loop import all_tasks as all_tasks
 from golem_sdk.runtime.loop import as_completed as as_completed
-from golem_sdk.runtime.session import SAME, Session
+from golem_sdk.runtime.session import SAME
+from golem_sdk.runtime.session import Session as Session
 
 if TYPE_CHECKING:
     import random
@@ -30,7 +32,10 @@ T = TypeVar("T")
 def is_live() -> bool:
     """Whether the code that asks performs its side effects now: ``False`` only in an agent's replay."""
     session = current()
-    return session is None or session.machine.is_live
+    if session is None:
+        return True
+    scope = SCOPE.get()
+    return not scope.zone_skipped if scope.zone else session.machine.is_live
 
 
 def durable_call(
@@ -92,7 +97,7 @@ def sleep(session: Session, seconds: float) -> None:
 
 def upcoming_idempotency_key(session: Session) -> UUID:
     """The idempotency key of the next durable call that starts: the same on replay."""
-    return session.upcoming_key()
+    return session.keys.upcoming()
 
 
 def agent_random(session: Session) -> random.Random:

@@ -12,6 +12,7 @@ __all__ = [
     "AgentFencedSignal",
     "AgentNotFoundError",
     "AgentSuspendedSignal",
+    "CompensationError",
     "DecodingError",
     "DivergenceError",
     "EncodingError",
@@ -31,6 +32,7 @@ __all__ = [
     "StoreLockedError",
     "StoreVersionError",
     "UnknownAgentTypeError",
+    "UnknownOutcomeError",
     "UsageError",
 ]
 
@@ -116,6 +118,30 @@ class InvocationCancelledError(GolemError):
     """The invocation was cancelled before it was started."""
 
 
+class CompensationError(GolemError):
+    """A saga failed, and undoing it failed, too: it is undone only in part.
+
+    Its cause is the error of the compensation that failed.
+
+    Attributes:
+        failure: why the saga had to be undone.
+        undone: how many steps were undone before.
+        left: how many steps are still done, the one whose compensation failed included.
+    """
+
+    def __init__(self, failure: BaseException, undone: int, left: int) -> None:
+        super().__init__(failure, undone, left)
+        self.failure = failure
+        self.undone = undone
+        self.left = left
+
+    def __str__(self) -> str:
+        return (
+            f"the saga failed ({self.failure!r}) and could not be undone: {self.undone} steps were undone,"
+            f" {self.left} are still done. Look after those by hand"
+        )
+
+
 class AgentFailedError(GolemError):
     """The agent is parked: it cannot go on until its code is mended or an operator acts.
 
@@ -154,6 +180,22 @@ class DivergenceError(AgentFailedError):
         self.index = index
         self.recorded = recorded
         self.attempted = attempted
+
+
+class UnknownOutcomeError(AgentFailedError):
+    """A write that must not be sent twice was interrupted: nobody knows whether it happened.
+
+    Attributes:
+        agent_id: the agent, as text.
+        index: oplog index of the `BeginRemoteWrite` that announced it.
+        call: the call with its arguments and source line, as text.
+    """
+
+    def __init__(self, agent_id: str, message: str, index: int = 0, call: str = "") -> None:
+        super().__init__(agent_id, message)
+        self.args = (agent_id, message, index, call)
+        self.index = index
+        self.call = call
 
 
 # --- store ----------------------------------------------------------------------------------------

@@ -115,6 +115,7 @@ _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "bool": (bool,),
     "str": (str,),
+    "bytes": (bytes,),
     "OplogIndex": (int,),
     "Payload": (bytes, PayloadRef),
     "OplogRegion": (OplogRegion,),

@@ -52,6 +52,19 @@ class Cursor:
         self._advance()
         return item
 
+    def abandon(self) -> list[Entry]:
+        """Consume everything that is left, which is to happen again; gives it.
+
+        The log lines in it were emitted, and the code that writes them runs again: they stay counted.
+        """
+        dropped, logs = [], self._logs
+        while self._next is not None:
+            dropped.append(self._next[1])
+            self._advance()
+            logs += self._logs
+        self._logs = logs
+        return dropped
+
     def take_log(self) -> bool:
         """Whether a log line printed now was emitted before the crash (and count it as met)."""
         if self._next is not None:

@@ -14,6 +14,7 @@ __all__ = [
     "KIND_OF",
     "BeginAtomicRegion",
     "BeginRemoteWrite",
+    "ChangePersistenceLevel",
     "Create",
     "DescribeCallSite",
     "EndAtomicRegion",
@@ -26,6 +27,8 @@ __all__ = [
     "ImportedFunctionInvoked",
     "Jump",
     "Log",
+    "NoOp",
+    "ObservedFunctionCall",
     "OplogIndex",
     "OplogRegion",
     "Payload",
@@ -163,6 +166,19 @@ class EndRemoteWrite(Entry):
 
 
 @frozen
+class NoOp(Entry):
+    """A place in the oplog that agent code asked for, to jump back to."""
+
+
+@frozen
+class ChangePersistenceLevel(Entry):
+    """From here on ``level`` holds. ``begin`` names the change that this one takes back, 0: none."""
+
+    level: int
+    begin: OplogIndex
+
+
+@frozen
 class Suspend(Entry):
     """The agent was unloaded while waiting. ``wake_at`` is nanoseconds since the epoch, 0: no timer."""
 
@@ -179,11 +195,21 @@ class TimerSet(Entry):
 
 @frozen
 class Error(Entry):
-    """The agent was parked. ``code`` is the code fingerprint with which it happened."""
+    """Something failed. ``code`` is the code fingerprint with which it happened.
+
+    With ``begin`` the atomic region opened there runs again, with ``call`` that call is made again, both
+    at ``due`` (nanoseconds since the epoch) as attempt ``attempt`` + 1; ``state`` is the retry policy's. With
+    neither, the agent was parked.
+    """
 
     error_type: str
     message: str
     code: str
+    begin: OplogIndex = 0
+    call: int = 0
+    attempt: int = 0
+    due: int = 0
+    state: bytes = b""
 
 
 @frozen
@@ -193,6 +219,18 @@ class Log(Entry):
     level: str
     context: str
     message: str
+
+
+@frozen
+class ObservedFunctionCall(Entry):
+    """A call made where nothing is persisted: told for the record, never replayed."""
+
+    function_name: str
+    function_type: int
+    request: Payload
+    outcome: Payload
+    failed: bool
+    site: int
 
 
 @frozen
@@ -227,12 +265,15 @@ ENTRY_KINDS: dict[int, EntryKind] = {
         EntryKind(7, EndAtomicRegion, replayed=True),
         EntryKind(8, BeginRemoteWrite, replayed=True),
         EntryKind(9, EndRemoteWrite, replayed=True),
+        EntryKind(10, NoOp, replayed=True),
+        EntryKind(11, ChangePersistenceLevel, replayed=True),
         EntryKind(20, Revert, replayed=False),
         EntryKind(21, Suspend, replayed=False),
         EntryKind(22, Error, replayed=False),
         EntryKind(23, Log, replayed=False),
         EntryKind(24, DescribeCallSite, replayed=False),
         EntryKind(25, TimerSet, replayed=False),
+        EntryKind(26, ObservedFunctionCall, replayed=False),
     )
 }
 """Every entry, by its stored number. Numbers are never reused."""

@@ -11,11 +11,13 @@ What does not fit raises `Mismatch`, and from then on everything does (fail stic
 from __future__ import annotations
 
 from collections.abc import Callable  # noqa: TC003  # attrs classes are resolved at run time
+from typing import TypeVar
 
 from attrs import define, field, frozen
 
 from golem_sdk.core.cursor import Cursor
 from golem_sdk.core.entries import (
+    EndRemoteWrite,
     Entry,
     ExportedFunctionCompleted,
     ExportedFunctionInvoked,
@@ -26,6 +28,8 @@ from golem_sdk.core.entries import (
 from golem_sdk.core.function_type import FunctionType
 
 __all__ = ["Machine", "Mismatch", "StartedCall"]
+
+E = TypeVar("E", bound=Entry)
 
 
 @frozen(slots=True)
@@ -39,6 +43,7 @@ class StartedCall:
         fingerprint: CRC-32 of what must be equal on replay.
         site: where agent code made the call (0: not known).
         task: the asyncio task that made it (0: none).
+        begin: index of the `BeginRemoteWrite` that announced it (0: none did).
     """
 
     number: int
@@ -48,6 +53,7 @@ class StartedCall:
     fingerprint: int
     site: int
     task: int
+    begin: OplogIndex = 0
 
 
 class Mismatch(Exception):  # noqa: N818  # not an error yet: the runtime makes the DivergenceError
@@ -77,12 +83,14 @@ class Machine:
     Attributes:
         now: logical time: the timestamp of the last delivered entry, nanoseconds since the epoch.
         pending: started calls without outcome, by number.
+        outcomes: how many outcomes agent code has been given.
         agreed: the last entries on which code and oplog agreed, oldest first.
     """
 
     _cursor: Cursor
     now: int = 0
     pending: dict[int, StartedCall] = field(factory=dict)
+    outcomes: int = 0
     agreed: list[tuple[OplogIndex, Entry]] = field(factory=list)
     _started: int = 0
     _mismatch: Mismatch | None = None
@@ -106,12 +114,13 @@ class Machine:
         *,
         site: int = 0,
         task: int = 0,
+        begin: OplogIndex = 0,
     ) -> StartedCall:
         """Number a call that agent code makes now."""
         self._check()
         self._started += 1
         call = StartedCall(
-            self._started, function_name, function_type, request, fingerprint, site, task
+            self._started, function_name, function_type, request, fingerprint, site, task, begin
         )
         self.pending[call.number] = call
         return call
@@ -120,28 +129,63 @@ class Machine:
         """Agent code no longer waits for this call (it was cancelled): nothing is recorded for it."""
         self.pending.pop(number, None)
 
+    def meet(self, kind: type[E], doing: str) -> tuple[OplogIndex, E] | None:
+        """The recorded entry of this kind that belongs here; ``None``: live, the caller appends one.
+
+        Args:
+            kind: what agent code makes now.
+            doing: what it does, for the report of a mismatch.
+        """
+        self._check()
+        item = self._cursor.peek()
+        if item is None:
+            return None
+        index, entry = item
+        if not isinstance(entry, kind):
+            raise self._refuse(index, entry, doing)
+        self._met(entry)
+        return index, entry
+
+    def refuse(self, index: OplogIndex, entry: Entry | None, attempted: str) -> Mismatch:
+        """A recorded entry that was met is not what agent code makes now: raise the result."""
+        return self._refuse(index, entry, attempted)
+
+    def rerun(self) -> list[Entry]:
+        """Live from here: what is recorded beyond is dropped, and its code runs again; gives it."""
+        self._check()
+        return self._cursor.abandon()
+
     def replay_call(self, call: StartedCall) -> ImportedFunctionInvoked | None:
         """What was recorded for a call that agent code waits for in place; ``None``: perform it."""
         self._check()
         item = self._cursor.peek()
         if item is None:
             return None
+        if self._withdrawn(call, item[1]):
+            return self.replay_call(call)
         entry = self._fitting(call, *item)
         self._met(entry)
+        self._close(call)
         return entry
 
-    def replay_delivery(self) -> ImportedFunctionInvoked:
-        """The next recorded completion, for one of the pending calls (asynchronous agents)."""
+    def replay_delivery(self) -> ImportedFunctionInvoked | None:
+        """The next recorded completion, for one of the pending calls (asynchronous agents).
+
+        ``None``: an operator has noted that a pending call was not performed.
+        """
         self._check()
         item = self._cursor.peek()
         if item is None:
             raise IndexError("nothing is left to replay")
         index, entry = item
+        if any(self._withdrawn(call, entry) for call in self.pending.values()):
+            return None
         call = self.pending.get(entry.call) if isinstance(entry, ImportedFunctionInvoked) else None
         if call is None:
             raise self._refuse(index, entry, _waiting(self.pending))
         fitting = self._fitting(call, index, entry)
         self._met(fitting)
+        self._close(call)
         return fitting
 
     def complete(
@@ -159,6 +203,7 @@ class Machine:
         """
         self._check()
         self.pending.pop(call.number, None)
+        self.outcomes += 1
         self.now = timestamp
         return ImportedFunctionInvoked(
             timestamp,
@@ -173,8 +218,8 @@ class Machine:
             call.task,
         )
 
-    def replay_invocation(self) -> ExportedFunctionInvoked | None:
-        """The next recorded invocation; ``None``: all were met, take one from the queue."""
+    def replay_invocation(self) -> tuple[OplogIndex, ExportedFunctionInvoked] | None:
+        """The next recorded invocation and its index; ``None``: all were met, take one from the queue."""
         self._check()
         item = self._cursor.peek()
         if item is None:
@@ -183,7 +228,7 @@ class Machine:
         if not isinstance(entry, ExportedFunctionInvoked):
             raise self._refuse(index, entry, "the agent's code had finished this invocation")
         self._met(entry)
-        return entry
+        return index, entry
 
     def replay_completion(
         self, *, failed: bool, same: Callable[[ExportedFunctionCompleted], bool]
@@ -220,8 +265,25 @@ class Machine:
             and entry.function_type == call.function_type
         ):
             self.pending.pop(call.number, None)
+            self.outcomes += 1
             return entry
         raise self._refuse(index, entry, call)
+
+    def _close(self, call: StartedCall) -> None:
+        """The end of an announced write lies right behind its outcome."""
+        if call.begin:
+            item = self._cursor.peek()
+            if item is None or not _ends(call, item[1]):
+                index, entry = item or (0, None)
+                raise self._refuse(index, entry, f"the end of {call.function_name} was to follow")
+            self._met(item[1])
+
+    def _withdrawn(self, call: StartedCall, entry: Entry) -> bool:
+        """Whether an operator closed this announced write without an outcome: it was not performed."""
+        if not call.begin or not _ends(call, entry):
+            return False
+        self._met(entry)
+        return True
 
     def _met(self, entry: Entry) -> None:
         self.now = entry.timestamp
@@ -229,13 +291,19 @@ class Machine:
         if len(self.agreed) > _HISTORY:
             del self.agreed[0]
 
-    def _refuse(self, index: OplogIndex, entry: Entry, attempted: StartedCall | str) -> Mismatch:
+    def _refuse(
+        self, index: OplogIndex, entry: Entry | None, attempted: StartedCall | str
+    ) -> Mismatch:
         self._mismatch = Mismatch(index, entry, attempted)
         return self._mismatch
 
     def _check(self) -> None:
         if self._mismatch is not None:
             raise self._mismatch
+
+
+def _ends(call: StartedCall, entry: Entry) -> bool:
+    return isinstance(entry, EndRemoteWrite) and entry.begin == call.begin
 
 
 def _waiting(pending: dict[int, StartedCall]) -> str:

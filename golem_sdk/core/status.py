@@ -30,6 +30,7 @@ class AgentStatus(Enum):
     RUNNING = "running"
     IDLE = "idle"
     SUSPENDED = "suspended"
+    RETRYING = "retrying"
     FAILED = "failed"
 
 
@@ -42,8 +43,9 @@ class StatusRecord:
         last: index of the newest entry.
         created_at, updated_at: nanoseconds since the epoch, 0 before the first entry.
         completed: how many invocations are over.
-        wake_at: when a suspended agent's timer is due (nanoseconds since the epoch), 0: no timer.
-        error: why it failed, empty otherwise.
+        wake_at: when the timer of a suspended agent, or the next attempt of a retrying one, is due
+            (nanoseconds since the epoch), 0: no timer.
+        error: why it failed, or what is tried again; empty otherwise.
         error_code: the code fingerprint it failed with.
     """
 
@@ -81,7 +83,9 @@ def status_after(record: StatusRecord, index: OplogIndex, entry: Entry) -> Statu
         case Suspend():
             status, wake_at = AgentStatus.SUSPENDED, entry.wake_at
         case Error():
-            status, error, error_code = AgentStatus.FAILED, entry.message, entry.code
+            again = entry.begin or entry.call
+            status = AgentStatus.RETRYING if again else AgentStatus.FAILED
+            wake_at, error, error_code = entry.due, entry.message, entry.code
         case Create():
             created_at = entry.timestamp
     # Spelled out: this runs several times per invocation, and `evolve` takes four times as long.

@@ -12,6 +12,7 @@ from golem_sdk.core.entries import (
     Create,
     DescribeCallSite,
     Entry,
+    ExportedFunctionCompleted,
     ImportedFunctionInvoked,
     OplogIndex,
 )
@@ -26,7 +27,10 @@ __all__ = ["Survey", "chunk_key", "read_entries", "survey"]
 
 _PAGE = 64
 
-_CALL = KIND_OF[ImportedFunctionInvoked].code
+_SOMETIMES = {
+    KIND_OF[kind].code: kind for kind in (ImportedFunctionInvoked, ExportedFunctionCompleted)
+}
+"""Entries that change some plans: `Plan.concerns` tells which."""
 _PLAIN = frozenset(
     kind.code
     for kind in KIND_OF.values()
@@ -82,7 +86,9 @@ def survey(engine: Engine, agent_key: bytes) -> Survey:
     for index, data in _chunks(engine, agent_key, 1):
         kinds = set(chunk_kinds(data))
         last = index + _count(data) - 1
-        if kinds <= _PLAIN and not (plan.timers and _CALL in kinds):
+        if kinds <= _PLAIN and not any(
+            plan.concerns(_SOMETIMES[k]) for k in kinds & _SOMETIMES.keys()
+        ):
             continue
         for at, entry in enumerate(_decode(agent_key, index, data), start=index):
             if isinstance(entry, Create):

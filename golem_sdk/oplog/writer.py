@@ -81,7 +81,7 @@ class OplogWriter:
                 self.flush()
                 self._committer.soon()
             index = self.last + 1
-            if self._plan.concerns(entry):
+            if self._plan.concerns(type(entry)):
                 self._plan = plan_after(self._plan, index, entry)
             self.last = index
             self._buffer.append(entry)

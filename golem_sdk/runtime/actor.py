@@ -6,12 +6,17 @@ from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from golem_sdk.core.entries import ExportedFunctionCompleted, ExportedFunctionInvoked, PayloadRef
+from golem_sdk.core.entries import (
+    ExportedFunctionCompleted,
+    ExportedFunctionInvoked,
+    OplogIndex,
+    PayloadRef,
+)
 from golem_sdk.core.ids import derive_key
 from golem_sdk.errors import AgentControlSignal, AgentFailedError, AgentFencedSignal, GolemError
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.runtime.definitions import INIT
-from golem_sdk.runtime.effects import TimerEffect
+from golem_sdk.runtime.effects import AlarmEffect, TimerEffect
 from golem_sdk.runtime.execution import Execution
 from golem_sdk.runtime.loading import load_session
 from golem_sdk.runtime.outcomes import same_outcome
@@ -153,7 +158,7 @@ class Actor:
         kernel, machine = self._kernel, session.machine
         recorded = machine.replay_invocation()
         if recorded is not None:
-            return self._execute(session, recorded)
+            return self._execute(session, *recorded)
         with self.mutex:
             invocation = self.queue[0] if self.queue else None
             if invocation is None:
@@ -169,10 +174,12 @@ class Actor:
         now = kernel.environment.now_ns()
         machine.advance(now)
         entry = ExportedFunctionInvoked(now, key, method, payload)
-        session.append(entry)
-        return self._execute(session, entry)
+        return self._execute(session, session.append(entry), entry)
 
-    def _execute(self, session: Session, entry: ExportedFunctionInvoked) -> Execution:
+    def _execute(
+        self, session: Session, index: OplogIndex, entry: ExportedFunctionInvoked
+    ) -> Execution:
+        session.operations.invoked(index)
         given = entry.arguments if session.definition.is_class else session.created.arguments
         if isinstance(given, PayloadRef):
             session.writer.commit()  # long arguments are read from disk: they may not be there yet
@@ -226,7 +233,7 @@ class Actor:
         environment = self._kernel.environment
         now = environment.now_ns()
         patience_ns = round(self._kernel.patience_s(session) * 1e9)
-        due = [effect.due_ns for effect in effects if isinstance(effect, TimerEffect)]
+        due = [e.due_ns for e in effects if isinstance(e, TimerEffect | AlarmEffect)]
         wake_at = min(due, default=0)
         if self._overdue == self._turn - 1 or (wake_at and wake_at - now > patience_ns):
             raise session.suspend(wake_at, only_timers=len(due) == len(effects))

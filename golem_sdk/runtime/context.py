@@ -5,12 +5,17 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from golem_sdk.core.scopes import DEFAULT_SCOPE, Scope
+
 if TYPE_CHECKING:
     from golem_sdk.runtime.session import Session
 
-__all__ = ["SESSION", "current", "current_or_performing"]
+__all__ = ["SCOPE", "SESSION", "current", "current_or_performing"]
 
 SESSION: ContextVar[Session | None] = ContextVar("golem_session", default=None)
+
+SCOPE: ContextVar[Scope] = ContextVar("golem_scope", default=DEFAULT_SCOPE)
+"""The guards around the running code."""
 
 
 def current() -> Session | None:

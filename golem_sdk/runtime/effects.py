@@ -11,7 +11,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
 from golem_sdk.runtime.context import SESSION
-from golem_sdk.runtime.mailbox import Mail
+from golem_sdk.runtime.mailbox import Alarm, Mail
 from golem_sdk.runtime.outcomes import failure, success
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from golem_sdk.runtime.lanes import Lane
     from golem_sdk.runtime.session import Session
 
-__all__ = ["Effect", "HostEffect", "LaneEffect", "ResultEffect", "TimerEffect"]
+__all__ = ["AlarmEffect", "Effect", "HostEffect", "LaneEffect", "ResultEffect", "TimerEffect"]
 
 NONE = success(None)
 
@@ -91,12 +91,12 @@ class LaneEffect:
         def body() -> None:
             token = SESSION.set(None)
             try:
-                outcome = success(self._perform())
+                mail = Mail(call.number, *success(self._perform()))
             except BaseException as error:  # whatever it raises is its outcome
-                outcome = failure(error)
+                mail = Mail(call.number, *failure(error), error)
             finally:
                 SESSION.reset(token)
-            session.mailbox.post(Mail(call.number, *outcome))
+            session.mailbox.post(mail)
             environment.leave()
 
         self.lane.perform(body)
@@ -131,6 +131,33 @@ class TimerEffect:
             self._timer.cancel()
 
 
+class AlarmEffect:
+    """The delay before a failed call is made again.
+
+    Attributes:
+        due_ns: when it is over, nanoseconds since the epoch.
+        again: what is launched then; ``None``: whoever waits performs the call.
+    """
+
+    resumable = True
+
+    def __init__(self, due_ns: int, again: Effect | None = None) -> None:
+        self.due_ns = due_ns
+        self.again = again
+        self._timer: Timer | None = None
+
+    def launch(self, session: Session, call: StartedCall) -> None:
+        """See `Effect.launch`."""
+        self._timer = session.kernel.environment.call_at(
+            self.due_ns, lambda: session.mailbox.post(Alarm(call.number))
+        )
+
+    def cancel(self) -> None:
+        """See `Effect.cancel`."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
 class ResultEffect:
     """Completes when another agent's invocation is over."""
 
@@ -154,4 +181,5 @@ def _mail(call: int, task: asyncio.Task[Any]) -> Mail:
     if task.cancelled():
         return Mail(call, *failure(asyncio.CancelledError()))
     error = task.exception()
-    return Mail(call, *(success(task.result()) if error is None else failure(error)))
+    outcome = success(task.result()) if error is None else failure(error)
+    return Mail(call, *outcome, error)

@@ -48,6 +48,7 @@ class Execution:
             if not session.definition.methods.get(self.method, False):
                 self.outcome = self._run_through(session)
                 session.check()
+                session.operations.end_invocation(None)
                 return True
             self._main = session.pump.open_loop().start_main(
                 session.context.run(self._call, session)
@@ -61,6 +62,8 @@ class Execution:
             if not pump.run(main.done):
                 return False
             if not self._leftovers:
+                error = None if main.cancelled() else main.exception()
+                session.operations.end_invocation(error)
                 loop.cancel_leftovers()
                 self._leftovers = True
             if not pump.run(loop.is_quiet):
@@ -77,6 +80,8 @@ class Execution:
         except AgentControlSignal:
             raise
         except BaseException as error:  # whatever it raises is the invocation's result
+            session.check()
+            session.operations.end_invocation(error)
             outcome = failure(error)
             if self.method == INIT:
                 session.init_failure = outcome

@@ -235,7 +235,7 @@ class Method:
         if chosen is None:
             session = current()
             fresh = UUID(bytes=self.kernel.environment.entropy(16), version=4)
-            chosen = str(fresh if session is None else session.upcoming_key())
+            chosen = str(fresh if session is None else session.keys.upcoming())
         elif not chosen or "\0" in chosen:
             raise UsageError("an idempotency key must not be empty or hold NUL characters")
         return Request(self.agent, self._constructor, self.method, arguments, chosen)

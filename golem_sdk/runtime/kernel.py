@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from golem_sdk.core.status import AgentStatus
 from golem_sdk.errors import (
     AgentFailedError,
     AgentFencedSignal,
@@ -194,7 +193,7 @@ class Kernel:
                 set_aside(error)
                 continue
             record = head.record if head is not None else None
-            if record is not None and record.status is AgentStatus.SUSPENDED and record.wake_at:
+            if record is not None and record.wake_at:
                 actor.asleep = True
                 self.environment.call_at(record.wake_at, actor.wake)
             else:

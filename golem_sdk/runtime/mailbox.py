@@ -11,16 +11,24 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Mail", "Mailbox"]
+__all__ = ["Alarm", "Mail", "Mailbox"]
 
 
 @frozen
 class Mail:
-    """The outcome of one started call, already encoded."""
+    """The outcome of one started call, already encoded; ``error``: what it raised, as long as known."""
 
     call: int
     outcome: bytes
     failed: bool
+    error: BaseException | None = None
+
+
+@frozen
+class Alarm:
+    """The time has come to make a failed call again."""
+
+    call: int
 
 
 class Mailbox:
@@ -33,13 +41,13 @@ class Mailbox:
     def __init__(self, on_mail: Callable[[], None]) -> None:
         self._on_mail = on_mail
         self._mutex = Lock()
-        self._items: deque[Mail] = deque()
+        self._items: deque[Mail | Alarm] = deque()
         self._waited_for: int | None = None
         self._arrived = Lock()
         self._arrived.acquire()
 
-    def post(self, mail: Mail) -> None:
-        """Deliver an outcome."""
+    def post(self, mail: Mail | Alarm) -> None:
+        """Deliver an outcome, or an alarm."""
         with self._mutex:
             self._items.append(mail)
             wanted = self._waited_for == mail.call
@@ -49,15 +57,15 @@ class Mailbox:
         if not wanted:
             self._on_mail()
 
-    def take(self) -> Mail | None:
-        """The oldest outcome, ``None`` if there is none."""
+    def take(self) -> Mail | Alarm | None:
+        """The oldest, ``None`` if there is none."""
         try:
             return self._items.popleft()
         except IndexError:
             return None
 
-    def wait(self, call: int, timeout_s: float) -> Mail | None:
-        """The outcome of one call, waited for at most ``timeout_s`` seconds; others stay."""
+    def wait(self, call: int, timeout_s: float) -> Mail | Alarm | None:
+        """What is posted for one call, waited for at most ``timeout_s`` seconds; others stay."""
         with self._mutex:
             mail = self._pick(call)
             if mail is not None:
@@ -70,7 +78,7 @@ class Mailbox:
             self._waited_for = None
             return self._pick(call)
 
-    def _pick(self, call: int) -> Mail | None:
+    def _pick(self, call: int) -> Mail | Alarm | None:
         for mail in self._items:
             if mail.call == call:
                 self._items.remove(mail)

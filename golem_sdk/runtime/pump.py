@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from golem_sdk.core.entries import ImportedFunctionInvoked, TimerSet
 from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
 from golem_sdk.errors import NotDurableError
-from golem_sdk.runtime.effects import Effect, TimerEffect
+from golem_sdk.runtime.context import SCOPE
+from golem_sdk.runtime.effects import AlarmEffect, Effect, TimerEffect
 from golem_sdk.runtime.loop import AgentLoop
+from golem_sdk.runtime.mailbox import Alarm
 from golem_sdk.runtime.tasks import AgentTask
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from golem_sdk.core.machine import StartedCall
     from golem_sdk.runtime.lanes import Lane
+    from golem_sdk.runtime.mailbox import Mail
     from golem_sdk.runtime.session import Session
 
 __all__ = ["SLEEP", "Pump"]
@@ -30,7 +33,7 @@ _SHORTEST_TIMER_NS = 100_000_000
 class _Waiting:
     """A started call that the pump has to complete, and what to do with its entry."""
 
-    __slots__ = ("call", "deliver", "effect", "launched")
+    __slots__ = ("call", "deliver", "effect", "launched", "scope")
 
     def __init__(
         self, call: StartedCall, effect: Effect, deliver: Callable[[ImportedFunctionInvoked], None]
@@ -39,6 +42,7 @@ class _Waiting:
         self.effect = effect
         self.deliver = deliver
         self.launched = False
+        self.scope = SCOPE.get()  # that of the code which waits
 
 
 class Pump:
@@ -77,7 +81,9 @@ class Pump:
             if finished():
                 return True
             if not session.machine.is_live:
-                self._deliver(session.machine.replay_delivery())
+                entry = session.machine.replay_delivery()
+                if entry is not None:
+                    self._deliver(entry)
                 continue
             self._launch()
             mail = session.mailbox.take()
@@ -85,7 +91,18 @@ class Pump:
                 return False
             waiting = self._waiting.get(mail.call)
             if waiting is not None:
-                self._deliver(session.record(waiting.call, mail))
+                self._receive(waiting, mail)
+
+    def _receive(self, waiting: _Waiting, mail: Mail | Alarm) -> None:
+        session, call = self._session, waiting.call
+        if isinstance(mail, Alarm):
+            assert isinstance(waiting.effect, AlarmEffect), "nothing else sets an alarm"
+            assert waiting.effect.again is not None, "the pump's alarms stand for an effect"
+            waiting.effect, waiting.launched = waiting.effect.again, False
+        elif mail.error is not None and session.retries.again(call, mail.error, waiting.scope):
+            waiting.launched = False
+        else:
+            self._deliver(session.record(call, mail))
 
     async def completion(self, call: StartedCall, effect: Effect) -> ImportedFunctionInvoked:
         """Await the completion of a started call; cancelling withdraws the call."""
@@ -148,8 +165,10 @@ class Pump:
         session = self._session
         noted = session.writer.plan.timers.get(call.number)
         if noted is not None:
-            return noted
+            return noted.due
         now = session.now_ns()
+        if call.number < 0:
+            return now + delay_ns
         patience_ns = session.kernel.patience_s(session) * 1e9
         if delay_ns >= min(_SHORTEST_TIMER_NS, patience_ns):
             session.writer.append(TimerSet(now, call.number, now + delay_ns))
@@ -185,9 +204,15 @@ class Pump:
         self._waiting.pop(entry.call).deliver(entry)
 
     def _launch(self) -> None:
+        session = self._session
         fresh = [waiting for waiting in self._waiting.values() if not waiting.launched]
+        for waiting in fresh:
+            waiting.call = session.operations.announced(waiting.call)
+            retry = session.writer.plan.call_retries.get(waiting.call.number)
+            if retry is not None and retry.due > session.now_ns():
+                waiting.effect = AlarmEffect(retry.due, waiting.effect)
         if any(COMMIT_TABLE[w.call.function_type].before and not w.effect.resumable for w in fresh):
-            self._session.writer.commit()
+            session.writer.commit()
         for waiting in fresh:
             waiting.launched = True
-            waiting.effect.launch(self._session, waiting.call)
+            waiting.effect.launch(session, waiting.call)

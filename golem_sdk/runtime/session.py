@@ -26,25 +26,31 @@ from golem_sdk.core.entries import (
     Suspend,
 )
 from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
-from golem_sdk.core.ids import derive_key
 from golem_sdk.core.machine import Machine, Mismatch, StartedCall
 from golem_sdk.core.status import AgentStatus, StatusRecord, status_after
 from golem_sdk.errors import AgentControlSignal, AgentFencedSignal, AgentSuspendedSignal
-from golem_sdk.runtime.context import SESSION
+from golem_sdk.runtime import performing
+from golem_sdk.runtime.agent_code import AgentCode
+from golem_sdk.runtime.context import SCOPE, SESSION
 from golem_sdk.runtime.divergence import divergence_error
 from golem_sdk.runtime.effects import Effect, HostEffect, LaneEffect, TimerEffect
+from golem_sdk.runtime.keys import Keys
 from golem_sdk.runtime.lanes import current_lane
 from golem_sdk.runtime.mailbox import Mail, Mailbox
-from golem_sdk.runtime.outcomes import failure, reveal, success
+from golem_sdk.runtime.operations import Operations
+from golem_sdk.runtime.outcomes import reveal
 from golem_sdk.runtime.pump import SLEEP, Pump
+from golem_sdk.runtime.retries import Retries
+from golem_sdk.runtime.unrecorded import Unrecorded
 from golem_sdk.stores.heads import AgentHead, head_put
 
 if TYPE_CHECKING:
     import asyncio
     import random
     from collections.abc import Awaitable, Callable, Iterator
-    from uuid import UUID
 
+    from golem_sdk.core.entries import OplogIndex
+    from golem_sdk.errors import AgentFailedError
     from golem_sdk.oplog.writer import OplogWriter
     from golem_sdk.runtime.definitions import AgentDefinition
     from golem_sdk.runtime.kernel import Kernel
@@ -52,6 +58,8 @@ if TYPE_CHECKING:
     from golem_sdk.storage.base import Space
 
 __all__ = ["SAME", "Session"]
+
+_FOR_EVER_S = 1e9
 
 SAME: Any = object()
 """Default identity of a call: the request itself must be equal on replay."""
@@ -93,15 +101,18 @@ class Session:
         self.mailbox = Mailbox(on_mail)
         self.depth = 0
         self.pump = Pump(self)
+        self.keys = Keys(self)
+        self.unrecorded = Unrecorded(self)
+        self.operations = Operations(self)
+        self.retries = Retries(self)
         self.suspended: int | None = None
-        self.invocation_key = ""
         self.instance: object = None
         self.init_failure: tuple[bytes, bool] | None = None
         self.context = Context()
         self.context.run(SESSION.set, self)
         self._random: random.Random | None = None
         self._ended: AgentControlSignal | None = None
-        self._guard = _Guarded(self)
+        self._guard = AgentCode(self)
 
     # --- the four ways to make a durable call ---------------------------------------------------
 
@@ -114,12 +125,12 @@ class Session:
         identity: object = SAME,
     ) -> Any:
         """A durable call performed by a function, in place."""
-        call = self.start(name, function_type, request, identity)
+        call = self.start(name, function_type, request, identity, in_place=True)
         lane = current_lane()
         if lane is not None and COMMIT_TABLE[function_type].parks:
             entry = self.pump.park(call, LaneEffect(lane, perform), lane)
         else:
-            entry = self._replayed(call) or self._perform(call, perform)
+            entry = self._replayed(call) or performing.perform(self, call, perform)
         return self._reveal(entry)
 
     async def call_async(
@@ -141,7 +152,7 @@ class Session:
         if lane is not None:
             entry = self.pump.park(call, effect, lane)
         else:
-            entry = self._replayed(call) or self._wait(call, effect)
+            entry = self._replayed(call) or performing.wait(self, call, effect)
         return self._reveal(entry)
 
     async def wait_async(
@@ -167,10 +178,6 @@ class Session:
         effect = TimerEffect(delay_ns)
         self.wait(SLEEP, FunctionType.READ_LOCAL, delay_ns, effect)
 
-    def upcoming_key(self) -> UUID:
-        """The idempotency key of the next call that starts: the same on replay."""
-        return derive_key(self.invocation_key, self.machine.upcoming)
-
     def random(self) -> random.Random:
         """The invocation's generator, seeded from one recorded seed."""
         if self._random is None:
@@ -187,6 +194,12 @@ class Session:
             return False
         self._guarded(lambda: self.writer.append(Log(self.now_ns(), level, context, message)))
         return True
+
+    def commit(self) -> None:
+        """Return when everything recorded so far is on disk."""
+        self.check()
+        if self.machine.is_live:
+            self._guarded(self.writer.commit)
 
     def on_host(self, perform: Callable[[], Awaitable[Any]]) -> None:
         """Run a coroutine function on the host loop, neither journaled nor waited for; live only."""
@@ -208,7 +221,7 @@ class Session:
 
     def begin(self, key: str) -> None:
         """An invocation with this idempotency key begins."""
-        self.invocation_key = key
+        self.keys.begin(key)
         self._random = None
 
     def agent_code(self) -> AbstractContextManager[None]:
@@ -236,10 +249,18 @@ class Session:
         """What ended this session."""
         return self._ended
 
-    def append(self, entry: Entry) -> None:
-        """Append an entry that changes the agent's status, with its new head."""
-        self.status = status_after(self.status, self.writer.append(entry), entry)
+    def append(self, entry: Entry) -> OplogIndex:
+        """Append an entry that changes the agent's status, with its new head; gives its index."""
+        index = self.writer.append(entry)
+        self.status = status_after(self.status, index, entry)
         self.writer.changed(self._head)
+        return index
+
+    def mark(self, entry: Entry) -> OplogIndex:
+        """Append an entry that agent code makes without a call; gives its index."""
+        with self.agent_code():
+            self.machine.advance(entry.timestamp)
+            return self.writer.append(entry)
 
     def _head(self) -> tuple[Space, bytes, bytes]:
         return head_put(AgentHead(self.definition.name, self.agent_id, self.status))
@@ -251,84 +272,78 @@ class Session:
         """
         self.check()
         self.suspended = wake_at
-        self._guarded(
-            lambda: self._close_with(Suspend(self.now_ns(), wake_at if only_timers else 0))
-        )
+        self.close_with(Suspend(self.now_ns(), wake_at if only_timers else 0))
         return self.end(
             AgentSuspendedSignal("the agent waits; replay brings it back to this point")
         )
 
     def diverged(self, mismatch: Mismatch) -> AgentControlSignal:
         """Park the agent with a `DivergenceError` (D1)."""
-        if self._ended is None:
-            error = divergence_error(self, mismatch)
-            note = Error(self.now_ns(), type(error).__name__, str(error), self.definition.code)
-            self._guarded(lambda: self._close_with(note))
-            return self.end(AgentFencedSignal(error))
-        return self._ended
+        return self.park(divergence_error(self, mismatch)) if self._ended is None else self._ended
 
-    def _close_with(self, entry: Entry) -> None:
-        self.append(entry)
-        self.writer.commit()
+    def park(self, error: AgentFailedError) -> AgentControlSignal:
+        """The agent cannot go on: note why on disk, and fence the session."""
+        if self._ended is None:
+            self.close_with(
+                Error(self.now_ns(), type(error).__name__, str(error), self.definition.code)
+            )
+        return self.end(AgentFencedSignal(error))
+
+    def close_with(self, entry: Entry) -> None:
+        """Append the last entry of this session, and wait until it is on disk."""
+        with self.agent_code():
+            self.append(entry)
+            self.writer.commit()
 
     # --- the life of a call ---------------------------------------------------------------------
 
     def start(
-        self, name: str, function_type: FunctionType, request: object, identity: object = SAME
+        self,
+        name: str,
+        function_type: FunctionType,
+        request: object,
+        identity: object = SAME,
+        *,
+        in_place: bool = False,
     ) -> StartedCall:
         """Number a call that agent code makes now."""
         self.check()
         packed = encode(request)
+        scope = SCOPE.get()
+        if scope.zone or (in_place and scope.skips(function_type)):
+            return self.unrecorded.start(name, function_type, packed, scope)
         fingerprint = crc32(packed if identity is SAME else encode(identity))
         task, site = self.pump.task(), 0
         if self.machine.is_live or self.pump.loop is not None:
             site = self.sites.here() or (0 if task is None else task.site)
         number = 0 if task is None else task.number
+        begin = 0
+        if function_type is FunctionType.WRITE_REMOTE and not scope.idempotent:
+            begin = self.operations.announce(name, packed, site)
         try:
             return self.machine.start(
-                name, function_type, packed, fingerprint, site=site, task=number
+                name, function_type, packed, fingerprint, site=site, task=number, begin=begin
             )
         except Mismatch as mismatch:
             raise self.diverged(mismatch) from None
 
     def _replayed(self, call: StartedCall) -> ImportedFunctionInvoked | None:
+        if call.number < 0:
+            return None
         try:
             return self.machine.replay_call(call)
         except Mismatch as mismatch:
             raise self.diverged(mismatch) from None
 
-    def _perform(self, call: StartedCall, perform: Callable[[], Any]) -> ImportedFunctionInvoked:
-        if COMMIT_TABLE[call.function_type].before:
-            self._guarded(self.writer.commit)
-        self.depth += 1
-        try:
-            outcome = success(perform())
-        except AgentControlSignal:
-            raise
-        except BaseException as error:  # whatever it raises is its outcome
-            outcome = failure(error)
-        finally:
-            self.depth -= 1
-        return self.record(call, Mail(call.number, *outcome))
-
-    def _wait(self, call: StartedCall, effect: Effect) -> ImportedFunctionInvoked:
-        self._guarded(lambda: effect.launch(self, call))
-        due = effect.due_ns if isinstance(effect, TimerEffect) else 0
-        patience_s = self.kernel.patience_s(self)
-        if due and due - self.now_ns() > patience_s * 1e9:
-            patience_s = 0.0
-        self.kernel.environment.leave()
-        mail = self.mailbox.wait(call.number, patience_s)
-        self.kernel.environment.enter()
-        self.check()
-        if mail is None:
-            effect.cancel()
-            raise self.suspend(due, only_timers=bool(due))
-        return self.record(call, mail)
+    def patience_s(self, call: StartedCall) -> float:
+        """How long ``call`` may be waited for in memory. What is not recorded cannot be taken up again."""
+        return self.kernel.patience_s(self) if call.number > 0 else _FOR_EVER_S
 
     def record(self, call: StartedCall, mail: Mail) -> ImportedFunctionInvoked:
         """Append the entry of a call that was performed; gives it with its whole outcome."""
         self.check()
+        if call.number < 0:
+            return self.unrecorded.completed(call, mail)
         rule = COMMIT_TABLE[call.function_type]
         described = self.sites.undescribed(call.site) if call.site else None
         with self.agent_code():
@@ -351,7 +366,10 @@ class Session:
             writer.append(entry)
         else:
             self.append(entry)
-        if soon:
+        if call.begin:
+            self.operations.performed(call)
+            writer.commit()
+        elif soon:
             writer.soon()
         return entry if isinstance(entry.outcome, bytes) else evolve(entry, outcome=mail.outcome)
 
@@ -373,20 +391,3 @@ class Session:
 def _ignore(task: asyncio.Task[Any]) -> None:
     if not task.cancelled():
         task.exception()
-
-
-class _Guarded(AbstractContextManager[None]):
-    """See `Session.agent_code`."""
-
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is None or isinstance(error, AgentControlSignal):
-            return
-        session = self._session
-        if isinstance(error, Mismatch):
-            raise session.diverged(error) from None
-        raise session.end(AgentFencedSignal(error)) from error

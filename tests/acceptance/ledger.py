@@ -44,7 +44,7 @@ def write(what: str) -> dict[str, str]:
     on_disk = survey(session.kernel.engine, storage_key(session.agent_id)).last
     if on_disk != session.writer.last:
         LEDGER.broken.append(f"P4: {what} was sent with {on_disk} of {session.writer.last} on disk")
-    LEDGER.note(str(session.upcoming_key()), what)
+    LEDGER.note(str(session.keys.upcoming()), what)
     return {"done": what}
 
 

@@ -42,12 +42,15 @@ NUMBERS = {
     7: "EndAtomicRegion",
     8: "BeginRemoteWrite",
     9: "EndRemoteWrite",
+    10: "NoOp",
+    11: "ChangePersistenceLevel",
     20: "Revert",
     21: "Suspend",
     22: "Error",
     23: "Log",
     24: "DescribeCallSite",
     25: "TimerSet",
+    26: "ObservedFunctionCall",
 }
 """Stored numbers are for ever."""
 

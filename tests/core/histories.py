@@ -11,10 +11,12 @@ from golem_sdk.core.entries import (
     ENTRY_KINDS,
     BeginAtomicRegion,
     BeginRemoteWrite,
+    ChangePersistenceLevel,
     Create,
     EndAtomicRegion,
     EndRemoteWrite,
     Entry,
+    Error,
     Jump,
     OplogRegion,
     PayloadRef,
@@ -32,6 +34,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "int": _numbers,
     "bool": st.booleans(),
     "str": st.text(max_size=20),
+    "bytes": st.binary(max_size=10),
     "OplogIndex": st.integers(1, 2**32),
     "Payload": _payloads,
     "OplogRegion": st.builds(OplogRegion, st.integers(2, 99), st.integers(2, 99)),
@@ -49,16 +52,20 @@ def entry_of(kind: type[Entry]) -> st.SearchStrategy[Entry]:
 entries = st.one_of([entry_of(kind.entry_class) for kind in ENTRY_KINDS.values()])
 """Any entry, of every kind in the table."""
 
+_BOUND = {Create, Jump, Revert, EndAtomicRegion, EndRemoteWrite, ChangePersistenceLevel, Error}
 _ORDINARY = st.one_of(
     [
-        entry_of(kind.entry_class)
-        for kind in ENTRY_KINDS.values()
-        if kind.entry_class not in {Create, Jump, Revert, EndAtomicRegion, EndRemoteWrite}
+        *(entry_of(k.entry_class) for k in ENTRY_KINDS.values() if k.entry_class not in _BOUND),
+        st.builds(ChangePersistenceLevel, _numbers, st.integers(0, 2), st.just(0)),
+        st.builds(
+            Error, _numbers, *[st.text(max_size=20)] * 3, call=st.integers(0, 3), due=_numbers
+        ),
     ]
 )
 _ENDS: dict[type[Entry], Any] = {
     BeginAtomicRegion: EndAtomicRegion,
     BeginRemoteWrite: EndRemoteWrite,
+    ChangePersistenceLevel: lambda index, begin: ChangePersistenceLevel(index, 0, begin),
 }
 
 
@@ -78,7 +85,12 @@ def _next(draw: st.DrawFn, plan: Plan, index: int) -> Entry:
     what = draw(st.sampled_from(["ordinary", "ordinary", "end", "jump", "revert"]))
     visible = [at for at in range(1, index - 1) if plan.regions.is_visible(at)]
     if what == "end" and plan.open_begins:
-        begin, kind = draw(st.sampled_from(sorted(plan.open_begins.items())))
+        begin = draw(st.sampled_from(sorted(plan.open_begins)))
+        kind = plan.open_begins[begin]
+        if kind is BeginAtomicRegion and draw(st.booleans()):
+            return Error(
+                index, "ValueError", "it failed", "code", begin=begin, attempt=1, due=index
+            )
         ended: Entry = _ENDS[kind](index, begin)
         return ended
     if what == "jump" and visible:

@@ -69,7 +69,9 @@ class Program:
                     entry = machine.complete(call, 100 + step, b"", outcome, failed=False)
                     log.append((len(log) + 2, entry))
                 else:
-                    entry = machine.replay_delivery()
+                    delivered = machine.replay_delivery()
+                    assert delivered is not None, "no operator meddled"
+                    entry = delivered
                 seen.append((entry.call, entry.outcome, machine.now))
             elif what == "withdraw" and machine.pending:
                 machine.withdraw(min(machine.pending))

@@ -1,0 +1,1 @@
+"""What agent code may call besides its own libraries."""

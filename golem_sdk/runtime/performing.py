@@ -1,0 +1,82 @@
+"""Completes the calls of synchronous agent code in place: performs them, waits for them, tries again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk.core.function_type import COMMIT_TABLE
+from golem_sdk.errors import AgentControlSignal
+from golem_sdk.runtime.context import SCOPE
+from golem_sdk.runtime.effects import AlarmEffect, Effect, TimerEffect
+from golem_sdk.runtime.mailbox import Mail
+from golem_sdk.runtime.outcomes import failure, success
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from golem_sdk.core.entries import ImportedFunctionInvoked
+    from golem_sdk.core.machine import StartedCall
+    from golem_sdk.runtime.session import Session
+
+__all__ = ["perform", "wait"]
+
+
+def perform(
+    session: Session, call: StartedCall, action: Callable[[], Any]
+) -> ImportedFunctionInvoked:
+    """Perform a call on this thread, as often as the retry policy allows, and record its outcome."""
+    call = session.operations.announced(call)
+    while True:
+        if session.writer.plan.call_retries:
+            _await_next_attempt(session, call)
+        if COMMIT_TABLE[call.function_type].before:
+            with session.agent_code():
+                session.writer.commit()
+        mail = _attempt(session, call, action)
+        if mail.error is None or not session.retries.again(call, mail.error, SCOPE.get()):
+            return session.record(call, mail)
+
+
+def wait(session: Session, call: StartedCall, effect: Effect) -> ImportedFunctionInvoked:
+    """Wait for a call that somebody else completes; a long wait suspends the agent."""
+    with session.agent_code():
+        effect.launch(session, call)
+    due = effect.due_ns if isinstance(effect, TimerEffect) else 0
+    mail = _mail(session, call, effect, due)
+    assert isinstance(mail, Mail)
+    return session.record(call, mail)
+
+
+def _attempt(session: Session, call: StartedCall, action: Callable[[], Any]) -> Mail:
+    session.depth += 1
+    try:
+        return Mail(call.number, *success(action()))
+    except AgentControlSignal:
+        raise
+    except BaseException as error:  # whatever it raises is its outcome
+        return Mail(call.number, *failure(error), error)
+    finally:
+        session.depth -= 1
+
+
+def _await_next_attempt(session: Session, call: StartedCall) -> None:
+    retry = session.writer.plan.call_retries.get(call.number)
+    if retry is None or retry.due <= session.now_ns():
+        return
+    alarm = AlarmEffect(retry.due)
+    alarm.launch(session, call)
+    _mail(session, call, alarm, retry.due)
+
+
+def _mail(session: Session, call: StartedCall, effect: Effect, due: int) -> object:
+    patience_s = session.patience_s(call)
+    if due and due - session.now_ns() > patience_s * 1e9:
+        patience_s = 0.0
+    session.kernel.environment.leave()
+    mail = session.mailbox.wait(call.number, patience_s)
+    session.kernel.environment.enter()
+    session.check()
+    if mail is None:
+        effect.cancel()
+        raise session.suspend(due, only_timers=bool(due))
+    return mail

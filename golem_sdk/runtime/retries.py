@@ -1,0 +1,131 @@
+"""Whether something that failed is tried again, and when: asks the policy, notes the answer in the oplog."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from golem_sdk.codec.values import decode, encode
+from golem_sdk.core.delays import Failure
+from golem_sdk.core.entries import Error
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.core.retry import choose, step
+from golem_sdk.errors import DecodingError
+from golem_sdk.runtime.context import SCOPE
+
+if TYPE_CHECKING:
+    from golem_sdk.core.entries import OplogIndex
+    from golem_sdk.core.machine import StartedCall
+    from golem_sdk.core.plan import Retry
+    from golem_sdk.core.predicates import Properties
+    from golem_sdk.core.scopes import Scope
+    from golem_sdk.runtime.session import Session
+
+__all__ = ["Retries"]
+
+
+class Retries:
+    """The retries of one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def again(self, call: StartedCall, error: BaseException, scope: Scope) -> bool:
+        """Whether a call that raised ``error`` is made again, which is then noted with the time for it.
+
+        Not inside atomic regions, which run again as a whole, and not what was announced as never to be
+        sent twice.
+        """
+        session = self._session
+        if not isinstance(error, Exception) or call.begin or call.number < 0 or scope.region:
+            return False
+        if session.operations.in_manual_region():
+            return False
+        retry = session.writer.plan.call_retries.get(call.number)
+        note = self._note(retry, error, scope, _properties(call, error))
+        if note is None:
+            return False
+        now, delay_ns, attempt, state = note
+        with session.agent_code():
+            session.append(
+                Error(
+                    now,
+                    _name(error),
+                    _text(error),
+                    session.definition.code,
+                    call=call.number,
+                    attempt=attempt,
+                    due=now + delay_ns,
+                    state=state,
+                )
+            )
+            session.writer.soon()
+        return True
+
+    def of_region(self, begin: OplogIndex, error: Exception) -> Error | None:
+        """The note with which an atomic region runs again; ``None``: the policy has had enough."""
+        session = self._session
+        retry = session.writer.plan.region_retries.get(begin)
+        properties: Properties = {"error-type": _name(error), "trap-type": "atomic-region"}
+        note = self._note(retry, error, SCOPE.get(), properties, in_region=True)
+        if note is None:
+            return None
+        now, delay_ns, attempt, state = note
+        return Error(
+            now,
+            _name(error),
+            _text(error),
+            session.definition.code,
+            begin=begin,
+            attempt=attempt,
+            due=now + delay_ns,
+            state=state,
+        )
+
+    def _note(
+        self,
+        retry: Retry | None,
+        error: Exception,
+        scope: Scope,
+        properties: Properties,
+        *,
+        in_region: bool = False,
+    ) -> tuple[int, int, int, bytes] | None:
+        environment = self._session.kernel.environment
+        now = environment.now_ns()
+        named = choose(scope.named, properties)
+        failure = Failure(
+            error,
+            properties,
+            0.0 if retry is None else (now - retry.first_at) / 1e9,
+            in_region,
+            lambda: int.from_bytes(environment.entropy(7), "big") / 2**56,
+        )
+        state = None if retry is None else _state(retry.state)
+        decision = step(scope.policy if named is None else named.policy, state, failure)
+        if decision.delay_s is None:
+            return None
+        attempt = 1 if retry is None else retry.attempt + 1
+        return now, round(decision.delay_s * 1e9), attempt, encode(decision.state)
+
+
+def _properties(call: StartedCall, error: Exception) -> Properties:
+    return {
+        "function": call.function_name,
+        "function-type": FunctionType(call.function_type).label,
+        "error-type": _name(error),
+    }
+
+
+def _state(data: bytes) -> object:
+    try:
+        return decode(data)
+    except DecodingError:
+        return None
+
+
+def _name(error: Exception) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:1000]

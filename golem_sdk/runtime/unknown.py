@@ -1,0 +1,49 @@
+"""The errors for writes of which nobody knows whether they happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from golem_sdk.codec.values import decode
+from golem_sdk.errors import UnknownOutcomeError
+from golem_sdk.runtime.sites import describe_site
+
+if TYPE_CHECKING:
+    from golem_sdk.core.entries import OplogIndex
+    from golem_sdk.runtime.session import Session
+
+__all__ = ["unknown_region", "unknown_write"]
+
+_REMEDY = (
+    'what to do: the agent is parked. Find out whether it happened; then resume the agent as "it happened"'
+    ' with its result, or as "it did not happen", or revert the agent'
+)
+
+
+def unknown_write(
+    session: Session, index: OplogIndex, name: str, request: bytes, site: int
+) -> UnknownOutcomeError:
+    """For a write announced at ``index`` and not known to have ended."""
+    place = describe_site(session.sites.sites.get(site or session.sites.here()))
+    call = f"{name} {decode(request)!r:.500} at {place}"
+    return UnknownOutcomeError(
+        session.agent_id,
+        f"agent {session.agent_id}: nobody knows whether a write happened that must not be sent twice"
+        f" (idempotence_mode(False), oplog entry {index})\n  the call: {call}\n  {_REMEDY}",
+        index,
+        call,
+    )
+
+
+def unknown_region(session: Session, begin: OplogIndex) -> UnknownOutcomeError:
+    """For an atomic region that was interrupted after a write in it that must not be sent twice."""
+    place = describe_site(session.sites.sites.get(session.sites.here()))
+    call = f"the atomic region opened at {place}"
+    return UnknownOutcomeError(
+        session.agent_id,
+        f"agent {session.agent_id}: an atomic region (oplog entry {begin}) was interrupted after a write in"
+        " it that must not be sent twice (idempotence_mode(False)), so it cannot run again\n"
+        f"  {call}\n  what to do: the agent is parked; revert it to before the region",
+        begin,
+        call,
+    )

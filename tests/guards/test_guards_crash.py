@@ -1,0 +1,65 @@
+"""P2 and P3 over programs that nest all guards: crash before, at and after every append, and again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from golem_sdk.core.plan import fold_plan
+from golem_sdk.core.status import fold_status
+from golem_sdk.testing.crash import CrashMoment, CrashPoint
+from golem_sdk.testing.driver import End, Step, drive
+from guards.programs import WORLD, Program, guarded, guarded_async, programs
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+UNLOADING = pytest.mark.parametrize("suspend_after_s", [0.0, 1e9], ids=["unloaded", "kept"])
+FUZZ = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def run(
+    agent: object, program: Program, points: list[CrashPoint], suspend_after_s: float
+) -> tuple[End, Counter[tuple[str, str]]]:
+    WORLD.clear()
+    end = drive([Step(agent, (program,))], points, suspend_after_s=suspend_after_s)  # type: ignore[arg-type]  # both agents are callable
+    return end, WORLD.effects.copy()
+
+
+def check(
+    agent: object, program: Program, points: list[CrashPoint], suspend_after_s: float
+) -> None:
+    expected, effects = run(agent, program, [], suspend_after_s)
+    end, seen = run(agent, program, points, suspend_after_s)
+    assert end.results == expected.results, "P2: results"
+    assert set(seen) >= set(effects), "P3: every effect, under its own key"
+    assert {what for _, what in seen} == {what for _, what in effects}, "P3: and no other"
+    for oplog in end.oplogs.values():
+        fold_plan(oplog)  # L1, L2, R1, R2
+        assert fold_status(oplog).last == len(oplog), "S1"
+
+
+@UNLOADING
+@FUZZ
+@given(program=programs(), data=st.data())
+def test_sync_programs(program: Program, suspend_after_s: float, data: st.DataObject) -> None:
+    check(guarded, program, _points(program, guarded, suspend_after_s, data), suspend_after_s)
+
+
+@UNLOADING
+@FUZZ
+@given(program=programs(concurrent=True), data=st.data())
+def test_async_programs(program: Program, suspend_after_s: float, data: st.DataObject) -> None:
+    points = _points(program, guarded_async, suspend_after_s, data)
+    check(guarded_async, program, points, suspend_after_s)
+
+
+def _points(
+    program: Program, agent: object, suspend_after_s: float, data: st.DataObject
+) -> list[CrashPoint]:
+    appends = run(agent, program, [], suspend_after_s)[0].appends
+    point = st.builds(CrashPoint, st.integers(1, appends), st.sampled_from(CrashMoment))
+    return data.draw(st.lists(point, min_size=1, max_size=3))
