@@ -47,6 +47,7 @@ __all__ = ["Kernel", "Origin", "Settings"]
 _log = logging.getLogger("golem_sdk")
 
 _RETRY_NS = 1_000_000_000
+_FOR_EVER_S = 1e9
 _PATIENCE_PER_ENTRY_S = 0.0001
 """Replaying an entry is cheaper than this: a wait is only worth unloading for if it is longer."""
 
@@ -176,7 +177,12 @@ class Kernel:
         return load_payload(self.engine, payload)
 
     def patience_s(self, session: Session) -> float:
-        """How long an agent may wait in memory before it is unloaded."""
+        """How long an agent may wait in memory before it is unloaded.
+
+        One with something open (an atomic region) is not: coming back, it would have to begin that anew.
+        """
+        if session.writer.plan.open_begins:
+            return _FOR_EVER_S
         patience_s = self.settings.suspend_after_s
         return max(patience_s, session.writer.last * _PATIENCE_PER_ENTRY_S) if patience_s else 0.0
 

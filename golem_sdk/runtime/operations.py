@@ -155,20 +155,19 @@ class Operations:
         return index
 
     def jump(self, target: OplogIndex) -> None:
-        """Drop everything after ``target`` and run on from there. In replay: it has happened, go on.
+        """Drop everything after ``target`` and run on from there.
+
+        Had it happened, replay would not come here: in replay it is refused again, or ignored.
 
         Raises:
             UsageError: it cannot be jumped to.
             AgentControlSignal: unwinds the agent, which replay then brings back to the target.
         """
         session = self._session
-        if not session.machine.is_live:
-            return
-        last = session.writer.last
+        live = session.machine.is_live
+        last = session.writer.last if live else session.machine.agreed[-1][0]
         if target > last:
-            raise UsageError(
-                f"cannot jump ahead to oplog index {target}: the newest entry is {last}"
-            )
+            raise UsageError(f"cannot jump ahead to oplog index {target}: there is nothing yet")
         if target < self._invoked:
             raise UsageError(
                 f"cannot jump back to oplog index {target}: this invocation began at {self._invoked}, and"
@@ -184,6 +183,8 @@ class Operations:
                 f"cannot jump back to oplog index {target}: a write made with idempotence_mode(False) at"
                 f" {self._announced} would be sent again"
             )
+        if not live:
+            return
         session.close_with(Jump(session.now_ns(), OplogRegion(target + 1, last + 1)))
         session.suspended = session.now_ns()
         raise session.end(AgentSuspendedSignal("the agent jumps back; replay brings it there"))

@@ -69,7 +69,7 @@ def _await_next_attempt(session: Session, call: StartedCall) -> None:
 
 
 def _mail(session: Session, call: StartedCall, effect: Effect, due: int) -> object:
-    patience_s = session.patience_s(call)
+    patience_s = session.kernel.patience_s(session)
     if due and due - session.now_ns() > patience_s * 1e9:
         patience_s = 0.0
     session.kernel.environment.leave()

@@ -59,8 +59,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SAME", "Session"]
 
-_FOR_EVER_S = 1e9
-
 SAME: Any = object()
 """Default identity of a call: the request itself must be equal on replay."""
 
@@ -334,10 +332,6 @@ class Session:
             return self.machine.replay_call(call)
         except Mismatch as mismatch:
             raise self.diverged(mismatch) from None
-
-    def patience_s(self, call: StartedCall) -> float:
-        """How long ``call`` may be waited for in memory. What is not recorded cannot be taken up again."""
-        return self.kernel.patience_s(self) if call.number > 0 else _FOR_EVER_S
 
     def record(self, call: StartedCall, mail: Mail) -> ImportedFunctionInvoked:
         """Append the entry of a call that was performed; gives it with its whole outcome."""

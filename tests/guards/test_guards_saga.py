@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -57,7 +58,7 @@ def trip(plan: list[str]) -> str:
     try:
         with saga() as s:
             for what in plan:
-                s.step(lambda what=what: do(what), undo)
+                s.step(partial(do, what), undo)
     except ValueError as error:
         return f"undone: {error}"
     return "done"
@@ -100,7 +101,7 @@ def test_a_failed_saga_is_undone_in_reverse_order() -> None:
 def test_a_saga_that_succeeds_is_not_undone() -> None:
     with Runtime.memory() as runtime:
         assert runtime.run(trip, PLAN[:2]) == "done"
-    assert WORLD == PLAN[:2]
+    assert PLAN[:2] == WORLD
 
 
 def test_asynchronous_sagas_are_undone_too() -> None:
@@ -146,9 +147,14 @@ def test_a_compensation_that_fails_says_what_is_left() -> None:
 
 def test_outside_agents_a_saga_is_plain_python() -> None:
     undone: list[int] = []
-    with pytest.raises(LookupError), saga() as s:
-        s.step(lambda: 1, undone.append)
-        raise LookupError
+
+    def plain() -> None:
+        with saga() as s:
+            s.step(lambda: 1, undone.append)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        plain()
     assert undone == [1]
 
 
