@@ -61,6 +61,41 @@ def test_p2_fan_out_finds_the_same(tmp_path: Path, dice: random.Random) -> None:
     assert {line.partition(",")[0] for line in complete_lines(outputs)} <= degrees
 
 
+def test_p2_reserving_and_charging_happen_once_per_order(
+    tmp_path: Path, dice: random.Random
+) -> None:
+    _, crashed = stores(tmp_path)
+    outputs = run_killed("reserve_and_charge.py", crashed, KILLS, dice, most_bytes=120)
+    assert last_line(outputs[-1]) == "done"
+    done = sorted(path.name for path in (tmp_path / "crashed-outside").glob("*.json"))
+    for service in ("bank", "warehouse"):
+        assert sum(name.startswith(service) for name in done) == 3, "P3: one key per effect"
+    payouts = [name.split("-")[1] for name in done if name.startswith("payout")]
+    assert len(payouts) == len(set(payouts)), "P3: idempotence off, at most once"
+
+
+def test_p2_a_trip_is_booked_or_cancelled(tmp_path: Path, dice: random.Random) -> None:
+    calm, crashed = stores(tmp_path)
+    outputs = run_killed("trip.py", crashed, KILLS, dice, most_bytes=60)
+    whole = run("trip.py", calm)
+    assert outputs[-1] == whole
+    assert whole.splitlines()[-3:] == [
+        "cancelled: hotel for Bob",
+        "cancelled: flight for Bob",
+        "no trip: no car left for Bob",
+    ]
+
+
+def test_a_flaky_supplier_is_asked_again(tmp_path: Path) -> None:
+    calm, _ = stores(tmp_path)
+    assert run("flaky_supplier.py", calm).splitlines() == [
+        "screws: 42 in stock",
+        "nails: 35 in stock",
+        "glue: unknown, the supplier of glue does not answer",
+        "candles: unknown, nobody makes candles any more",
+    ]
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """The fake model as a process that outlives its clients: its URL, and what it was asked."""
