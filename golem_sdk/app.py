@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from golem_sdk import intercept
+from golem_sdk.codec.values import encode
 from golem_sdk.errors import GolemError, UsageError
 from golem_sdk.host.agents import proxy
 from golem_sdk.runtime.environment import Environment, RealEnvironment
@@ -268,6 +269,31 @@ class Runtime:
             StoreCorruptError: its oplog is damaged.
         """
         return self._viewer.oplog(_id_text(agent), start=start)
+
+    # --- mending ----------------------------------------------------------------------------------
+
+    def resume(self, agent: object, *, happened: bool, result: object = None) -> None:
+        """Let an agent go on that is parked with `UnknownOutcomeError`: say what became of its write.
+
+        Args:
+            agent: its handle, or its id as text.
+            happened: ``True``: the write happened, and ``result`` is what the agent gets for it. ``False``:
+                it did not, and is made again.
+            result: any value that can be stored.
+
+        Raises:
+            AgentNotFoundError: the store has no such agent.
+            UsageError: it has no write with an unknown outcome; or the write is part of an atomic region
+                that was interrupted, which would send it again.
+            EncodingError: the result cannot be stored.
+        """
+        if not isinstance(happened, bool):
+            raise UsageError(f"happened is True or False, not {happened!r}")
+        if not happened and result is not None:
+            raise UsageError("a write that did not happen has no result")
+        metadata = self.metadata(agent)
+        outcome = encode(result) if happened else None
+        self._kernel.resolve(metadata.agent_type, metadata.agent_id, outcome)
 
     # --- closing ----------------------------------------------------------------------------------
 

@@ -155,7 +155,14 @@ class EndAtomicRegion(Entry):
 
 @frozen
 class BeginRemoteWrite(Entry):
-    """A write whose outcome must not be guessed is about to be performed."""
+    """A write whose outcome must not be guessed is about to be performed; the fields are its call's."""
+
+    call: int
+    function_name: str
+    request: Payload
+    fingerprint: int
+    site: int
+    task: int
 
 
 @frozen

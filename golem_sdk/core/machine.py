@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable  # noqa: TC003  # attrs classes are resolved at run time
 from typing import TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from golem_sdk.core.cursor import Cursor
 from golem_sdk.core.entries import (
+    BeginRemoteWrite,
     EndRemoteWrite,
     Entry,
     ExportedFunctionCompleted,
@@ -83,6 +84,7 @@ class Machine:
     Attributes:
         now: logical time: the timestamp of the last delivered entry, nanoseconds since the epoch.
         pending: started calls without outcome, by number.
+        announced_again: calls that an operator had said were not performed, and that were begun again.
         outcomes: how many outcomes agent code has been given.
         agreed: the last entries on which code and oplog agreed, oldest first.
     """
@@ -90,6 +92,7 @@ class Machine:
     _cursor: Cursor
     now: int = 0
     pending: dict[int, StartedCall] = field(factory=dict)
+    announced_again: set[int] = field(factory=set)
     outcomes: int = 0
     agreed: list[tuple[OplogIndex, Entry]] = field(factory=list)
     _started: int = 0
@@ -162,7 +165,7 @@ class Machine:
         if item is None:
             return None
         if self._withdrawn(call, item[1]):
-            return self.replay_call(call)
+            return self.replay_call(self.pending[call.number])
         entry = self._fitting(call, *item)
         self._met(entry)
         self._close(call)
@@ -178,7 +181,7 @@ class Machine:
         if item is None:
             raise IndexError("nothing is left to replay")
         index, entry = item
-        if any(self._withdrawn(call, entry) for call in self.pending.values()):
+        if any(self._withdrawn(call, entry) for call in list(self.pending.values())):
             return None
         call = self.pending.get(entry.call) if isinstance(entry, ImportedFunctionInvoked) else None
         if call is None:
@@ -283,6 +286,11 @@ class Machine:
         if not call.begin or not _ends(call, entry):
             return False
         self._met(entry)
+        item = self._cursor.peek()
+        if item is not None and _announces(call, item[1]):
+            self._met(item[1])
+            self.pending[call.number] = evolve(call, begin=item[0])
+            self.announced_again.add(call.number)
         return True
 
     def _met(self, entry: Entry) -> None:
@@ -300,6 +308,10 @@ class Machine:
     def _check(self) -> None:
         if self._mismatch is not None:
             raise self._mismatch
+
+
+def _announces(call: StartedCall, entry: Entry) -> bool:
+    return isinstance(entry, BeginRemoteWrite) and entry.call == call.number
 
 
 def _ends(call: StartedCall, entry: Entry) -> bool:

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from golem_sdk.core.entries import (
     Create,
+    EndRemoteWrite,
     Entry,
     Error,
     ExportedFunctionCompleted,
@@ -80,6 +81,8 @@ def status_after(record: StatusRecord, index: OplogIndex, entry: Entry) -> Statu
             status, wake_at, error, error_code = AgentStatus.RUNNING, 0, "", ""
         case ExportedFunctionCompleted():
             status, wake_at, completed = AgentStatus.IDLE, 0, completed + 1
+        case EndRemoteWrite():
+            status, wake_at, error, error_code = AgentStatus.RUNNING, 0, "", ""
         case Suspend():
             status, wake_at = AgentStatus.SUSPENDED, entry.wake_at
         case Error():

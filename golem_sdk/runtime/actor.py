@@ -84,6 +84,10 @@ class Actor:
         first, self._first_head = self._first_head, None
         return load_head(self._kernel.engine, self.agent_id) if first is None else first[0]
 
+    def unpark(self) -> None:
+        """An operator has mended the agent on disk (under ``mutex``; then `wake`)."""
+        self.parked, self._first_head = None, None
+
     def wake(self) -> None:
         """There is something to do: run on a worker, soon. Thread-safe and cheap when already running."""
         if self._claim():

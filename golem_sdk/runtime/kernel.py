@@ -24,6 +24,7 @@ from golem_sdk.errors import (
     StoreError,
     StoreFullError,
     UnknownAgentTypeError,
+    UsageError,
 )
 from golem_sdk.oplog.writer import OplogWriter
 from golem_sdk.runtime.actor import Actor
@@ -31,6 +32,7 @@ from golem_sdk.runtime.definitions import AgentDefinition, registered
 from golem_sdk.runtime.hostloop import HostLoop
 from golem_sdk.runtime.intake import Intake, set_aside
 from golem_sdk.runtime.loading import parked_error
+from golem_sdk.runtime.resolving import resolve
 from golem_sdk.storage.base import Batch, Engine
 from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.payloads import load_payload
@@ -250,6 +252,17 @@ class Kernel:
         if full:
             again = self.environment.now_ns() + _RETRY_NS
             self.environment.call_at(again, lambda: self.environment.spawn(self._retry))
+
+    def resolve(self, agent_type: str, agent_id: str, outcome: bytes | None) -> None:
+        """An operator says what became of an agent's write; the agent goes on. See `resolve`."""
+        with self.holding(agent_type, agent_id) as actor:
+            if actor.session is not None:
+                raise UsageError(f"agent {agent_id} runs: it waits for nobody's word")
+            resolve(self.engine, self.committer, agent_id, outcome, self.environment.now_ns())
+            actor.unpark()
+        with self._mutex:
+            self._failures.pop(agent_id, None)
+        actor.wake()
 
     def close(self) -> None:
         """Stop at once: agents are fenced where they are, nothing is waited for. Idempotent."""

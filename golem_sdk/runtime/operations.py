@@ -222,26 +222,54 @@ class Operations:
 
     # --- announced writes -------------------------------------------------------------------------
 
-    def announce(self, name: str, request: bytes, site: int) -> OplogIndex:
+    def announce(
+        self, name: str, request: bytes, fingerprint: int, site: int, task: int
+    ) -> OplogIndex:
         """Note that a write is about to be made which must not be made twice.
 
         Raises:
             AgentControlSignal: it was announced before, and nobody knows what became of it.
         """
+        session = self._session
+        with session.agent_code():
+            payload = session.writer.keep(request) if session.machine.is_live else request
+        number = session.machine.upcoming
         index, recorded = self._mark(
-            BeginRemoteWrite(self._session.now_ns()), f"{name} is made with idempotence_mode(False)"
+            BeginRemoteWrite(session.now_ns(), number, name, payload, fingerprint, site, task),
+            f"call {number}, {name}, is made with idempotence_mode(False)",
         )
         if recorded and index in self._plan.open_begins:
-            raise self._session.park(unknown_write(self._session, index, name, request, site))
+            raise session.park(unknown_write(session, index, name, request, site))
         self._announced = index
         return index
 
     def announced(self, call: StartedCall) -> StartedCall:
-        """The call, announced again if an operator has noted that it was not performed."""
-        if not call.begin or call.begin in self._plan.open_begins:
+        """The call, announced again if an operator has noted that it was not performed.
+
+        Raises:
+            AgentControlSignal: that was done before, and again nobody knows what became of it.
+        """
+        if not call.begin:
             return call
         session = self._session
-        self._announced = session.mark(BeginRemoteWrite(session.now_ns()))
+        call = session.machine.pending[call.number]
+        if call.begin in self._plan.open_begins:
+            if call.number in session.machine.announced_again:
+                name, request = call.function_name, call.request
+                raise session.park(unknown_write(session, call.begin, name, request, call.site))
+            return call
+        with session.agent_code():
+            payload = session.writer.keep(call.request)
+        begin = BeginRemoteWrite(
+            session.now_ns(),
+            call.number,
+            call.function_name,
+            payload,
+            call.fingerprint,
+            call.site,
+            call.task,
+        )
+        self._announced = session.mark(begin)
         again = evolve(call, begin=self._announced)
         session.machine.pending[call.number] = again
         return again
@@ -283,4 +311,7 @@ class Operations:
 
 
 def _meaning(entry: Entry) -> Entry:
+    """An entry without what may differ from run to run."""
+    if isinstance(entry, BeginRemoteWrite):  # its request is fingerprinted
+        return evolve(entry, timestamp=0, request=b"", site=0, task=0)
     return evolve(entry, timestamp=0)

@@ -317,7 +317,7 @@ class Session:
         number = 0 if task is None else task.number
         begin = 0
         if function_type is FunctionType.WRITE_REMOTE and not scope.idempotent:
-            begin = self.operations.announce(name, packed, site)
+            begin = self.operations.announce(name, packed, fingerprint, site, number)
         try:
             return self.machine.start(
                 name, function_type, packed, fingerprint, site=site, task=number, begin=begin

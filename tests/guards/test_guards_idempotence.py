@@ -20,9 +20,13 @@ from golem_sdk import (
     set_idempotence_mode,
 )
 from golem_sdk.core.entries import BeginRemoteWrite, EndRemoteWrite, Error
-from golem_sdk.errors import UsageError
-from golem_sdk.testing.crash import CrashMoment, CrashPoint
+from golem_sdk.core.status import AgentStatus
+from golem_sdk.errors import AgentNotFoundError, UnknownOutcomeError, UsageError
+from golem_sdk.runtime.kernel import Settings
+from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.testing.crash import CrashMoment, CrashPoint, SimulatedCrashError, Trap
 from golem_sdk.testing.driver import End, Step, drive
+from golem_sdk.testing.environment import VirtualEnvironment
 
 SENT: list[str] = []
 
@@ -222,3 +226,82 @@ def test_the_mode_is_that_of_the_block_and_of_the_task() -> None:
 def test_the_mode_is_a_bool(use: Any) -> None:
     with pytest.raises(UsageError, match="True or False"):
         use("no")
+
+
+# --- what an operator can say -------------------------------------------------------------------
+
+
+@durable
+def wire(cents: int) -> str:
+    SENT.append(f"wire {cents}")
+    return f"sent {cents}"
+
+
+@durable
+async def wire_async(cents: int) -> str:
+    SENT.append(f"wire {cents}")
+    return f"sent {cents}"
+
+
+@agent
+def payout(cents: int) -> list[str]:
+    with idempotence_mode(False):
+        first = wire(cents)
+    return [first, send("receipt")]
+
+
+@agent
+async def payout_async(cents: int) -> list[str]:
+    with idempotence_mode(False):
+        first, _ = await asyncio.gather(wire_async(cents), asyncio.sleep(3))
+    return [first, send("receipt")]
+
+
+def parked_store(target: Any) -> MemoryEngine:
+    """A store whose agent was interrupted between its write and the note of it."""
+    (oplog,) = drive([Step(target, (5,))]).oplogs.values()
+    position = next(at for at, entry in oplog if isinstance(entry, EndRemoteWrite))
+    engine = MemoryEngine()
+    trap = Trap(engine, CrashPoint(position, CrashMoment.BEFORE))
+    settings = Settings(suspend_after_s=0, write_behind_s=None, writer_class=trap.writer_class())
+    with (
+        Runtime.over(engine, VirtualEnvironment(), settings) as runtime,
+        pytest.raises(SimulatedCrashError),
+    ):
+        runtime.trigger(target, 5).result(timeout=60)
+    assert trap.survivor is not None
+    SENT.clear()
+    return trap.survivor
+
+
+@pytest.mark.parametrize("target", [payout, payout_async])
+@pytest.mark.parametrize("happened", [True, False])
+def test_an_operator_says_what_happened(target: Any, happened: bool) -> None:
+    engine = parked_store(target)
+    with Runtime.over(engine, VirtualEnvironment(), Settings()) as runtime:
+        handle = runtime.trigger(target, 5)
+        with pytest.raises(UnknownOutcomeError) as caught:
+            handle.result(timeout=60)
+        assert runtime.metadata(handle).status is AgentStatus.FAILED
+        runtime.resume(
+            caught.value.agent_id, happened=happened, result="by hand" if happened else None
+        )
+        expected = ["by hand" if happened else "sent 5", "receipt sent"]
+        assert handle.result(timeout=60) == expected
+        with pytest.raises(UsageError, match="no write with an unknown outcome"):
+            runtime.resume(handle, happened=True)
+        survivor = engine.snapshot()
+    assert (["receipt"] if happened else ["wire 5", "receipt"]) == SENT
+    with Runtime.over(survivor, VirtualEnvironment(), Settings()) as runtime:
+        assert runtime.trigger(target, 5).result(timeout=60) == expected
+
+
+def test_what_an_operator_cannot_say() -> None:
+    with Runtime.memory() as runtime:
+        runtime.run(often, "x")
+        with pytest.raises(UsageError, match="True or False"):
+            runtime.resume('often("x")', happened="yes")  # type: ignore[arg-type]  # that is the mistake
+        with pytest.raises(UsageError, match="has no result"):
+            runtime.resume('often("x")', happened=False, result=1)
+        with pytest.raises(AgentNotFoundError):
+            runtime.resume('often("y")', happened=False)
