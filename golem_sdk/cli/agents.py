@@ -14,6 +14,7 @@ from attrs import frozen
 
 from golem_sdk.app import store_path
 from golem_sdk.cli.entries import EntryRow, LoadPayload, entry_rows, entry_values, moment
+from golem_sdk.cli.mending import add_resume
 from golem_sdk.cli.output import CommandError, Ink, print_json, screen_width, table, visible
 from golem_sdk.core.status import AgentStatus
 from golem_sdk.errors import AgentNotFoundError
@@ -42,7 +43,7 @@ class _Store:
 
 def add_agent_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``agent`` with its subcommands."""
-    parser = commands.add_parser("agent", help="look at the agents of a store")
+    parser = commands.add_parser("agent", help="look at the agents of a store, and mend them")
     actions = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     listing = actions.add_parser("list", help="list the store's agents")
     listing.set_defaults(run=_list)
@@ -54,6 +55,7 @@ def add_agent_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
             "--store", type=Path, metavar="PATH", help="default: GOLEM_STORE, or .golem here"
         )
         action.add_argument("--format", choices=("text", "json"), default="text")
+    add_resume(actions)
 
 
 @contextmanager

@@ -72,17 +72,15 @@ class Intake:
             AgentFailedError: the agent is parked.
         """
         with self._kernel.holding(request.agent.agent_type, request.agent.text) as actor:
-            known = self._known(actor, request.key)
-            if known is not None:
-                return known
-            if actor.parked is not None:
-                raise actor.parked
-            invocation, puts = self._invocation(request)
-            self._write(writer, [*puts, _queued(invocation)])
-            completion = Completion(actor.agent_id, request.key, InvocationStatus.PENDING)
-            actor.add(invocation, completion)
-        if not actor.asleep:
-            actor.wake()
+            completion = self._known(actor, request.key)
+            if completion is None:
+                if actor.parked is not None:
+                    raise actor.parked
+                invocation, puts = self._invocation(request)
+                self._write(writer, [*puts, _queued(invocation)])
+                completion = Completion(actor.agent_id, request.key, InvocationStatus.PENDING)
+                actor.add(invocation, completion)
+        _nudge(actor, completion)
         return completion
 
     def schedule(
@@ -134,8 +132,8 @@ class Intake:
         """The completion of an invocation accepted earlier, ``None`` if its key is unknown."""
         with self._kernel.holding(agent.agent_type, agent.text) as actor:
             known = self._known(actor, key)
-        if known is not None and known.status is InvocationStatus.PENDING and not actor.asleep:
-            actor.wake()  # if it cannot run (parked, code gone), who waits must learn it
+        if known is not None:
+            _nudge(actor, known)
         return known
 
     def recover(self) -> None:
@@ -214,6 +212,12 @@ class Intake:
         for space, key, value in puts:
             writer.put(space, key, value)
         writer.flush()
+
+
+def _nudge(actor: Actor, completion: Completion) -> None:
+    """Wake who has to do it. If it cannot run (parked, code gone), who waits must learn it."""
+    if completion.status is InvocationStatus.PENDING and not actor.asleep:
+        actor.wake()
 
 
 def _queued(invocation: Invocation) -> Put:

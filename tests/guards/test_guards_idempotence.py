@@ -283,6 +283,8 @@ def test_an_operator_says_what_happened(target: Any, happened: bool) -> None:
         with pytest.raises(UnknownOutcomeError) as caught:
             handle.result(timeout=60)
         assert runtime.metadata(handle).status is AgentStatus.FAILED
+        with pytest.raises(UnknownOutcomeError):  # who asks again learns it, too, and is not kept waiting
+            runtime.run(target, 5)
         runtime.resume(
             caught.value.agent_id, happened=happened, result="by hand" if happened else None
         )
