@@ -46,6 +46,7 @@ def durable_call(
     perform: Callable[[], T],
     *,
     identity: object = SAME,
+    repeatable: bool = True,
 ) -> T:
     """Make one durable call: ``perform`` runs live, its recorded outcome is given in replay.
 
@@ -56,6 +57,7 @@ def durable_call(
         request: what is stored of the arguments: any encodable value, free of secrets.
         perform: the side effect. Nothing inside it is journaled by itself.
         identity: what must be equal on replay, if that is not the whole request.
+        repeatable: whether ``perform`` may be called again when it has failed (see `retry_policy`).
 
     Returns:
         The result, passed through the codec (live, too: it looks the same on replay).
@@ -64,7 +66,7 @@ def durable_call(
         BaseException: what ``perform`` raised, or was recorded to raise.
         EncodingError: the request (before anything is done) or the result cannot be stored.
     """
-    result: T = session.call(name, function_type, request, perform, identity)
+    result: T = session.call(name, function_type, request, perform, identity, repeatable=repeatable)
     return result
 
 
@@ -76,9 +78,12 @@ async def durable_call_async(
     perform: Callable[[], Awaitable[T]],
     *,
     identity: object = SAME,
+    repeatable: bool = True,
 ) -> T:
     """The same for a coroutine function, which runs on the host loop, outside the agent."""
-    result: T = await session.call_async(name, function_type, request, perform, identity)
+    result: T = await session.call_async(
+        name, function_type, request, perform, identity, repeatable=repeatable
+    )
     return result
 
 

@@ -45,6 +45,7 @@ class StartedCall:
         site: where agent code made the call (0: not known).
         task: the asyncio task that made it (0: none).
         begin: index of the `BeginRemoteWrite` that announced it (0: none did).
+        repeatable: whether it can be made again after a failure (a broken stream gives nothing more).
     """
 
     number: int
@@ -55,6 +56,7 @@ class StartedCall:
     site: int
     task: int
     begin: OplogIndex = 0
+    repeatable: bool = True
 
 
 class Mismatch(Exception):  # noqa: N818  # not an error yet: the runtime makes the DivergenceError
@@ -118,12 +120,21 @@ class Machine:
         site: int = 0,
         task: int = 0,
         begin: OplogIndex = 0,
+        repeatable: bool = True,
     ) -> StartedCall:
         """Number a call that agent code makes now."""
         self._check()
         self._started += 1
         call = StartedCall(
-            self._started, function_name, function_type, request, fingerprint, site, task, begin
+            self._started,
+            function_name,
+            function_type,
+            request,
+            fingerprint,
+            site,
+            task,
+            begin,
+            repeatable,
         )
         self.pending[call.number] = call
         return call

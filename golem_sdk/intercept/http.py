@@ -160,7 +160,12 @@ class SyncBody(_Body):
                 chunk = self._read()
             else:
                 chunk = durability.durable_call(
-                    session, self._name, FunctionType.READ_REMOTE, None, self._read
+                    session,
+                    self._name,
+                    FunctionType.READ_REMOTE,
+                    None,
+                    self._read,
+                    repeatable=False,
                 )
             if not chunk:
                 return
@@ -252,7 +257,12 @@ class AsyncBody(_Body):
                 chunk = await self._read()
             else:
                 chunk = await durability.durable_call_async(
-                    session, self._name, FunctionType.READ_REMOTE, None, self._read
+                    session,
+                    self._name,
+                    FunctionType.READ_REMOTE,
+                    None,
+                    self._read,
+                    repeatable=False,
                 )
             if not chunk:
                 return

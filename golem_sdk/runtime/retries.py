@@ -36,9 +36,9 @@ class Retries:
         sent twice.
         """
         session = self._session
-        if not isinstance(error, Exception) or call.begin or call.number < 0 or scope.region:
+        if not (isinstance(error, Exception) and call.repeatable) or call.begin or call.number < 0:
             return False
-        if session.operations.in_manual_region():
+        if scope.region or session.operations.in_manual_region():
             return False
         retry = session.writer.plan.call_retries.get(call.number)
         note = self._note(retry, error, scope, _properties(call, error))

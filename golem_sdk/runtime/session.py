@@ -121,9 +121,13 @@ class Session:
         request: object,
         perform: Callable[[], Any],
         identity: object = SAME,
+        *,
+        repeatable: bool = True,
     ) -> Any:
         """A durable call performed by a function, in place."""
-        call = self.start(name, function_type, request, identity, in_place=True)
+        call = self.start(
+            name, function_type, request, identity, in_place=True, repeatable=repeatable
+        )
         lane = current_lane()
         if lane is not None and COMMIT_TABLE[function_type].parks:
             entry = self.pump.park(call, LaneEffect(lane, perform), lane)
@@ -138,9 +142,11 @@ class Session:
         request: object,
         perform: Callable[[], Awaitable[Any]],
         identity: object = SAME,
+        *,
+        repeatable: bool = True,
     ) -> Any:
         """A durable call performed by a coroutine function, on the host loop."""
-        call = self.start(name, function_type, request, identity)
+        call = self.start(name, function_type, request, identity, repeatable=repeatable)
         return self._reveal(await self.pump.completion(call, HostEffect(perform)))
 
     def wait(self, name: str, function_type: FunctionType, request: object, effect: Effect) -> Any:
@@ -190,14 +196,16 @@ class Session:
         """Record a log line, unless it was before the crash; whether to emit it now."""
         if self._ended is not None or not self.machine.log():
             return False
-        self._guarded(lambda: self.writer.append(Log(self.now_ns(), level, context, message)))
+        with self._guard:
+            self.writer.append(Log(self.now_ns(), level, context, message))
         return True
 
     def commit(self) -> None:
         """Return when everything recorded so far is on disk."""
         self.check()
         if self.machine.is_live:
-            self._guarded(self.writer.commit)
+            with self._guard:
+                self.writer.commit()
 
     def on_host(self, perform: Callable[[], Awaitable[Any]]) -> None:
         """Run a coroutine function on the host loop, neither journaled nor waited for; live only."""
@@ -303,6 +311,7 @@ class Session:
         identity: object = SAME,
         *,
         in_place: bool = False,
+        repeatable: bool = True,
     ) -> StartedCall:
         """Number a call that agent code makes now."""
         self.check()
@@ -320,7 +329,14 @@ class Session:
             begin = self.operations.announce(name, packed, fingerprint, site, number)
         try:
             return self.machine.start(
-                name, function_type, packed, fingerprint, site=site, task=number, begin=begin
+                name,
+                function_type,
+                packed,
+                fingerprint,
+                site=site,
+                task=number,
+                begin=begin,
+                repeatable=repeatable,
             )
         except Mismatch as mismatch:
             raise self.diverged(mismatch) from None
@@ -372,10 +388,6 @@ class Session:
         if not isinstance(outcome, bytes):
             outcome = self.kernel.load_payload(outcome)
         return reveal(outcome, entry.failed)
-
-    def _guarded(self, action: Callable[[], Any]) -> Any:
-        with self.agent_code():
-            return action()
 
     def now_ns(self) -> int:
         """Nanoseconds since the epoch."""

@@ -244,14 +244,14 @@ async def wire_async(cents: int) -> str:
 
 
 @agent
-def payout(cents: int) -> list[str]:
+def pay_out(cents: int) -> list[str]:
     with idempotence_mode(False):
         first = wire(cents)
     return [first, send("receipt")]
 
 
 @agent
-async def payout_async(cents: int) -> list[str]:
+async def pay_out_async(cents: int) -> list[str]:
     with idempotence_mode(False):
         first, _ = await asyncio.gather(wire_async(cents), asyncio.sleep(3))
     return [first, send("receipt")]
@@ -274,7 +274,7 @@ def parked_store(target: Any) -> MemoryEngine:
     return trap.survivor
 
 
-@pytest.mark.parametrize("target", [payout, payout_async])
+@pytest.mark.parametrize("target", [pay_out, pay_out_async])
 @pytest.mark.parametrize("happened", [True, False])
 def test_an_operator_says_what_happened(target: Any, happened: bool) -> None:
     engine = parked_store(target)
@@ -283,7 +283,9 @@ def test_an_operator_says_what_happened(target: Any, happened: bool) -> None:
         with pytest.raises(UnknownOutcomeError) as caught:
             handle.result(timeout=60)
         assert runtime.metadata(handle).status is AgentStatus.FAILED
-        with pytest.raises(UnknownOutcomeError):  # who asks again learns it, too, and is not kept waiting
+        with pytest.raises(
+            UnknownOutcomeError
+        ):  # who asks again learns it, too, and is not kept waiting
             runtime.run(target, 5)
         runtime.resume(
             caught.value.agent_id, happened=happened, result="by hand" if happened else None

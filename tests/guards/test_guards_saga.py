@@ -54,7 +54,7 @@ async def undo_async(what: str) -> None:
 
 
 @agent
-def trip(plan: list[str]) -> str:
+def journey(plan: list[str]) -> str:
     try:
         with saga() as s:
             for what in plan:
@@ -65,7 +65,7 @@ def trip(plan: list[str]) -> str:
 
 
 @agent
-async def trip_async(plan: list[str]) -> str:
+async def journey_async(plan: list[str]) -> str:
     try:
         async with saga() as s:
             for what in plan:
@@ -94,30 +94,30 @@ STORY = [*PLAN, "undo hotel", "undo flight"]
 
 def test_a_failed_saga_is_undone_in_reverse_order() -> None:
     with Runtime.memory() as runtime:
-        assert runtime.run(trip, PLAN) == "undone: fail: no car"
+        assert runtime.run(journey, PLAN) == "undone: fail: no car"
     assert WORLD == STORY
 
 
 def test_a_saga_that_succeeds_is_not_undone() -> None:
     with Runtime.memory() as runtime:
-        assert runtime.run(trip, PLAN[:2]) == "done"
+        assert runtime.run(journey, PLAN[:2]) == "done"
     assert PLAN[:2] == WORLD
 
 
 def test_asynchronous_sagas_are_undone_too() -> None:
     with Runtime.memory() as runtime:
-        assert runtime.run(trip_async, PLAN) == "undone: fail: no car"
+        assert runtime.run(journey_async, PLAN) == "undone: fail: no car"
     assert WORLD == STORY
 
 
 def test_a_crash_anywhere_changes_nothing() -> None:
-    appends = drive([Step(trip, (PLAN,))]).appends
+    appends = drive([Step(journey, (PLAN,))]).appends
     for append in range(1, appends + 1):
         for moment in CrashMoment:
             fresh = CrashPoint(append, moment)
             WORLD.clear()
             KEYS.clear()
-            end = drive([Step(trip, (PLAN,))], [fresh])
+            end = drive([Step(journey, (PLAN,))], [fresh])
             assert end.results == (("result", "undone: fail: no car"),)
             assert WORLD == STORY
             assert max(KEYS.values()) <= 2
