@@ -20,6 +20,7 @@ from golem_sdk.core.entries import (
     KIND_OF,
     BeginAtomicRegion,
     BeginRemoteWrite,
+    ChangePersistenceLevel,
     Create,
     DescribeCallSite,
     EndAtomicRegion,
@@ -31,6 +32,8 @@ from golem_sdk.core.entries import (
     ImportedFunctionInvoked,
     Jump,
     Log,
+    NoOp,
+    ObservedFunctionCall,
     OplogIndex,
     OplogRegion,
     Payload,
@@ -40,6 +43,7 @@ from golem_sdk.core.entries import (
     TimerSet,
 )
 from golem_sdk.core.function_type import FunctionType
+from golem_sdk.core.scopes import PersistenceLevel
 from golem_sdk.errors import StoreCorruptError
 
 __all__ = ["EntryRow", "entry_rows", "entry_values", "moment"]
@@ -52,6 +56,7 @@ _ARROW = " → "
 _WORDS: dict[type[Entry], str] = {
     BeginAtomicRegion: "BeginAtomic",
     BeginRemoteWrite: "BeginWrite",
+    ChangePersistenceLevel: "Level",
     Create: "Create",
     DescribeCallSite: "CallSite",
     EndAtomicRegion: "EndAtomic",
@@ -61,6 +66,8 @@ _WORDS: dict[type[Entry], str] = {
     ExportedFunctionInvoked: "Invoked",
     Jump: "Jump",
     Log: "Log",
+    NoOp: "NoOp",
+    ObservedFunctionCall: "Observed",
     Revert: "Revert",
     Suspend: "Suspend",
     TimerSet: "TimerSet",
@@ -115,9 +122,9 @@ def entry_rows(
             index=index,
             time=moment(entry.timestamp).strftime("%H:%M:%S.%f")[:-3],
             kind=_kind(entry),
-            call=str(entry.call) if isinstance(entry, ImportedFunctionInvoked | TimerSet) else "",
+            call=str(getattr(entry, "call", "") or ""),
             text=_text(entry, load, room),
-            source=sites.get(entry.site, "") if isinstance(entry, ImportedFunctionInvoked) else "",
+            source="" if isinstance(entry, DescribeCallSite) else sites.get(_site(entry), ""),
             failed=getattr(entry, "failed", False) or isinstance(entry, Error),
             replayed=KIND_OF[type(entry)].replayed,
         )
@@ -134,8 +141,15 @@ def entry_values(
         yield {"index": index, "kind": type(entry).__name__, **fields}
 
 
+def _site(entry: Entry) -> int:
+    site: int = getattr(entry, "site", 0)
+    return site
+
+
 def _json_field(name: str, value: Any, load: LoadPayload) -> Any:
     match value:
+        case b"":
+            return None
         case bytes() | PayloadRef():
             return as_json(_payload(value, load))
         case OplogRegion(start=start, end=end):
@@ -163,10 +177,12 @@ def _function_type(number: int) -> str:
 
 def _text(entry: Entry, load: LoadPayload, room: int) -> str:
     match entry:
-        case ImportedFunctionInvoked():
+        case ImportedFunctionInvoked() | ObservedFunctionCall():
             asked = request_text(entry.function_name, _payload(entry.request, load))
             outcome = _outcome(entry.outcome, entry.failed, load)
             return asked if outcome == _NOTHING else _both(asked, outcome, room)
+        case BeginRemoteWrite():
+            return request_text(entry.function_name, _payload(entry.request, load))
         case ExportedFunctionInvoked():
             return f"{entry.method}({arguments_text(_payload(entry.arguments, load))})"
         case ExportedFunctionCompleted():
@@ -180,8 +196,13 @@ def _hint_text(entry: Entry) -> str:
             return f"{entry.agent_id} (golem_sdk {entry.sdk_version})"
         case Log():
             return f"{entry.level}: {entry.message.rstrip()}"
-        case Error():
+        case Error(attempt=0):
             return f"{entry.error_type}: {entry.message}"
+        case Error():
+            again = f"again from {entry.begin}" if entry.begin else "again"
+            return f"attempt {entry.attempt} failed, {again} at {moment(entry.due):%T}: {entry.message}"
+        case ChangePersistenceLevel():
+            return _level(entry.level) + (f", as before {entry.begin}" if entry.begin else "")
         case DescribeCallSite():
             return f"{Path(entry.file).name}:{entry.line} {entry.function}(): {entry.source}"
         case Suspend():
@@ -193,6 +214,13 @@ def _hint_text(entry: Entry) -> str:
         case EndAtomicRegion() | EndRemoteWrite():
             return f"begun at {entry.begin}"
     return ""
+
+
+def _level(number: int) -> str:
+    try:
+        return PersistenceLevel(number).name
+    except ValueError:
+        return f"level {number}"
 
 
 def _both(asked: str, outcome: str, room: int) -> str:
