@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from attrs import frozen
+
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.core.scopes import PersistenceLevel
+from golem_sdk.errors import UsageError
 from golem_sdk.runtime.context import SCOPE as SCOPE
 from golem_sdk.runtime.context import current as current
 from golem_sdk.runtime.loop import all_tasks as all_tasks
@@ -21,9 +26,19 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from uuid import UUID
 
-    from golem_sdk.core.function_type import FunctionType
+    from golem_sdk.core.entries import OplogIndex
+    from golem_sdk.runtime.custom import PersistedInvocation
 
-__all__ = ["durable_call", "is_live"]
+__all__ = [
+    "begin_durable_function",
+    "current_durable_execution_state",
+    "durable_call",
+    "end_durable_function",
+    "is_live",
+    "observe_function_call",
+    "persist_durable_function_invocation",
+    "read_persisted_durable_function_invocation",
+]
 """What is published; the rest of this module is for the SDK's own interceptors and decorators."""
 
 T = TypeVar("T")
@@ -36,6 +51,124 @@ def is_live() -> bool:
         return True
     scope = SCOPE.get()
     return not scope.zone_skipped if scope.zone else session.machine.is_live
+
+
+@frozen
+class DurableExecutionState:
+    """How the code that asks is executed.
+
+    Attributes:
+        is_live: whether its side effects are performed now.
+        persistence_level: what is recorded.
+    """
+
+    is_live: bool
+    persistence_level: PersistenceLevel
+
+
+def current_durable_execution_state() -> DurableExecutionState:
+    """How the code that asks is executed. Outside agents: live, and nothing is persisted."""
+    if current() is None:
+        return DurableExecutionState(True, PersistenceLevel.PERSIST_NOTHING)
+    return DurableExecutionState(is_live(), SCOPE.get().level)
+
+
+def begin_durable_function(function_type: FunctionType) -> OplogIndex:
+    """Begin a durable function that is made from parts, for libraries that need more than `durable_call`.
+
+    Live, do it and call `persist_durable_function_invocation`; in replay call
+    `read_persisted_durable_function_invocation`; then `end_durable_function`. If the agent dies before it
+    is persisted, the same code runs live again. Before a remote write everything recorded so far is put on
+    disk; under `idempotence_mode(False)` the write is announced there, too, and never made twice.
+
+    Returns:
+        What `end_durable_function` wants back.
+
+    Raises:
+        UsageError: not in an agent, or no `FunctionType`.
+
+    Example:
+        >>> from golem_sdk import FunctionType, Runtime, agent
+        >>> from golem_sdk.durability import (
+        ...     begin_durable_function,
+        ...     end_durable_function,
+        ...     is_live,
+        ...     persist_durable_function_invocation,
+        ...     read_persisted_durable_function_invocation,
+        ... )
+        >>> def measure(sensor: str) -> int:
+        ...     begin = begin_durable_function(FunctionType.READ_REMOTE)
+        ...     if is_live():
+        ...         value = len(sensor)
+        ...         persist_durable_function_invocation(
+        ...             "measure", sensor, value, FunctionType.READ_REMOTE
+        ...         )
+        ...     else:
+        ...         value = read_persisted_durable_function_invocation().response
+        ...     end_durable_function(FunctionType.READ_REMOTE, begin)
+        ...     return value
+        >>> @agent
+        ... def gauge(sensor: str) -> int:
+        ...     return measure(sensor)
+        >>> with Runtime.memory() as runtime:
+        ...     runtime.run(gauge, "north")
+        5
+    """
+    return _session("begin_durable_function").custom.begin(_checked(function_type))
+
+
+def persist_durable_function_invocation(
+    function_name: str, request: object, response: object, function_type: FunctionType
+) -> None:
+    """Record a function that was done, with what it was given and what it gave (or raised). Live only.
+
+    Raises:
+        UsageError: in replay, or not in an agent.
+        EncodingError: the request cannot be stored; nothing was recorded.
+    """
+    custom = _session("persist_durable_function_invocation").custom
+    custom.persist(function_name, request, response, _checked(function_type))
+
+
+def read_persisted_durable_function_invocation() -> PersistedInvocation:
+    """What was recorded here. In replay only.
+
+    Raises:
+        UsageError: live, or not in an agent.
+    """
+    return _session("read_persisted_durable_function_invocation").custom.read()
+
+
+def end_durable_function(
+    function_type: FunctionType, begin: OplogIndex, *, forced_commit: bool = False
+) -> None:
+    """End the durable function that was begun last; ``forced_commit``: it is on disk when this returns.
+
+    Raises:
+        UsageError: it was ended already, another one must be ended first, or not in an agent.
+    """
+    custom = _session("end_durable_function").custom
+    custom.end(_checked(function_type), begin, forced_commit=forced_commit)
+
+
+def observe_function_call(interface: str, function: str) -> None:
+    """Note in the oplog that a function was called, for whoever reads it. Replay does not meet it."""
+    session = current()
+    if session is not None:
+        session.log("debug", interface, function)
+
+
+def _session(function: str) -> Session:
+    session = current()
+    if session is None:
+        raise UsageError(f"golem_sdk.durability.{function}() works inside agents only")
+    return session
+
+
+def _checked(function_type: object) -> FunctionType:
+    if not isinstance(function_type, FunctionType):
+        raise UsageError(f"function_type must be a FunctionType, not {function_type!r}")
+    return function_type
 
 
 def durable_call(

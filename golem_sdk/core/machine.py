@@ -182,6 +182,26 @@ class Machine:
         self._close(call)
         return entry
 
+    def replay_persisted(self, begin: OplogIndex) -> ImportedFunctionInvoked | None:
+        """What agent code kept here of a function of its own; ``None``: live, it has to be done.
+
+        Args:
+            begin: index of the entry that announced it, 0: none did.
+        """
+        self._check()
+        item = self._cursor.peek()
+        if item is None:
+            return None
+        index, entry = item
+        if not isinstance(entry, ImportedFunctionInvoked) or entry.call != self._started + 1:
+            raise self._refuse(index, entry, "the agent's code reads what it had kept")
+        self._started += 1
+        self.outcomes += 1
+        self._met(entry)
+        kind = FunctionType(entry.function_type)
+        self._close(StartedCall(entry.call, entry.function_name, kind, b"", 0, 0, 0, begin))
+        return entry
+
     def replay_delivery(self) -> ImportedFunctionInvoked | None:
         """The next recorded completion, for one of the pending calls (asynchronous agents).
 

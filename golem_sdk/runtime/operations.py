@@ -22,13 +22,13 @@ from golem_sdk.core.entries import (
     OplogIndex,
     OplogRegion,
 )
+from golem_sdk.core.scopes import PersistenceLevel
 from golem_sdk.errors import AgentSuspendedSignal, UsageError
 from golem_sdk.runtime.unknown import unknown_region, unknown_write
 
 if TYPE_CHECKING:
     from golem_sdk.core.machine import StartedCall
     from golem_sdk.core.plan import Plan
-    from golem_sdk.core.scopes import PersistenceLevel
     from golem_sdk.runtime.session import Session
 
 __all__ = ["Operations"]
@@ -208,7 +208,8 @@ class Operations:
     ) -> tuple[OplogIndex, bool]:
         """Note that ``level`` holds from here on, or again (``begin``: the change that is taken back).
 
-        Gives the entry's index, and whether replay skips what was done under it.
+        Gives the entry's index, and whether replay skips what was done under it. A zone in which nothing is
+        persisted, and which was never left, runs again: what was persisted in it by hand is dropped.
         """
         session = self._session
         self.levels += 1
@@ -218,7 +219,12 @@ class Operations:
             ChangePersistenceLevel(session.now_ns(), level, begin),
             f"the persistence level becomes {level.name}",
         )
-        return index, recorded and index not in self._plan.open_begins
+        if not recorded or begin:
+            return index, False
+        is_open = index in self._plan.open_begins
+        if is_open and level is PersistenceLevel.PERSIST_NOTHING:
+            self._rerun(index)
+        return index, not is_open
 
     # --- announced writes -------------------------------------------------------------------------
 

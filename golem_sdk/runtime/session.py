@@ -17,14 +17,7 @@ from attrs import evolve
 
 from golem_sdk import originals
 from golem_sdk.codec.values import encode
-from golem_sdk.core.entries import (
-    Create,
-    Entry,
-    Error,
-    ImportedFunctionInvoked,
-    Log,
-    Suspend,
-)
+from golem_sdk.core.entries import Create, Entry, Error, ImportedFunctionInvoked, Log, Suspend
 from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
 from golem_sdk.core.machine import Machine, Mismatch, StartedCall
 from golem_sdk.core.status import AgentStatus, StatusRecord, status_after
@@ -32,6 +25,7 @@ from golem_sdk.errors import AgentControlSignal, AgentFencedSignal, AgentSuspend
 from golem_sdk.runtime import performing
 from golem_sdk.runtime.agent_code import AgentCode
 from golem_sdk.runtime.context import SCOPE, SESSION
+from golem_sdk.runtime.custom import CustomFunctions
 from golem_sdk.runtime.divergence import divergence_error
 from golem_sdk.runtime.effects import Effect, HostEffect, LaneEffect, TimerEffect
 from golem_sdk.runtime.keys import Keys
@@ -228,6 +222,7 @@ class Session:
     def begin(self, key: str) -> None:
         """An invocation with this idempotency key begins."""
         self.keys.begin(key)
+        self.custom = CustomFunctions(self)
         self._random = None
 
     def agent_code(self) -> AbstractContextManager[None]:

@@ -36,12 +36,12 @@ def unknown_write(
 
 
 def unknown_region(session: Session, begin: OplogIndex) -> UnknownOutcomeError:
-    """For an atomic region that was interrupted after a write in it that must not be sent twice."""
+    """For a region that was interrupted after a write in it that must not be sent twice."""
     place = describe_site(session.sites.sites.get(session.sites.here()))
-    call = f"the atomic region opened at {place}"
+    call = f"the region opened at {place}"
     return UnknownOutcomeError(
         session.agent_id,
-        f"agent {session.agent_id}: an atomic region (oplog entry {begin}) was interrupted after a write in"
+        f"agent {session.agent_id}: a region (oplog entry {begin}) was interrupted after a write in"
         " it that must not be sent twice (idempotence_mode(False)), so it cannot run again\n"
         f"  {call}\n  what to do: the agent is parked; revert it to before the region",
         begin,

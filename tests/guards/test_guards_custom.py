@@ -1,0 +1,173 @@
+"""Durable functions made from parts, for library authors (GOLEM.md §2.8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from golem_sdk import (
+    FunctionType,
+    PersistenceLevel,
+    Runtime,
+    agent,
+    durable,
+    idempotence_mode,
+    persistence_level,
+)
+from golem_sdk.core.entries import Log
+from golem_sdk.durability import (
+    begin_durable_function,
+    current_durable_execution_state,
+    end_durable_function,
+    is_live,
+    observe_function_call,
+    persist_durable_function_invocation,
+    read_persisted_durable_function_invocation,
+)
+from golem_sdk.errors import UsageError
+from golem_sdk.testing.crash import CrashMoment, CrashPoint
+from golem_sdk.testing.driver import Step, drive
+
+DONE: list[str] = []
+WRITE = FunctionType.WRITE_REMOTE
+
+
+@pytest.fixture(autouse=True)
+def fresh_world() -> None:
+    DONE.clear()
+
+
+@durable
+def send(what: str) -> str:
+    DONE.append(what)
+    return what
+
+
+def custom(what: str, function_type: FunctionType = WRITE) -> str:
+    begin = begin_durable_function(function_type)
+    if is_live():
+        DONE.append(what)
+        value = f"{what} made"
+        persist_durable_function_invocation("custom", [what], value, function_type)
+    else:
+        kept = read_persisted_durable_function_invocation()
+        assert (kept.function_name, kept.request, kept.failed) == ("custom", [what], False)
+        value = kept.response
+    end_durable_function(function_type, begin, forced_commit=True)
+    return value
+
+
+@agent
+def workshop(name: str) -> list[str]:
+    return [send("before"), custom("cup"), custom("plate", FunctionType.READ_REMOTE), send("after")]
+
+
+@agent
+def once_only(name: str) -> str:
+    with idempotence_mode(False):
+        return custom("cup")
+
+
+@agent
+def bare_zone(name: str) -> str:
+    with persistence_level(PersistenceLevel.PERSIST_NOTHING):
+        if is_live():
+            send("in the zone")
+        value = custom("cup")
+    return value + send(" after")
+
+
+@pytest.mark.parametrize("target", [workshop, bare_zone])
+def test_p2_a_crash_anywhere_changes_nothing(target: Any) -> None:
+    expected = drive([Step(target, ("x",))])
+    for append in range(1, expected.appends + 1):
+        for moment in CrashMoment:
+            DONE.clear()
+            end = drive([Step(target, ("x",))], [CrashPoint(append, moment)])
+            assert end.results == expected.results
+            assert max(DONE.count(what) for what in DONE) <= 2
+
+
+def test_idempotence_off_it_is_never_made_twice() -> None:
+    appends = drive([Step(once_only, ("x",))]).appends
+    outcomes = set()
+    for append in range(1, appends + 1):
+        for moment in CrashMoment:
+            DONE.clear()
+            end = drive([Step(once_only, ("x",))], [CrashPoint(append, moment)])
+            outcomes.add(end.results[0][:2])
+            assert DONE in ([], ["cup"])
+    assert outcomes == {("result", "cup made"), ("error", "UnknownOutcomeError")}
+
+
+def test_a_failure_is_kept_as_such() -> None:
+    @agent
+    def failing_part(name: str) -> str:
+        begin = begin_durable_function(WRITE)
+        if is_live():
+            persist_durable_function_invocation("custom", None, ValueError("no"), WRITE)
+            kept = ValueError("no"), True
+        else:
+            found = read_persisted_durable_function_invocation()
+            kept = found.response, found.failed
+        end_durable_function(WRITE, begin)
+        send("after")
+        return repr(kept)
+
+    for point in ([], [CrashPoint(4, CrashMoment.DURABLE)]):
+        assert drive([Step(failing_part, ("x",))], point).results == (
+            ("result", "(ValueError('no'), True)"),
+        )
+
+
+def test_an_observed_call_is_a_note() -> None:
+    @agent
+    def observing(name: str) -> None:
+        observe_function_call("my-library", "connect")
+
+    (oplog,) = drive([Step(observing, ("x",))]).oplogs.values()
+    (note,) = [entry for _, entry in oplog if isinstance(entry, Log)]
+    assert (note.context, note.message) == ("my-library", "connect")
+
+
+def test_the_state_of_execution() -> None:
+    seen: list[Any] = []
+
+    @agent
+    def asking(name: str) -> None:
+        seen.append(current_durable_execution_state())
+
+    drive([Step(asking, ("x",))])
+    assert (seen[0].is_live, seen[0].persistence_level) == (True, PersistenceLevel.SMART)
+    outside = current_durable_execution_state()
+    assert (outside.is_live, outside.persistence_level) == (True, PersistenceLevel.PERSIST_NOTHING)
+
+
+def test_misuse_is_explained() -> None:
+    @agent
+    def confused(name: str) -> list[str]:
+        found = []
+        outer, inner = begin_durable_function(WRITE), begin_durable_function(WRITE)
+        for wrong in (
+            lambda: end_durable_function(WRITE, outer),
+            lambda: end_durable_function(FunctionType.READ_LOCAL, inner),
+            read_persisted_durable_function_invocation,
+        ):
+            with pytest.raises(UsageError) as caught:
+                wrong()
+            found.append(str(caught.value))
+        end_durable_function(WRITE, inner)
+        end_durable_function(WRITE, outer)
+        with pytest.raises(UsageError, match="ended already"):
+            end_durable_function(WRITE, outer)
+        return found
+
+    with Runtime.memory() as runtime:
+        first, second, third = runtime.run(confused, "x")
+    assert "begun last" in first
+    assert "begun last" in second
+    assert "the agent is live" in third
+    with pytest.raises(UsageError, match="inside agents only"):
+        begin_durable_function(WRITE)
+    observe_function_call("outside", "agents it does nothing")
