@@ -93,6 +93,12 @@ class Actor:
         if self._claim():
             self._kernel.environment.spawn(self._run)
 
+    def doze(self) -> bool:
+        """Leave the agent asleep as it is on disk, unless somebody has woken it in the meantime."""
+        with self.mutex:
+            self.asleep = not self._scheduled and self.session is None
+            return self.asleep
+
     def stop(self) -> None:
         """The session was ended from outside: unwind its code, here unless its own thread does."""
         if self._claim():
@@ -136,11 +142,11 @@ class Actor:
 
     def _advance(self) -> None:
         self._turn += 1
+        self.asleep = False
         session = self.session
         if session is None:
             if not self.queue or self._kernel.closed is not None:
                 return
-            self.asleep = False
             session = self.session = load_session(self._kernel, self)
         session.check()
         while True:

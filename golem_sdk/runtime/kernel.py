@@ -202,8 +202,8 @@ class Kernel:
                 continue
             record = head.record if head is not None else None
             if record is not None and record.wake_at:
-                actor.asleep = True
-                self.environment.call_at(record.wake_at, actor.wake)
+                if actor.doze():
+                    self.environment.call_at(record.wake_at, actor.wake)
             else:
                 actor.wake()
 
