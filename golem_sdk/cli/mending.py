@@ -16,6 +16,7 @@ from golem_sdk.codec.values import encode
 from golem_sdk.errors import AgentNotFoundError, UsageError
 from golem_sdk.runtime.resolving import resolve
 from golem_sdk.storage.committer import Committer
+from golem_sdk.storage.directory import require_store
 from golem_sdk.storage.lmdb import LmdbEngine
 from golem_sdk.storage.owner import OwnerLock
 
@@ -46,8 +47,7 @@ def add_resume(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _resume(options: argparse.Namespace) -> int:
     path = store_path(options.store)
-    if not path.exists():
-        raise CommandError(f"there is no store at {path}")
+    require_store(path)
     outcome = None if options.did_not_happen else _encoded(options.happened)
     owner = OwnerLock(path)
     try:

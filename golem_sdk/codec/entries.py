@@ -52,7 +52,8 @@ def encode_chunk(entries: Sequence[Entry]) -> bytes:
     """
     kinds = bytes([KIND_OF[type(entry)].code for entry in entries])
     bodies = [_FIELDS[type(entry)](entry) for entry in entries]
-    packed: bytes = msgpack.packb(bodies, default=_pack_other)
+    # A log line may hold anything, also halves of surrogate pairs, as values may.
+    packed: bytes = msgpack.packb(bodies, default=_pack_other, unicode_errors="surrogatepass")
     return _HEADER.pack(FORMAT_VERSION, len(kinds)) + kinds + packed
 
 
@@ -82,7 +83,10 @@ def decode_chunk(data: bytes) -> list[Entry]:
     kinds = chunk_kinds(data)
     try:
         bodies = msgpack.unpackb(
-            memoryview(data)[_HEADER.size + len(kinds) :], ext_hook=_unpack_other, use_list=False
+            memoryview(data)[_HEADER.size + len(kinds) :],
+            ext_hook=_unpack_other,
+            use_list=False,
+            unicode_errors="surrogatepass",
         )
     except Exception as error:
         raise DecodingError(f"not a chunk of oplog entries: {error}") from error

@@ -229,7 +229,13 @@ class Pump:
     def stop(self) -> None:
         """Close the real response, now or soon; nobody waits for it."""
         with contextlib.suppress(RuntimeError):  # the loop is closed, and the connection with it
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        self._task.cancel()
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(OSError("the response was closed while it was being read"))
 
 
 class AsyncBody(_Body):

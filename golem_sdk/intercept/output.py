@@ -11,6 +11,7 @@ build on `logging`, and secrets that agent code writes out itself.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
 import logging
 import sys
@@ -79,7 +80,8 @@ def _print_in_agent(
     text = (" " if sep is None else sep).join(map(str, values)) + ("\n" if end is None else end)
     level = "stderr" if file is not None and file is sys.stderr else "stdout"
     if durability.record_log(session, level, "print", without_url_secrets(text)):
-        with durability.suppressed(session):
+        with durability.suppressed(session), contextlib.suppress(Exception):
+            # A broken pipe is no news for an agent: on replay nothing is printed, and nothing breaks.
             original(text, end="", file=file, flush=flush)
 
 
@@ -92,7 +94,7 @@ def _call_handlers(original: Callable[..., None]) -> Callable[..., None]:
             return
         message = without_url_secrets(_message(record))
         if durability.record_log(session, _level(record.levelno), record.name, message):
-            with durability.suppressed(session):
+            with durability.suppressed(session), contextlib.suppress(Exception):
                 original(self, record)
 
     return call_handlers

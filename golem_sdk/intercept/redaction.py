@@ -34,8 +34,10 @@ _ALLOWED = frozenset(
         "range",
     }
 )
-_WORDS = "apikey|auth|code|credential|key|passwd|password|secret|sig|signature|token"
-_QUERY = re.compile(rf"([?&;](?:[\w.-]*[_.-])?(?:{_WORDS})=)([^&;#\s\"'<>]+)", re.IGNORECASE)
+_WORDS = "apikey|auth|code|credential|jwt|key|passwd|password|pwd|secret|sid|sig|signature|token"
+_CAMEL = "(?-i:[a-z0-9](?:Auth|Code|Credential|Jwt|Key|Password|Secret|Signature|Token))|accesskey"
+_NAME = rf"(?:(?:[\w.-]*(?:[_.-]|%5F|%2D))?(?:{_WORDS})|[\w.-]*(?:{_CAMEL}))(?:\[\])?"
+_QUERY = re.compile(rf"([?&;#]{_NAME}=)([^&;#\s\"<>]+)", re.IGNORECASE)
 _SECRET_HEADER = re.compile(rf"authorization|cookie|(?:{_WORDS})$")
 _USER = re.compile(r"(?<=://)[^/?#@\s\"'<>]+(?=@)")
 

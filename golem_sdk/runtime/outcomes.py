@@ -7,7 +7,9 @@ from typing import Any
 from golem_sdk.codec.values import decode, encode
 from golem_sdk.errors import DecodingError, EncodingError
 
-__all__ = ["failure", "reveal", "same_outcome", "success"]
+__all__ = ["failure", "reveal", "same_outcome", "shortened", "success"]
+
+_LONGEST_TEXT = 32 * 1024
 
 
 def success(value: object) -> tuple[bytes, bool]:
@@ -24,6 +26,13 @@ def success(value: object) -> tuple[bytes, bool]:
 def failure(error: BaseException) -> tuple[bytes, bool]:
     """An encoded exception and ``True``."""
     return encode(error), True
+
+
+def shortened(text: str) -> str:
+    """A text for the record only, not longer than 32 Ki characters and a note of what is missing."""
+    if len(text) <= _LONGEST_TEXT:
+        return text
+    return f"{text[:_LONGEST_TEXT]}… ({len(text) - _LONGEST_TEXT} characters left out)"
 
 
 def same_outcome(recorded: bytes, attempted: bytes) -> bool:

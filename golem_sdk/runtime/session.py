@@ -32,7 +32,7 @@ from golem_sdk.runtime.keys import Keys
 from golem_sdk.runtime.lanes import current_lane
 from golem_sdk.runtime.mailbox import Mail, Mailbox
 from golem_sdk.runtime.operations import Operations
-from golem_sdk.runtime.outcomes import reveal
+from golem_sdk.runtime.outcomes import reveal, shortened
 from golem_sdk.runtime.pump import SLEEP, Pump
 from golem_sdk.runtime.retries import Retries
 from golem_sdk.runtime.unrecorded import Unrecorded
@@ -191,7 +191,7 @@ class Session:
         if self._ended is not None or not self.machine.log():
             return False
         with self._guard:
-            self.writer.append(Log(self.now_ns(), level, context, message))
+            self.writer.append(Log(self.now_ns(), level, shortened(context), shortened(message)))
         return True
 
     def commit(self) -> None:

@@ -117,3 +117,31 @@ def test_secrets_in_logged_urls_are_left_out(caplog: pytest.LogCaptureFixture) -
     runs = run(lambda: logger.warning("GET https://u:canary@api/x?api_key=canary&page=2"))
     assert runs.logs[0][2] == "GET https://<redacted>@api/x?api_key=<redacted>&page=2"
     assert "canary" in caplog.text
+
+
+def test_what_cannot_be_printed_breaks_no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    def body() -> str:
+        try:
+            print("hello", flush=True)
+        except OSError:
+            return "it raised"
+        return "it did not"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Broken())
+        runs = run(body)
+    assert runs.live == runs.replayed == "it did not"
+
+
+def test_any_text_can_be_printed() -> None:
+    def body() -> str:
+        print("half a pair: \udc80")
+        print("x" * 3_000_000)
+        return "done"
+
+    runs = run(body)
+    assert runs.live == runs.replayed == "done"
