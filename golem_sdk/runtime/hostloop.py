@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from threading import Lock, Thread
+from contextlib import suppress
+from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import originals
@@ -15,12 +16,18 @@ if TYPE_CHECKING:
 __all__ = ["HostLoop"]
 
 
+_LAST_WORDS_S = 1.0
+"""How long cancelled effects may take before they are left to themselves."""
+
+
 class HostLoop:
     """An asyncio loop in a daemon thread of its own, started with the first effect."""
 
     def __init__(self) -> None:
         self._mutex = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: Thread | None = None
+        self._closed = False
 
     def run(
         self,
@@ -30,9 +37,11 @@ class HostLoop:
     ) -> Callable[[], None]:
         """Run ``effect()`` as a task of the loop, in ``context``; ``done`` gets the finished task.
 
-        Returns a function that cancels it (from any thread).
+        Returns a function that cancels it (from any thread). After `close` nothing is run any more.
         """
         loop = self._running()
+        if loop is None:
+            return lambda: None
         tasks: list[asyncio.Task[Any]] = []
 
         async def body() -> Any:
@@ -44,25 +53,37 @@ class HostLoop:
             task.add_done_callback(done)
 
         def cancel() -> None:
-            loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+            _tell(loop, lambda: [task.cancel() for task in tasks])
 
-        loop.call_soon_threadsafe(start)
+        _tell(loop, start)
         return cancel
 
     def close(self) -> None:
-        """Stop the loop; effects under way are abandoned."""
+        """Cancel the effects under way and stop the loop, whose thread is waited for up to a second."""
         with self._mutex:
+            self._closed = True
             loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            thread, self._thread = self._thread, None
+        if loop is None or thread is None:
+            return
+        _tell(loop, loop.stop)
+        if thread is not current_thread():
+            thread.join(_LAST_WORDS_S)
 
-    def _running(self) -> asyncio.AbstractEventLoop:
+    def _running(self) -> asyncio.AbstractEventLoop | None:
         with self._mutex:
-            if self._loop is None:
+            if self._loop is None and not self._closed:
                 self._loop = asyncio.new_event_loop()
-                thread = Thread(target=_serve, args=(self._loop,), name="golem-host", daemon=True)
-                originals.start_thread(thread)
+                self._thread = Thread(
+                    target=_serve, args=(self._loop,), name="golem-host", daemon=True
+                )
+                originals.start_thread(self._thread)
             return self._loop
+
+
+def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    with suppress(RuntimeError):  # the loop was closed meanwhile
+        loop.call_soon_threadsafe(callback)
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from golem_sdk.core.ids import AgentId
-from golem_sdk.errors import InvocationCancelledError
+from golem_sdk.errors import (
+    InvocationCancelledError,
+    RuntimeClosedError,
+    StoreCorruptError,
+    StoreError,
+)
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.payloads import load_payload, split_payload
@@ -26,7 +31,6 @@ from golem_sdk.stores.invocations import (
 )
 
 if TYPE_CHECKING:
-    from golem_sdk.errors import StoreCorruptError
     from golem_sdk.oplog.writer import OplogWriter
     from golem_sdk.runtime.actor import Actor
     from golem_sdk.runtime.environment import Timer
@@ -152,14 +156,24 @@ class Intake:
             timer.cancel()
 
     def _arm(self, due_ns: int, invocation: Invocation) -> None:
+        def deliver() -> None:
+            try:
+                self._deliver(due_ns, invocation)
+            except RuntimeClosedError:
+                pass  # it is delivered when the store is opened again
+            except StoreCorruptError as error:
+                set_aside(error)
+            except StoreError as error:
+                self._kernel.store_failed(error)
+
         def due() -> None:
-            self._kernel.environment.spawn(lambda: self._due(due_ns, invocation))
+            self._kernel.environment.spawn(deliver)
 
         with self._arming:  # it may be due before this returns
             timer = self._kernel.environment.call_at(due_ns, due)
             self._timers[invocation.agent_id, invocation.key] = (due_ns, invocation, timer)
 
-    def _due(self, due_ns: int, invocation: Invocation) -> None:
+    def _deliver(self, due_ns: int, invocation: Invocation) -> None:
         with self._arming:
             armed = self._timers.pop((invocation.agent_id, invocation.key), None)
         if armed is None:
@@ -167,7 +181,10 @@ class Intake:
         with self._kernel.holding(invocation.agent_type, invocation.agent_id) as actor:
             row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order))
             self._write(None, [_queued(invocation)], [row])
-            completion = actor.completions[invocation.key]
+            completion = actor.completions.setdefault(
+                invocation.key,
+                Completion(actor.agent_id, invocation.key, InvocationStatus.SCHEDULED),
+            )
             completion.status = InvocationStatus.PENDING
             actor.add(invocation, completion)
         self._kernel.committer.soon()

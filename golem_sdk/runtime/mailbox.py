@@ -43,6 +43,7 @@ class Mailbox:
         self._mutex = Lock()
         self._items: deque[Mail | Alarm] = deque()
         self._waited_for: int | None = None
+        self._closed = False
         self._arrived = Lock()
         self._arrived.acquire()
 
@@ -68,7 +69,7 @@ class Mailbox:
         """What is posted for one call, waited for at most ``timeout_s`` seconds; others stay."""
         with self._mutex:
             mail = self._pick(call)
-            if mail is not None:
+            if mail is not None or self._closed:
                 return mail
             self._waited_for = call
         self._arrived.acquire(timeout=timeout_s)
@@ -77,6 +78,14 @@ class Mailbox:
                 self._arrived.acquire(blocking=False)  # posted just after the time was up
             self._waited_for = None
             return self._pick(call)
+
+    def close(self) -> None:
+        """Who waits gets ``None`` now; nobody waits any more."""
+        with self._mutex:
+            self._closed = True
+            if self._waited_for is not None:
+                self._waited_for = None
+                self._arrived.release()
 
     def _pick(self, call: int) -> Mail | Alarm | None:
         for mail in self._items:

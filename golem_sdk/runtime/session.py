@@ -243,6 +243,7 @@ class Session:
             reason = signal.reason if isinstance(signal, AgentFencedSignal) else signal
             self.writer.fence(reason)
             self.pump.fence()
+            self.mailbox.close()
         return self._ended
 
     @property

@@ -72,14 +72,17 @@ def drive(
         settings = Settings(
             suspend_after_s=suspend_after_s, write_behind_s=None, writer_class=trap.writer_class()
         )
+        environment = VirtualEnvironment(crashes)
         try:
-            with Runtime.over(engine, VirtualEnvironment(crashes), settings) as runtime:
+            with Runtime.over(engine, environment, settings) as runtime:
                 _make(runtime, steps, results)
                 oplogs = {m.agent_id: list(runtime.oplog(m)) for m in runtime.agents()}
                 return End(tuple(results), oplogs, trap.appends, crashes)
         except GolemError:
             if trap.survivor is None:
                 raise
+        finally:
+            environment.join(_LONGEST_S)  # of a process that was killed nothing goes on
         engine = trap.survivor
         on_crash(crashes + 1)
     raise AssertionError("the last run has no crash point and returns or raises")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import random
 from itertools import count
-from threading import RLock
+from threading import Condition, RLock
 from typing import TYPE_CHECKING
 
 from golem_sdk.runtime.environment import RealEnvironment, Timer
@@ -34,6 +34,8 @@ class VirtualEnvironment:
         self._timers: list[tuple[int, int, Timer]] = []
         self._order = count()
         self._active = 0
+        self._jobs = 0
+        self._job_over = Condition(self._mutex)
         self._closed = False
         self._random = random.Random(seed)
         self._threads = RealEnvironment()
@@ -61,12 +63,17 @@ class VirtualEnvironment:
     def spawn(self, job: Callable[[], None]) -> None:
         """See `Environment.spawn`."""
         self.enter()
+        with self._mutex:
+            self._jobs += 1
 
         def run() -> None:
             try:
                 job()
             finally:
                 self.leave()
+                with self._job_over:
+                    self._jobs -= 1
+                    self._job_over.notify_all()
 
         self._threads.spawn(run)
 
@@ -86,6 +93,16 @@ class VirtualEnvironment:
             self._closed = True
             self._timers.clear()
         self._threads.close()
+
+    def join(self, timeout_s: float) -> None:
+        """Return when no job of `spawn` runs any more.
+
+        Raises:
+            TimeoutError: some still do after ``timeout_s`` seconds.
+        """
+        with self._job_over:
+            if not self._job_over.wait_for(lambda: self._jobs == 0, timeout_s):
+                raise TimeoutError(f"{self._jobs} jobs do not end, though the runtime is closed")
 
     def _next(self) -> Timer | None:
         with self._mutex:

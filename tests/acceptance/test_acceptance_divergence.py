@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import sys
 import types
+from datetime import timedelta
 from threading import Semaphore
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,14 @@ import pytest
 from golem_sdk import Runtime
 from golem_sdk.core.status import AgentStatus
 from golem_sdk.errors import AgentFailedError, DivergenceError
+from golem_sdk.runtime.environment import Timer
 from golem_sdk.runtime.kernel import Settings
 from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.stores.invocations import load_inbox
 from golem_sdk.testing.environment import VirtualEnvironment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 ORIGINAL = """
@@ -84,14 +88,20 @@ def runtime(engine: MemoryEngine) -> Runtime:
 
 
 def half_way(module: dict[str, Any]) -> MemoryEngine:
-    """A store in which an order waits between its second and third call."""
+    """A store in which an order waits between its second and third call, and another call is scheduled."""
     engine = MemoryEngine()
     armed = Semaphore(0)
     with runtime(engine) as first:
         environment = first._kernel.environment
-        environment.call_at = lambda when_ns, callback: armed.release()  # type: ignore[method-assign,assignment,return-value]  # time stands still
+
+        def never(when_ns: int, callback: Callable[[], None]) -> Timer:
+            armed.release()
+            return Timer(callback)
+
+        environment.call_at = never  # type: ignore[method-assign]  # time stands still
         first.trigger(first.get(module["Order"], 1).fulfil, key="fulfil")
-        for _ in ("the sleep", "the suspension"):
+        first.schedule(timedelta(hours=1), first.get(module["Order"], 1).fulfil, key="later")
+        for _ in ("the sleep", "the suspension", "the schedule"):
             assert armed.acquire(timeout=30)
         return engine.snapshot()
 
@@ -132,8 +142,35 @@ def test_a_change_is_explained_and_the_agent_is_parked(
     mended = module.load(ORIGINAL, monkeypatch)
     with runtime(engine) as last:
         order = last.get(mended["Order"], 1)
-        assert last.trigger(order.fulfil, key="fulfil").result() == "ship"
+        for key in ("fulfil", "later"):
+            assert last.trigger(order.fulfil, key=key).result() == "ship", "nothing was lost"
         assert last.metadata(order).status is AgentStatus.IDLE
+
+
+def test_what_comes_due_for_a_parked_agent_waits_in_its_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = Module(tmp_path)
+    engine = half_way(module.load(ORIGINAL, monkeypatch))
+    changed = module.load(ORIGINAL.replace(*CHANGES["argument"]), monkeypatch)
+    environment, timers = VirtualEnvironment(), list[Timer]()
+
+    def not_yet(when_ns: int, callback: Callable[[], None]) -> Timer:
+        timers.append(Timer(callback))
+        return timers[-1]
+
+    environment.call_at = not_yet  # type: ignore[method-assign]  # time goes on below
+    with Runtime.over(engine, environment, Settings(write_behind_s=None)) as second:
+        handle = second.trigger(second.get(changed["Order"], 1).fulfil, key="fulfil")
+        later, sleep = timers
+        sleep.fire()
+        with pytest.raises(DivergenceError):
+            handle.result()
+        later.fire()
+        environment.join(30)
+        second._kernel.accepted()
+        queued = [invocation.key for invocation in load_inbox(engine, "Order(1)")]
+    assert queued == ["fulfil", "later"]
 
 
 def test_both_source_lines_and_the_difference_are_named(

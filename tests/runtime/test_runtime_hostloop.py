@@ -1,0 +1,62 @@
+"""The host loop: what it runs, and that nothing outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextvars import copy_context
+from threading import Event
+
+from golem_sdk.runtime.hostloop import HostLoop
+
+
+def host_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "golem-host"}
+
+
+def test_close_cancels_what_runs_and_ends_the_thread() -> None:
+    before = host_threads()
+    host, begun, ended = HostLoop(), Event(), Event()
+
+    async def effect() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    def done(task: asyncio.Task[None]) -> None:
+        assert task.cancelled()
+        ended.set()
+
+    host.run(effect, copy_context(), done)
+    assert begun.wait(30)
+    host.close()
+    assert ended.is_set()
+    assert host_threads() == before
+
+
+def test_nothing_runs_after_close() -> None:
+    """A fenced agent's thread may still be on its way to its next effect."""
+    before = host_threads()
+    host = HostLoop()
+    performed: list[object] = []
+
+    async def effect() -> None:
+        performed.append("effect")
+
+    host.close()
+    cancel = host.run(effect, copy_context(), performed.append)
+    cancel()
+    assert performed == []
+    assert host_threads() == before
+
+
+def test_closing_twice_and_cancelling_late_is_harmless() -> None:
+    host, ended = HostLoop(), Event()
+
+    async def effect() -> None:
+        pass
+
+    cancel = host.run(effect, copy_context(), lambda task: ended.set())
+    assert ended.wait(30)
+    host.close()
+    host.close()
+    cancel()
