@@ -1,7 +1,7 @@
 """Runs of oplog entries to bytes and back.
 
-A chunk is the entries of one commit: format version (1 byte), count (4 bytes), kinds (one byte per
-entry), then a msgpack list of bodies, each the entry's fields in order. A reader that only plans looks at
+A chunk is the entries of one commit: format version (1 byte), kinds (one byte per entry, then a zero
+byte), then a msgpack list of bodies, each the entry's fields in order. A reader that only plans looks at
 the kinds.
 Fields may be added at the end of an entry if they have a default; numbers and meanings never change.
 """
@@ -9,7 +9,6 @@ Fields may be added at the end of an entry if they have a default; numbers and m
 from __future__ import annotations
 
 from operator import attrgetter
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT_VERSION", "chunk_kinds", "decode_chunk", "encode_chunk", "entry_fields"]
 
 FORMAT_VERSION = 1
-_HEADER = Struct(">BI")
+_VERSION = bytes([FORMAT_VERSION])
+_END = b"\0"  # of the kinds: no kind has the number 0
 
 _REF = 1
 _REGION = 2
@@ -54,7 +54,7 @@ def encode_chunk(entries: Sequence[Entry]) -> bytes:
     bodies = [_FIELDS[type(entry)](entry) for entry in entries]
     # A log line may hold anything, also halves of surrogate pairs, as values may.
     packed: bytes = msgpack.packb(bodies, default=_pack_other, unicode_errors="surrogatepass")
-    return _HEADER.pack(FORMAT_VERSION, len(kinds)) + kinds + packed
+    return _VERSION + kinds + _END + packed
 
 
 def chunk_kinds(data: bytes) -> bytes:
@@ -63,15 +63,14 @@ def chunk_kinds(data: bytes) -> bytes:
     Raises:
         DecodingError: not a chunk, or one of a newer format.
     """
-    if len(data) < _HEADER.size:
-        raise DecodingError("not a chunk of oplog entries: too short")
-    version, count = _HEADER.unpack_from(data)
-    if version != FORMAT_VERSION:
-        raise DecodingError(f"oplog format {version} is not known to this version of golem_sdk")
-    kinds = data[_HEADER.size : _HEADER.size + count]
-    if len(kinds) != count:
+    if not data:
+        raise DecodingError("not a chunk of oplog entries: empty")
+    if data[0] != FORMAT_VERSION:
+        raise DecodingError(f"oplog format {data[0]} is not known to this version of golem_sdk")
+    end = data.find(_END)
+    if end < 0:
         raise DecodingError("not a chunk of oplog entries: truncated")
-    return kinds
+    return data[1:end]
 
 
 def decode_chunk(data: bytes) -> list[Entry]:
@@ -83,7 +82,7 @@ def decode_chunk(data: bytes) -> list[Entry]:
     kinds = chunk_kinds(data)
     try:
         bodies = msgpack.unpackb(
-            memoryview(data)[_HEADER.size + len(kinds) :],
+            memoryview(data)[len(kinds) + 2 :],
             ext_hook=_unpack_other,
             use_list=False,
             unicode_errors="surrogatepass",

@@ -96,13 +96,13 @@ def test_k1_damaged_entries_are_entries_or_a_decoding_error(
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"", "too short"),
-        (bytes([FORMAT_VERSION + 1]) + b"\0\0\0\0\x90", "format 2 is not known"),
-        (bytes([FORMAT_VERSION]) + b"\0\0\0\2\1", "truncated"),
-        (bytes([FORMAT_VERSION]) + b"\0\0\0\1\x63\x91\x91\1", "kind 99 is not known"),
-        (bytes([FORMAT_VERSION]) + b"\0\0\0\1\x15\x91\x92\1\xa1x", "damaged Suspend"),
-        (bytes([FORMAT_VERSION]) + b"\0\0\0\1\x15\x91\5", "damaged Suspend"),
-        (bytes([FORMAT_VERSION]) + b"\0\0\0\1\x15\x92\x92\1\2\x92\1\2", "do not match"),
+        (b"", "empty"),
+        (bytes([FORMAT_VERSION + 1]) + b"\0\x90", "format 2 is not known"),
+        (bytes([FORMAT_VERSION]) + b"\1\2", "truncated"),
+        (bytes([FORMAT_VERSION]) + b"\x63\0\x91\x91\1", "kind 99 is not known"),
+        (bytes([FORMAT_VERSION]) + b"\x15\0\x91\x92\1\xa1x", "damaged Suspend"),
+        (bytes([FORMAT_VERSION]) + b"\x15\0\x91\5", "damaged Suspend"),
+        (bytes([FORMAT_VERSION]) + b"\x15\0\x92\x92\1\2\x92\1\2", "do not match"),
     ],
 )
 def test_k1_what_is_wrong_is_named(data: bytes, says: str) -> None:
