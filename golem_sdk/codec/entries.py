@@ -36,6 +36,9 @@ _FIELDS: dict[type[Entry], Callable[[Any], Any]] = {
     for kind in ENTRY_KINDS.values()
 }
 _CLASS_OF = {code: kind.entry_class for code, kind in ENTRY_KINDS.items()}
+_SHAPES: dict[tuple[object, ...], type[Entry]] = {}
+"""Kinds with types of fields that were found right before: in what we write there are but a few."""
+_MOST_SHAPES = 256
 _TYPES_OF: dict[int, tuple[tuple[type, ...], ...]] = {}
 
 
@@ -73,16 +76,17 @@ def chunk_kinds(data: bytes) -> bytes:
     return data[1:end]
 
 
-def decode_chunk(data: bytes) -> list[Entry]:
-    """The entries of a chunk.
+def decode_chunk(data: bytes, kinds: bytes | None = None) -> list[Entry]:
+    """The entries of a chunk, whose ``kinds`` may be known already.
 
     Raises:
         DecodingError: not a chunk, or one of a newer format.
     """
-    kinds = chunk_kinds(data)
+    if kinds is None:
+        kinds = chunk_kinds(data)
     try:
         bodies = msgpack.unpackb(
-            memoryview(data)[len(kinds) + 2 :],
+            data[len(kinds) + 2 :],
             ext_hook=_unpack_other,
             use_list=False,
             unicode_errors="surrogatepass",
@@ -91,19 +95,28 @@ def decode_chunk(data: bytes) -> list[Entry]:
         raise DecodingError(f"not a chunk of oplog entries: {error}") from error
     if not isinstance(bodies, tuple) or len(kinds) != len(bodies):
         raise DecodingError("not a chunk of oplog entries: kinds and bodies do not match")
-    return [_entry(code, body) for code, body in zip(kinds, bodies, strict=True)]
+    return list(map(_entry, kinds, bodies))
 
 
-def _entry(code: int, body: object) -> Entry:
+def _entry(code: int, body: Any) -> Entry:
+    try:
+        shape = (code, *map(type, body))
+        entry_class = _SHAPES.get(shape) or _checked(code, body, shape)
+        return entry_class(*body)
+    except TypeError as error:  # the body is no list, or too short
+        name = _CLASS_OF[code].__name__ if code in _CLASS_OF else f"kind {code}"
+        raise DecodingError(f"damaged {name} entry: {error}") from None
+
+
+def _checked(code: int, body: tuple[Any, ...], shape: tuple[object, ...]) -> type[Entry]:
     entry_class = _CLASS_OF.get(code)
     if entry_class is None:
         raise DecodingError(f"oplog entry kind {code} is not known to this version of golem_sdk")
-    try:
-        if not all(map(isinstance, body, _types_of(code, entry_class))):  # type: ignore[call-overload]  # a hostile body need not be iterable: TypeError below
-            raise DecodingError(f"damaged {entry_class.__name__} entry: {body!r:.200}")
-        return entry_class(*body)  # type: ignore[misc]  # checked by the line above and the constructor
-    except TypeError as error:
-        raise DecodingError(f"damaged {entry_class.__name__} entry: {error}") from None
+    if not all(map(isinstance, body, _types_of(code, entry_class))):
+        raise DecodingError(f"damaged {entry_class.__name__} entry: {body!r:.200}")
+    if len(_SHAPES) < _MOST_SHAPES:
+        _SHAPES[shape] = entry_class
+    return entry_class
 
 
 def _types_of(code: int, entry_class: type[Entry]) -> tuple[tuple[type, ...], ...]:

@@ -42,6 +42,7 @@ _CONTAINER_MARKS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
 _BYTES_MARKS = bytes(range(0xC4, 0xC7))
 _EXTENSION_MARKS = bytes([*range(0xC7, 0xCA), *range(0xD4, 0xD9)])
 _ALL_MARKS = _CONTAINER_MARKS + _BYTES_MARKS + _EXTENSION_MARKS
+_FLAT_MARKS = bytes(range(0x80, 0xA0)) + _BYTES_MARKS  # of short lists and dicts, and of bytes
 _HARMLESS = bytes(b for b in range(256) if b not in _ALL_MARKS)
 
 UNENCODABLE = (Refused, ValueError, OverflowError, TypeError, RecursionError)
@@ -51,6 +52,8 @@ _TOO_DEEP = f"it is nested deeper than {MAX_DEPTH} levels, or contains itself"
 _TOO_DEEP_REMEDY = "Flatten it, or store the parts separately and refer to them by key."
 _TOO_HEAVY = f"it has too many parts (weight over {MAX_WEIGHT:,})"
 _TOO_HEAVY_REMEDY = "Store it in parts, as bytes, or as a numpy array."
+
+_SAME_KEY_TWICE = "a dict has the same key twice"
 
 _Seen = dict[int, tuple[Any, Code, Any]]  # id -> object (kept alive), its code, its body
 
@@ -90,9 +93,11 @@ def decode(data: bytes) -> Any:
     try:
         if may_be_heavy(data) and weigh(data) > MAX_WEIGHT:
             raise DecodingError(f"stored value has too many parts (weight over {MAX_WEIGHT:,})")
+        marks = data.translate(None, _HARMLESS)
+        if len(marks) <= 1 and not marks.translate(None, _FLAT_MARKS):
+            return _decode_flat(data)
         decoder = _Decoder()
         value = decoder.unpack(data)
-        marks = data.translate(None, _HARMLESS)
         if len(marks) > MAX_DEPTH or (
             marks.translate(None, _CONTAINER_MARKS) and _may_hold_timestamp(data)
         ):
@@ -220,10 +225,18 @@ class Encoder:
         return value
 
 
+def _decode_flat(data: bytes) -> Any:
+    """The value of bytes that hold at most one list or dict, and that one short."""
+    value = unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
+    if type(value) is dict and len(value) != data[0] & 0x0F:
+        raise Malformed(_SAME_KEY_TWICE)
+    return value
+
+
 def _unique_pairs(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     mapping = dict(pairs)
     if len(mapping) != len(pairs):
-        raise Malformed("a dict has the same key twice")
+        raise Malformed(_SAME_KEY_TWICE)
     return mapping
 
 

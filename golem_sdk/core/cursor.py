@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Cursor"]
 
+_REPLAYED = frozenset(kind.entry_class for kind in KIND_OF.values() if kind.replayed)
+
 Item = tuple[OplogIndex, Entry]
 
 
@@ -20,25 +22,24 @@ class Cursor:
 
     Hint entries are passed over. The log lines after the last replayed entry are kept: they were
     emitted before the crash and must not be emitted again (`take_log`).
+
+    Attributes:
+        upcoming: the next visible replayed entry and its index, ``None`` at the end.
     """
 
-    __slots__ = ("_items", "_logs", "_next", "_regions")
+    __slots__ = ("_items", "_logs", "_regions", "upcoming")
 
     def __init__(self, items: Iterator[Item], regions: Regions = NO_REGIONS) -> None:
         self._items = items
         self._regions = regions
         self._logs = 0
-        self._next: Item | None = None
+        self.upcoming: Item | None = None
         self._advance()
 
     @property
     def at_end(self) -> bool:
         """Whether every visible replayed entry was taken: what follows is live."""
-        return self._next is None
-
-    def peek(self) -> Item | None:
-        """The next visible replayed entry and its index."""
-        return self._next
+        return self.upcoming is None
 
     def take(self) -> Item:
         """Consume the next entry.
@@ -46,7 +47,7 @@ class Cursor:
         Raises:
             IndexError: there is none.
         """
-        item = self._next
+        item = self.upcoming
         if item is None:
             raise IndexError("the oplog has no further entry to replay")
         self._advance()
@@ -58,8 +59,8 @@ class Cursor:
         The log lines in it were emitted, and the code that writes them runs again: they stay counted.
         """
         dropped, logs = [], self._logs
-        while self._next is not None:
-            dropped.append(self._next[1])
+        while self.upcoming is not None:
+            dropped.append(self.upcoming[1])
             self._advance()
             logs += self._logs
         self._logs = logs
@@ -67,7 +68,7 @@ class Cursor:
 
     def take_log(self) -> bool:
         """Whether a log line printed now was emitted before the crash (and count it as met)."""
-        if self._next is not None:
+        if self.upcoming is not None:
             return True
         if self._logs == 0:
             return False
@@ -81,9 +82,9 @@ class Cursor:
             index, entry = item
             if skipping and not self._regions.is_visible(index):
                 continue
-            if KIND_OF[type(entry)].replayed:
-                self._next = item
+            if type(entry) in _REPLAYED:
+                self.upcoming = item
                 return
             if type(entry) is Log:
                 self._logs += 1
-        self._next = None
+        self.upcoming = None

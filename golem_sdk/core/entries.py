@@ -65,7 +65,7 @@ class OplogRegion:
         return isinstance(index, int) and self.start <= index <= self.end
 
 
-@frozen
+@frozen(slots=False)  # a frozen class with slots takes twice as long to make
 class Entry:
     """Base of all entries. ``timestamp`` is nanoseconds since the epoch; it is the agent's logical clock."""
 
@@ -90,7 +90,7 @@ class Create(Entry):
     interceptors: dict[str, int]
 
 
-@frozen
+@frozen(slots=False)  # see Entry: replay makes one per step
 class ImportedFunctionInvoked(Entry):
     """One durable call, appended when its completion is delivered to user code.
 

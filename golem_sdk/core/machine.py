@@ -10,6 +10,7 @@ What does not fit raises `Mismatch`, and from then on everything does (fail stic
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable  # noqa: TC003  # attrs classes are resolved at run time
 from typing import TypeVar
 
@@ -33,7 +34,7 @@ __all__ = ["Machine", "Mismatch", "StartedCall"]
 E = TypeVar("E", bound=Entry)
 
 
-@frozen(slots=True)
+@frozen(slots=False)  # a frozen class with slots takes twice as long to make
 class StartedCall:
     """A durable call whose outcome agent code has not seen yet.
 
@@ -96,7 +97,7 @@ class Machine:
     pending: dict[int, StartedCall] = field(factory=dict)
     announced_again: set[int] = field(factory=set)
     outcomes: int = 0
-    agreed: list[tuple[OplogIndex, Entry]] = field(factory=list)
+    agreed: deque[tuple[OplogIndex, Entry]] = field(factory=lambda: deque(maxlen=_HISTORY))
     _started: int = 0
     _mismatch: Mismatch | None = None
 
@@ -123,7 +124,8 @@ class Machine:
         repeatable: bool = True,
     ) -> StartedCall:
         """Number a call that agent code makes now."""
-        self._check()
+        if self._mismatch is not None:
+            raise self._mismatch
         self._started += 1
         call = StartedCall(
             self._started,
@@ -151,7 +153,7 @@ class Machine:
             doing: what it does, for the report of a mismatch.
         """
         self._check()
-        item = self._cursor.peek()
+        item = self._cursor.upcoming
         if item is None:
             return None
         index, entry = item
@@ -171,15 +173,17 @@ class Machine:
 
     def replay_call(self, call: StartedCall) -> ImportedFunctionInvoked | None:
         """What was recorded for a call that agent code waits for in place; ``None``: perform it."""
-        self._check()
-        item = self._cursor.peek()
+        if self._mismatch is not None:
+            raise self._mismatch
+        item = self._cursor.upcoming
         if item is None:
             return None
-        if self._withdrawn(call, item[1]):
+        if call.begin and self._withdrawn(call, item[1]):
             return self.replay_call(self.pending[call.number])
         entry = self._fitting(call, *item)
         self._met(entry)
-        self._close(call)
+        if call.begin:
+            self._close(call)
         return entry
 
     def replay_persisted(self, begin: OplogIndex) -> ImportedFunctionInvoked | None:
@@ -189,7 +193,7 @@ class Machine:
             begin: index of the entry that announced it, 0: none did.
         """
         self._check()
-        item = self._cursor.peek()
+        item = self._cursor.upcoming
         if item is None:
             return None
         index, entry = item
@@ -208,7 +212,7 @@ class Machine:
         ``None``: an operator has noted that a pending call was not performed.
         """
         self._check()
-        item = self._cursor.peek()
+        item = self._cursor.upcoming
         if item is None:
             raise IndexError("nothing is left to replay")
         index, entry = item
@@ -255,7 +259,7 @@ class Machine:
     def replay_invocation(self) -> tuple[OplogIndex, ExportedFunctionInvoked] | None:
         """The next recorded invocation and its index; ``None``: all were met, take one from the queue."""
         self._check()
-        item = self._cursor.peek()
+        item = self._cursor.upcoming
         if item is None:
             return None
         index, entry = item
@@ -269,7 +273,7 @@ class Machine:
     ) -> bool:
         """Whether the end of the invocation is recorded; if it is, ``same`` must find it equal."""
         self._check()
-        item = self._cursor.peek()
+        item = self._cursor.upcoming
         if item is None:
             return False
         index, entry = item
@@ -306,7 +310,7 @@ class Machine:
     def _close(self, call: StartedCall) -> None:
         """The end of an announced write lies right behind its outcome."""
         if call.begin:
-            item = self._cursor.peek()
+            item = self._cursor.upcoming
             if item is None or not _ends(call, item[1]):
                 index, entry = item or (0, None)
                 raise self._refuse(index, entry, f"the end of {call.function_name} was to follow")
@@ -317,7 +321,7 @@ class Machine:
         if not call.begin or not _ends(call, entry):
             return False
         self._met(entry)
-        item = self._cursor.peek()
+        item = self._cursor.upcoming
         if item is not None and _announces(call, item[1]):
             self._met(item[1])
             self.pending[call.number] = evolve(call, begin=item[0])
@@ -327,8 +331,6 @@ class Machine:
     def _met(self, entry: Entry) -> None:
         self.now = entry.timestamp
         self.agreed.append(self._cursor.take())
-        if len(self.agreed) > _HISTORY:
-            del self.agreed[0]
 
     def _refuse(
         self, index: OplogIndex, entry: Entry | None, attempted: StartedCall | str

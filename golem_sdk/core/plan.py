@@ -31,7 +31,7 @@ from golem_sdk.core.regions import NO_REGIONS, Regions
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["EMPTY_PLAN", "PLANNED", "OplogRuleError", "Plan", "Retry", "fold_plan", "plan_after"]
+__all__ = ["EMPTY_PLAN", "OplogRuleError", "Plan", "Retry", "fold_plan", "plan_after"]
 
 
 T = TypeVar("T")
@@ -104,14 +104,14 @@ class Plan:
         """Whether `plan_after` could give another plan for such an entry: lets the hot path skip it."""
         if kind is ImportedFunctionInvoked:
             return bool(self.timers or self.call_retries)
-        return kind in PLANNED or (
+        return kind in _PLANNED or (
             kind is ExportedFunctionCompleted and bool(self.open_begins or self.ends or self.jumps)
         )
 
 
 EMPTY_PLAN = Plan()
 
-PLANNED: frozenset[type[Entry]] = frozenset(
+_PLANNED: frozenset[type[Entry]] = frozenset(
     {
         Create,
         Jump,

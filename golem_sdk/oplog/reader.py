@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -12,30 +13,24 @@ from golem_sdk.core.entries import (
     Create,
     DescribeCallSite,
     Entry,
-    ExportedFunctionCompleted,
-    ImportedFunctionInvoked,
     OplogIndex,
 )
-from golem_sdk.core.plan import EMPTY_PLAN, PLANNED, OplogRuleError, Plan, plan_after
+from golem_sdk.core.plan import EMPTY_PLAN, OplogRuleError, Plan, plan_after
 from golem_sdk.errors import DecodingError, StoreCorruptError
 from golem_sdk.storage.base import Engine, Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Survey", "chunk_key", "read_entries", "survey"]
+__all__ = ["Survey", "chunk_key", "read_entries", "survey", "surveyed_entries"]
 
 _PAGE = 64
 
-_SOMETIMES = {
-    KIND_OF[kind].code: kind for kind in (ImportedFunctionInvoked, ExportedFunctionCompleted)
-}
-"""Entries that change some plans: `Plan.concerns` tells which."""
-_PLAIN = frozenset(
-    kind.code
-    for kind in KIND_OF.values()
-    if kind.entry_class not in PLANNED and kind.entry_class is not DescribeCallSite
-)
+_KEPT_BYTES = 4 << 20
+"""As much of an oplog is kept by its survey, and not read again."""
+
+_Chunk = tuple[OplogIndex, bytes, bytes]
+"""A chunk's first index, its kinds and its bytes."""
 
 
 @frozen
@@ -47,12 +42,14 @@ class Survey:
         create: the first entry.
         plan: what replay skips, what is still open.
         sites: the call sites that were described.
+        kept: its first chunks, for `surveyed_entries`.
     """
 
     last: OplogIndex
     create: Create | None
     plan: Plan
     sites: tuple[DescribeCallSite, ...]
+    kept: deque[_Chunk]
 
 
 def chunk_key(agent_key: bytes, first: OplogIndex) -> bytes:
@@ -68,11 +65,28 @@ def read_entries(
     Raises:
         StoreCorruptError: a record is damaged, or an index is missing (K2).
     """
-    first = _chunk_holding(engine, agent_key, start)
-    for index, data in _chunks(engine, agent_key, first):
-        for at, entry in enumerate(_decode(agent_key, index, data), start=index):
+    first = _chunk_holding(engine, agent_key, start) if start > 1 else 1
+    for index, kinds, data in _chunks(engine, agent_key, first):
+        for at, entry in enumerate(_decode(agent_key, index, kinds, data), start=index):
             if at >= start:
                 yield at, entry
+
+
+def surveyed_entries(
+    engine: Engine, agent_key: bytes, found: Survey
+) -> Iterator[tuple[OplogIndex, Entry]]:
+    """The entries that a survey saw, in order. May be asked for once: what was kept is given away.
+
+    Raises:
+        StoreCorruptError: a record is damaged.
+    """
+    last, kept = 0, found.kept
+    while kept:
+        index, kinds, data = kept.popleft()
+        for last, entry in enumerate(_decode(agent_key, index, kinds, data), start=index):
+            yield last, entry
+    if last < found.last:
+        yield from read_entries(engine, agent_key, last + 1)
 
 
 def survey(engine: Engine, agent_key: bytes) -> Survey:
@@ -81,16 +95,19 @@ def survey(engine: Engine, agent_key: bytes) -> Survey:
     Raises:
         StoreCorruptError: a record is damaged, an index is missing, or the entries break the oplog's rules.
     """
-    last, create, plan = 0, None, EMPTY_PLAN
+    last, create, plan, plain = 0, None, EMPTY_PLAN, _plain_kinds(EMPTY_PLAN)
     sites: list[DescribeCallSite] = []
-    for index, data in _chunks(engine, agent_key, 1):
-        kinds = set(chunk_kinds(data))
-        last = index + _count(data) - 1
-        if kinds <= _PLAIN and not any(
-            plan.concerns(_SOMETIMES[k]) for k in kinds & _SOMETIMES.keys()
-        ):
+    kept: deque[_Chunk] = deque()
+    room = _KEPT_BYTES
+    for chunk in _chunks(engine, agent_key, 1):
+        index, kinds, data = chunk
+        room -= len(data)
+        if room > 0:
+            kept.append(chunk)
+        last = index + len(kinds) - 1
+        if not kinds.translate(None, plain):
             continue
-        for at, entry in enumerate(_decode(agent_key, index, data), start=index):
+        for at, entry in enumerate(_decode(agent_key, index, kinds, data), start=index):
             if isinstance(entry, Create):
                 create = entry
             elif isinstance(entry, DescribeCallSite):
@@ -99,14 +116,22 @@ def survey(engine: Engine, agent_key: bytes) -> Survey:
                 plan = plan_after(plan, at, entry)
             except OplogRuleError as error:
                 raise _corrupt(agent_key, at, str(error)) from None
+        plain = _plain_kinds(plan)
     if last and create is None:
         raise _corrupt(agent_key, 1, "the first entry is not Create")
-    return Survey(last, create, plan, tuple(sites))
+    return Survey(last, create, plan, tuple(sites), kept)
 
 
-def _chunks(
-    engine: Engine, agent_key: bytes, first: OplogIndex
-) -> Iterator[tuple[OplogIndex, bytes]]:
+def _plain_kinds(plan: Plan) -> bytes:
+    """The kinds of entries that a survey need not look at, being where ``plan`` is."""
+    return bytes(
+        kind.code
+        for kind in KIND_OF.values()
+        if kind.entry_class is not DescribeCallSite and not plan.concerns(kind.entry_class)
+    )
+
+
+def _chunks(engine: Engine, agent_key: bytes, first: OplogIndex) -> Iterator[_Chunk]:
     expected, end = first, chunk_key(agent_key, 2**64 - 1)
     while True:
         page = engine.scan(Space.OPLOG, chunk_key(agent_key, expected), end, limit=_PAGE)
@@ -115,10 +140,13 @@ def _chunks(
             if index != expected:
                 raise _corrupt(agent_key, expected, f"the next entry on disk is {index}")
             try:
-                expected = index + _count(data)
+                kinds = chunk_kinds(data)
             except DecodingError as error:
                 raise _corrupt(agent_key, index, str(error)) from None
-            yield index, data
+            if not kinds:
+                raise _corrupt(agent_key, index, "an empty chunk of oplog entries")
+            expected = index + len(kinds)
+            yield index, kinds, data
         if len(page) < _PAGE:
             return
 
@@ -129,16 +157,9 @@ def _chunk_holding(engine: Engine, agent_key: bytes, start: OplogIndex) -> Oplog
     return int.from_bytes(found[0][0][-8:], "big") if found else 1
 
 
-def _count(data: bytes) -> int:
-    count = len(chunk_kinds(data))
-    if count == 0:
-        raise DecodingError("an empty chunk of oplog entries")
-    return count
-
-
-def _decode(agent_key: bytes, index: OplogIndex, data: bytes) -> list[Entry]:
+def _decode(agent_key: bytes, index: OplogIndex, kinds: bytes, data: bytes) -> list[Entry]:
     try:
-        return decode_chunk(data)
+        return decode_chunk(data, kinds)
     except DecodingError as error:
         raise _corrupt(agent_key, index, str(error)) from None
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Baton", "Lane", "Lanes", "current_lane"]
 
 _log = logging.getLogger("golem_sdk")
-_here = local()
 
 _MOST_LANES = 32
 """Lanes of the default executor that are under way at once; the others queue up, as in asyncio."""
@@ -33,10 +32,16 @@ _LAST_WORDS_S = 1.0
 """How long a lane that is told to end may take before it is left to itself."""
 
 
+class _Here(local):
+    lane: Lane | None = None  # of the class: looking it up fails on no thread, which would be slow
+
+
+_here = _Here()
+
+
 def current_lane() -> Lane | None:
     """The lane whose thread runs this code, ``None`` on all other threads."""
-    lane: Lane | None = getattr(_here, "lane", None)
-    return lane
+    return _here.lane
 
 
 class Baton:

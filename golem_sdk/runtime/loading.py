@@ -11,7 +11,7 @@ from golem_sdk.core.ids import storage_key
 from golem_sdk.core.machine import Machine
 from golem_sdk.core.status import NEW_AGENT, AgentStatus, StatusRecord, fold_status
 from golem_sdk.errors import AgentFailedError
-from golem_sdk.oplog.reader import read_entries, survey
+from golem_sdk.oplog.reader import read_entries, survey, surveyed_entries
 from golem_sdk.runtime.definitions import AgentDefinition, code_of, definition_named
 from golem_sdk.runtime.divergence import hash_canary
 from golem_sdk.runtime.session import Session
@@ -43,7 +43,7 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
     if parked is not None:
         raise actor.parked or parked
     writer = kernel.settings.writer_class(agent_key, kernel.committer, found.last, found.plan)
-    items = islice(read_entries(kernel.engine, agent_key), 1, None) if found.last else iter(())
+    items = islice(surveyed_entries(kernel.engine, agent_key, found), 1, None)
     created = found.create or _create(kernel, actor, definition)
     session = Session(
         kernel,

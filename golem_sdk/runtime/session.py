@@ -310,14 +310,16 @@ class Session:
         repeatable: bool = True,
     ) -> StartedCall:
         """Number a call that agent code makes now."""
-        self.check()
+        if self._ended is not None:
+            raise self._ended
         packed = encode(request)
         scope = SCOPE.get()
         if scope.zone or (in_place and scope.skips(function_type)):
             return self.unrecorded.start(name, function_type, packed, scope)
         fingerprint = crc32(packed if identity is SAME else encode(identity))
-        task, site = self.pump.task(), 0
-        if self.machine.is_live or self.pump.loop is not None:
+        task, site = None, 0
+        if self.pump.loop is not None or self.machine.is_live:
+            task = self.pump.task()
             site = self.sites.here() or (0 if task is None else task.site)
         number = 0 if task is None else task.number
         begin = 0
