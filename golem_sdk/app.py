@@ -295,6 +295,38 @@ class Runtime:
         outcome = encode(result) if happened else None
         self._kernel.resolve(metadata.agent_type, metadata.agent_id, outcome)
 
+    def revert(
+        self,
+        agent: object,
+        *,
+        to_index: OplogIndex | None = None,
+        invocations: int | None = None,
+    ) -> OplogIndex:
+        """Drop the end of an agent's history: state, results and failure are as they were before it.
+
+        The main use is a failed agent, after its code was mended. An agent that runs is interrupted. An
+        invocation in whose middle the history ends now goes on from there; those that had begun later are
+        forgotten, so that the same idempotency key runs again; those that wait stay queued. Effects that
+        were dropped have happened all the same: run again, they have the same idempotency keys.
+
+        Args:
+            agent: its handle, or its id as text.
+            to_index: the oplog entry that becomes the last one that counts, from 1.
+            invocations: instead: how many of the newest invocations are dropped, the one under way included.
+
+        Returns:
+            The entry that is the last one that counts.
+
+        Raises:
+            AgentNotFoundError: the store has no such agent.
+            UsageError: there is no such entry, an earlier jump has dropped it, or it lies inside an atomic
+                region or an announced write; or the agent has begun fewer invocations.
+        """
+        metadata = self.metadata(agent)
+        return self._kernel.revert(
+            metadata.agent_type, metadata.agent_id, to_index=to_index, invocations=invocations
+        )
+
     # --- closing ----------------------------------------------------------------------------------
 
     def close(self) -> None:

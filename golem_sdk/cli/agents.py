@@ -14,7 +14,7 @@ from attrs import frozen
 
 from golem_sdk.app import store_path
 from golem_sdk.cli.entries import EntryRow, LoadPayload, entry_rows, entry_values, moment
-from golem_sdk.cli.mending import add_resume
+from golem_sdk.cli.mending import add_resume, add_revert
 from golem_sdk.cli.output import CommandError, Ink, print_json, screen_width, table, visible
 from golem_sdk.core.status import AgentStatus
 from golem_sdk.errors import AgentNotFoundError
@@ -56,6 +56,7 @@ def add_agent_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
         )
         action.add_argument("--format", choices=("text", "json"), default="text")
     add_resume(actions)
+    add_revert(actions)
 
 
 @contextmanager

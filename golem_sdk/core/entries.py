@@ -136,9 +136,15 @@ class Jump(Entry):
 
 @frozen
 class Revert(Entry):
-    """An operator dropped the region (which ends before this entry)."""
+    """An operator dropped the region (which ends before this entry).
+
+    ``completed`` is how many invocations were over before the region, ``running`` whether one was under
+    way there.
+    """
 
     region: OplogRegion
+    completed: int = 0
+    running: bool = False
 
 
 @frozen

@@ -16,6 +16,7 @@ from golem_sdk.core.entries import (
     ExportedFunctionInvoked,
     ImportedFunctionInvoked,
     OplogIndex,
+    Revert,
     Suspend,
 )
 
@@ -89,6 +90,9 @@ def status_after(record: StatusRecord, index: OplogIndex, entry: Entry) -> Statu
             again = entry.begin or entry.call
             status = AgentStatus.RETRYING if again else AgentStatus.FAILED
             wake_at, error, error_code = entry.due, entry.message, entry.code
+        case Revert():
+            status = AgentStatus.RUNNING if entry.running else AgentStatus.IDLE
+            wake_at, error, error_code, completed = 0, "", "", entry.completed
         case Create():
             created_at = entry.timestamp
     # Spelled out: this runs several times per invocation, and `evolve` takes four times as long.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING
+
+from attrs import field, frozen
 
 from golem_sdk.core.entries import (
     ExportedFunctionCompleted,
@@ -13,7 +16,13 @@ from golem_sdk.core.entries import (
     PayloadRef,
 )
 from golem_sdk.core.ids import derive_key
-from golem_sdk.errors import AgentControlSignal, AgentFailedError, AgentFencedSignal, GolemError
+from golem_sdk.errors import (
+    AgentControlSignal,
+    AgentFailedError,
+    AgentFencedSignal,
+    GolemError,
+    RuntimeClosedError,
+)
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.runtime.definitions import INIT
 from golem_sdk.runtime.effects import AlarmEffect, TimerEffect
@@ -35,7 +44,27 @@ if TYPE_CHECKING:
     from golem_sdk.runtime.kernel import Kernel
     from golem_sdk.runtime.session import Session
 
-__all__ = ["Actor"]
+__all__ = ["Actor", "Leavings"]
+
+
+@frozen
+class Leavings:
+    """What an actor that was interrupted leaves to the next one of its agent.
+
+    Attributes:
+        queue: accepted invocations that were not over; some may not be on disk yet.
+        completions: ends that somebody may wait for, by idempotency key.
+    """
+
+    queue: tuple[Invocation, ...] = ()
+    completions: Mapping[str, Completion] = field(factory=dict)
+
+    def without(self, keys: Container[str]) -> Leavings:
+        """These, but for the invocations with these idempotency keys."""
+        return Leavings(
+            tuple(i for i in self.queue if i.key not in keys),
+            {key: end for key, end in self.completions.items() if key not in keys},
+        )
 
 
 class Actor:
@@ -115,6 +144,37 @@ class Actor:
         self.completions[invocation.key] = completion
         self.queue.append(invocation)
 
+    def surrender(self) -> Leavings:
+        """Stop standing for the agent, whatever it does: give away what has to go on without this actor."""
+        with self.mutex:
+            self.retired = True
+            left = Leavings(
+                tuple(self.queue),
+                {
+                    key: completion
+                    for key, completion in self.completions.items()
+                    if completion.status is not InvocationStatus.COMPLETED
+                },
+            )
+            self.queue.clear()
+            for key in left.completions:
+                del self.completions[key]
+        return left
+
+    def inherit(self, left: Leavings) -> None:
+        """Go on with what an earlier actor had to leave (before anybody else knows this one)."""
+        known = {invocation.key for invocation in self.queue}
+        self.queue.extend(i for i in left.queue if i.key not in known)
+        for key, completion in left.completions.items():
+            if completion.status is InvocationStatus.RUNNING:
+                completion.status = InvocationStatus.PENDING
+            self.completions[key] = completion
+        for invocation in self.queue:
+            self.completions.setdefault(
+                invocation.key,
+                Completion(self.agent_id, invocation.key, InvocationStatus.PENDING),
+            )
+
     def retire(self) -> bool:
         """Stop standing for the agent if nothing is queued, running or waited for."""
         with self.mutex:
@@ -148,6 +208,8 @@ class Actor:
             if not self.queue or self._kernel.closed is not None:
                 return
             session = self.session = load_session(self._kernel, self)
+            if self.retired:  # meanwhile: `fail` was called, and may not have seen the session
+                raise AgentFencedSignal(RuntimeClosedError("the agent was taken from memory"))
         session.check()
         while True:
             if self._execution is None:

@@ -27,12 +27,13 @@ from golem_sdk.errors import (
     UsageError,
 )
 from golem_sdk.oplog.writer import OplogWriter
-from golem_sdk.runtime.actor import Actor
+from golem_sdk.runtime.actor import Actor, Leavings
 from golem_sdk.runtime.definitions import AgentDefinition, registered
 from golem_sdk.runtime.hostloop import HostLoop
 from golem_sdk.runtime.intake import Intake, set_aside
 from golem_sdk.runtime.loading import parked_error
 from golem_sdk.runtime.resolving import resolve
+from golem_sdk.runtime.reverting import revert, reverted
 from golem_sdk.storage.base import Batch, Engine
 from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.payloads import load_payload
@@ -40,7 +41,7 @@ from golem_sdk.stores.heads import load_head
 from golem_sdk.stores.invocations import load_inbox, pending_agents
 
 if TYPE_CHECKING:
-    from golem_sdk.core.entries import Payload
+    from golem_sdk.core.entries import OplogIndex, Payload
     from golem_sdk.runtime.environment import Environment
     from golem_sdk.runtime.session import Session
 
@@ -135,12 +136,17 @@ class Kernel:
         actor = self._actors.get(agent_id)
         if actor is not None:
             return actor
-        with self._making[hash(agent_id) % len(self._making)]:
+        with self._making_of(agent_id):
             return self._actors.get(agent_id) or self._made(agent_type, agent_id)
 
-    def _made(self, agent_type: str, agent_id: str) -> Actor:
+    def _making_of(self, agent_id: str) -> Lock:
+        return self._making[hash(agent_id) % len(self._making)]
+
+    def _made(self, agent_type: str, agent_id: str, left: Leavings | None = None) -> Actor:
         head = load_head(self.engine, agent_id)
         actor = Actor(self, agent_type, agent_id, load_inbox(self.engine, agent_id), head)
+        if left is not None:
+            actor.inherit(left)
         with self._mutex:
             self.check_open()
             if head is not None:
@@ -263,6 +269,63 @@ class Kernel:
         with self._mutex:
             self._failures.pop(agent_id, None)
         actor.wake()
+
+    def revert(
+        self,
+        agent_type: str,
+        agent_id: str,
+        *,
+        to_index: OplogIndex | None,
+        invocations: int | None,
+    ) -> OplogIndex:
+        """An operator drops the end of an agent's history; what is left goes on. See `revert`."""
+        dropped: tuple[str, ...] = ()
+        with self._making_of(agent_id):
+            present = self._actors.get(agent_id)
+            left = self._interrupt(present) if present is not None else Leavings()
+            try:
+                self.accepted()
+                reversal = revert(
+                    self.engine,
+                    self.committer,
+                    agent_id,
+                    to_index=to_index,
+                    invocations=invocations,
+                    now_ns=self.environment.now_ns(),
+                )
+                dropped = reversal.dropped
+                self._failures.pop(agent_id, None)
+            finally:
+                actor = self._succeeded(agent_type, agent_id, left.without(dropped))
+        for key in dropped:
+            if key in left.completions:
+                left.completions[key].fail(reverted(agent_id, key))
+        actor.wake()
+        return reversal.region.start - 1
+
+    def _succeeded(self, agent_type: str, agent_id: str, left: Leavings) -> Actor:
+        try:
+            return self._made(agent_type, agent_id, left)
+        except BaseException as error:
+            for completion in left.completions.values():
+                completion.fail(error)
+            raise
+
+    def _interrupt(self, actor: Actor) -> Leavings:
+        """Take an agent from memory, whatever it does. What it leaves must be given to its next actor."""
+        left = actor.surrender()
+        with self._mutex:
+            del self._actors[actor.agent_id]
+            self._resting.pop(actor.agent_id, None)
+        session = actor.session
+        if session is not None:
+            session.end(
+                AgentFencedSignal(RuntimeClosedError("an operator has interrupted the agent"))
+            )
+            with session.writer.together():  # it has submitted what it ever will
+                pass
+        actor.stop()
+        return left
 
     def close(self) -> None:
         """Stop at once: agents are fenced where they are, nothing is waited for. Idempotent."""

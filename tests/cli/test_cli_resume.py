@@ -76,3 +76,20 @@ def test_bad_input_is_explained(life: Path, capsys: pytest.CaptureFixture[str]) 
     assert run_command_line(["agent", "resume", "payout(5)", "--happened", "null"]) == 0
     assert run_command_line(["agent", "resume", "payout(5)", "--happened", "null"]) == 1
     assert "no write with an unknown outcome" in capsys.readouterr().err
+
+
+def test_the_write_is_reverted_and_made_again(life: Path) -> None:
+    assert run_command_line(["agent", "revert", "payout(5)", "--to-index", "2"]) == 0
+    assert run(life, "live").stdout == "sent 5\n"
+
+
+def test_what_cannot_be_reverted_is_explained(
+    life: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, said in [
+        (["payout(6)", "--to-index", "1"], "no agent payout(6)"),
+        (["payout(5)", "--to-index", "0"], "must be one of 1 to"),
+        (["payout(5)", "--invocations", "2"], "has begun 1"),
+    ]:
+        assert run_command_line(["agent", "revert", *arguments]) == 1
+        assert said in capsys.readouterr().err

@@ -20,6 +20,7 @@ from golem_sdk import (
     set_idempotence_mode,
 )
 from golem_sdk.core.entries import BeginRemoteWrite, EndRemoteWrite, Error
+from golem_sdk.core.plan import fold_plan
 from golem_sdk.core.status import AgentStatus
 from golem_sdk.errors import AgentNotFoundError, UnknownOutcomeError, UsageError
 from golem_sdk.runtime.kernel import Settings
@@ -298,6 +299,20 @@ def test_an_operator_says_what_happened(target: Any, happened: bool) -> None:
     assert (["receipt"] if happened else ["wire 5", "receipt"]) == SENT
     with Runtime.over(survivor, VirtualEnvironment(), Settings()) as runtime:
         assert runtime.trigger(target, 5).result(timeout=60) == expected
+
+
+@pytest.mark.parametrize("target", [pay_out, pay_out_async])
+def test_an_operator_reverts_to_before_the_write(target: Any) -> None:
+    with Runtime.over(parked_store(target), VirtualEnvironment(), Settings()) as runtime:
+        handle = runtime.trigger(target, 5)
+        with pytest.raises(UnknownOutcomeError):
+            handle.result(timeout=60)
+        begin = min(fold_plan(runtime.oplog(handle)).open_begins)
+        with pytest.raises(UsageError, match="inside the write, made with idempotence_mode"):
+            runtime.revert(handle, to_index=begin)
+        runtime.revert(handle, to_index=begin - 1)
+        assert handle.result(timeout=60) == ["sent 5", "receipt sent"]
+    assert SENT == ["wire 5", "receipt"]
 
 
 def test_what_an_operator_cannot_say() -> None:
