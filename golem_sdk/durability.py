@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import frozen
 
 from golem_sdk.core.function_type import FunctionType
+from golem_sdk.core.http_status import HttpStatusError as HttpStatusError
+from golem_sdk.core.http_status import RetryableResult as RetryableResult
 from golem_sdk.core.scopes import PersistenceLevel
 from golem_sdk.errors import UsageError
 from golem_sdk.runtime.context import SCOPE as SCOPE

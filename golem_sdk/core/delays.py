@@ -59,6 +59,9 @@ class Failure:
         elapsed_s: seconds since the first attempt failed.
         in_region: whether an atomic region failed as a whole.
         draw: gives a random number from 0 to 1.
+        status: of the HTTP answer that the failure is, or tells of.
+        is_answer: whether it is a mere answer: for agent code a result, unless a policy objects.
+        least_delay_s: how long that answer asks to wait.
     """
 
     error: Exception
@@ -66,6 +69,9 @@ class Failure:
     elapsed_s: float
     in_region: bool
     draw: Callable[[], float]
+    status: int | None = None
+    is_answer: bool = False
+    least_delay_s: float = 0.0
 
 
 @frozen

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from attrs import field, frozen
 
@@ -20,11 +21,13 @@ from golem_sdk.core.delays import (
     check_factor,
     check_seconds,
 )
+from golem_sdk.core.http_status import LONGEST_RETRY_AFTER_S
 from golem_sdk.core.predicates import Predicate, Properties, holds
 from golem_sdk.errors import UsageError
 
 __all__ = [
     "DEFAULT_POLICY",
+    "STATUS",
     "Condition",
     "NamedPolicy",
     "RetryPolicy",
@@ -32,6 +35,9 @@ __all__ = [
     "is_transient",
     "step",
 ]
+
+STATUS = "status-code"
+"""The property of a call that failed with an HTTP status."""
 
 _TRANSIENT_CODES = {
     errno.ECONNABORTED,
@@ -79,6 +85,14 @@ def _condition(value: object) -> Condition | None:
     )
 
 
+def _statuses(value: object) -> frozenset[int]:
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        numbers: list[Any] = list(value)
+        if all(type(number) is int and 400 <= number <= 599 for number in numbers):
+            return frozenset(numbers)
+    raise UsageError(f"retry_on_status takes HTTP status codes from 400 to 599: {value!r}")
+
+
 @frozen
 class RetryPolicy:
     """What is tried again, how often and after how long.
@@ -91,6 +105,8 @@ class RetryPolicy:
         retry_on: which exceptions. By default those of connections and timeouts (`is_transient`); an atomic
             region runs again after any `Exception`.
         give_up_on: which exceptions not, whatever ``retry_on`` says.
+        retry_on_status: which HTTP status codes: of responses, which are results otherwise, and of
+            exceptions that tell of one. A ``Retry-After`` of up to an hour is waited for.
 
     Raises:
         UsageError: a wrong type or range.
@@ -103,6 +119,7 @@ class RetryPolicy:
     max_jitter_factor: float = field(default=0.15, converter=check_factor)
     retry_on: Condition | None = field(default=None, converter=_condition)
     give_up_on: Condition | None = field(default=None, converter=_condition)
+    retry_on_status: frozenset[int] = field(default=frozenset(), converter=_statuses)
     policy: Policy = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -118,6 +135,10 @@ class RetryPolicy:
     def concerns(self, failure: Failure) -> bool:
         """Whether such a failure is tried again at all."""
         if self.give_up_on is not None and _fits(self.give_up_on, failure.error):
+            return False
+        if failure.status in self.retry_on_status:
+            return True
+        if failure.is_answer:
             return False
         if self.retry_on is None:
             return failure.in_region or is_transient(failure.error)
@@ -139,7 +160,9 @@ class NamedPolicy:
 
     Attributes:
         name: another policy of this name is replaced.
-        predicate: over a call's properties: function, function-type, error-type.
+        predicate: over a call's properties: function, function-type, error-type; of HTTP requests
+            verb, uri-scheme, uri-host, uri-port and uri-path; status-code where there is one. A response
+            with an error status is a result unless a predicate that asks for status-code holds.
         policy: a `RetryPolicy`, or a tree of the algebra, which also decides what is tried again.
         priority: of several that fit, the one with the highest is taken; of these the first by name.
     """
@@ -150,9 +173,21 @@ class NamedPolicy:
     priority: int = 0
 
 
-def choose(policies: tuple[NamedPolicy, ...], properties: Properties) -> NamedPolicy | None:
-    """The named policy for a call, ``None`` if none fits."""
+def choose(
+    policies: tuple[NamedPolicy, ...], properties: Properties, *, is_answer: bool = False
+) -> NamedPolicy | None:
+    """The named policy for a call, ``None`` if none fits.
+
+    ``is_answer``: the call failed with nothing but a status code, so a policy must ask for that.
+    """
     fitting = [named for named in policies if holds(named.predicate, properties)]
+    if is_answer:
+        others = {name: value for name, value in properties.items() if name != STATUS}
+        fitting = [
+            named
+            for named in fitting
+            if isinstance(named.policy, RetryPolicy) or not holds(named.predicate, others)
+        ]
     return min(fitting, key=lambda named: (-named.priority, named.name), default=None)
 
 
@@ -165,14 +200,19 @@ def step(policy: RetryPolicy | Policy, state: State, failure: Failure) -> Decisi
             changed in the code) starts anew.
         failure: what happened.
     """
+    if failure.least_delay_s > LONGEST_RETRY_AFTER_S:
+        return Decision(None, state)
     if isinstance(policy, RetryPolicy):
         if not policy.concerns(failure):
             return Decision(None, state)
         policy = policy.policy
     try:
-        return policy._next(_frozen(state), failure)
+        decision = policy._next(_frozen(state), failure)
     except (TypeError, ValueError):
-        return policy._next(None, failure)
+        decision = policy._next(None, failure)
+    if decision.delay_s is None or decision.delay_s >= failure.least_delay_s:
+        return decision
+    return Decision(failure.least_delay_s, decision.state)
 
 
 def _frozen(state: State) -> State:

@@ -93,6 +93,9 @@ class _Adapter:
             real: list[Any] = []
 
             def perform() -> list[Any]:
+                if real:  # an attempt before, which was not good enough
+                    real[1]()
+                    real.clear()
                 response = original(transport, sent)
                 chunks = iter(response.stream)
                 body = None
@@ -106,7 +109,7 @@ class _Adapter:
                     real.extend((chunks, response.close))
                 else:
                     response.close()
-                return [*_head(response), body]
+                return _answer(response, body)
 
             *head, body = durability.durable_call(
                 session,
@@ -135,6 +138,8 @@ class _Adapter:
             real: list[Pump] = []
 
             async def perform() -> list[Any]:
+                if real:  # an attempt before, which was not good enough
+                    real.pop().stop()
                 response = await original(transport, sent)
                 pump = Pump(response.stream)
                 body = None
@@ -146,7 +151,7 @@ class _Adapter:
                         raise
                 if body is None or len(body) >= WHOLE_BODY_BYTES:
                     real.append(pump)
-                return [*_head(response), body]
+                return _answer(response, body)
 
             *head, body = await durability.durable_call_async(
                 session,
@@ -191,6 +196,19 @@ def _describe(request: Any, body: bytes) -> Exchange:
 
 def _wants_whole(response: Any) -> bool:
     return not STREAMS.get() or is_small(response.headers.raw)
+
+
+def _answer(response: Any, body: bytes | None) -> list[Any]:
+    """What is recorded of a response.
+
+    Raises:
+        RetryableResult: the same, of one with an error status.
+    """
+    answer = [*_head(response), body]
+    if response.status_code < 400:
+        return answer
+    error = durability.HttpStatusError(response.status_code, response.headers.get("Retry-After"))
+    raise durability.RetryableResult(answer, error)
 
 
 def _head(response: Any) -> list[Any]:

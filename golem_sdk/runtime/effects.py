@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from golem_sdk.runtime.context import SESSION
 from golem_sdk.runtime.mailbox import Alarm, Mail
-from golem_sdk.runtime.outcomes import failure, success
+from golem_sdk.runtime.outcomes import failure, raised, success
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -93,7 +93,7 @@ class LaneEffect:
             try:
                 mail = Mail(call.number, *success(self._perform()))
             except BaseException as error:  # whatever it raises is its outcome
-                mail = Mail(call.number, *failure(error), error)
+                mail = Mail(call.number, *raised(error))
             finally:
                 SESSION.reset(token)
             session.mailbox.post(mail)
@@ -181,5 +181,6 @@ def _mail(call: int, task: asyncio.Task[Any]) -> Mail:
     if task.cancelled():
         return Mail(call, *failure(asyncio.CancelledError()))
     error = task.exception()
-    outcome = success(task.result()) if error is None else failure(error)
-    return Mail(call, *outcome, error)
+    if error is not None:
+        return Mail(call, *raised(error))
+    return Mail(call, *success(task.result()))

@@ -28,14 +28,19 @@ class HostLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
         self._closed = False
+        self._finishing: set[asyncio.Task[Any]] = set()
 
     def run(
         self,
         effect: Callable[[], Awaitable[Any]],
         context: Context,
         done: Callable[[asyncio.Task[Any]], None],
+        *,
+        finish: bool = False,
     ) -> Callable[[], None]:
         """Run ``effect()`` as a task of the loop, in ``context``; ``done`` gets the finished task.
+
+        ``finish``: `close` lets it come to its end (it closes a connection) instead of cancelling it.
 
         Returns a function that cancels it (from any thread). After `close` nothing is run any more.
         """
@@ -50,6 +55,9 @@ class HostLoop:
         def start() -> None:
             task = loop.create_task(body(), context=context)
             tasks.append(task)
+            if finish:
+                self._finishing.add(task)
+                task.add_done_callback(self._finishing.discard)
             task.add_done_callback(done)
 
         def cancel() -> None:
@@ -75,25 +83,24 @@ class HostLoop:
             if self._loop is None and not self._closed:
                 self._loop = asyncio.new_event_loop()
                 self._thread = Thread(
-                    target=_serve, args=(self._loop,), name="golem-host", daemon=True
+                    target=self._serve, args=(self._loop,), name="golem-host", daemon=True
                 )
                 originals.start_thread(self._thread)
             return self._loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks - self._finishing:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
     with suppress(RuntimeError):  # the loop was closed meanwhile
         loop.call_soon_threadsafe(callback)
-
-
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-    finally:
-        loop.close()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from golem_sdk.codec.values import decode, encode
+from golem_sdk.core.http_status import RetryableResult
 from golem_sdk.errors import DecodingError, EncodingError
 
-__all__ = ["failure", "reveal", "same_outcome", "shortened", "success"]
+__all__ = ["failure", "raised", "reveal", "same_outcome", "shortened", "success"]
 
 _LONGEST_TEXT = 32 * 1024
 
@@ -26,6 +27,13 @@ def success(value: object) -> tuple[bytes, bool]:
 def failure(error: BaseException) -> tuple[bytes, bool]:
     """An encoded exception and ``True``."""
     return encode(error), True
+
+
+def raised(error: BaseException) -> tuple[bytes, bool, BaseException]:
+    """The outcome of a call whose performing raised ``error``, and what a retry policy is asked about."""
+    if isinstance(error, RetryableResult):
+        return (*success(error.result), error.error)
+    return (*failure(error), error)
 
 
 def shortened(text: str) -> str:

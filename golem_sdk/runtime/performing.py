@@ -9,7 +9,7 @@ from golem_sdk.errors import AgentControlSignal
 from golem_sdk.runtime.context import SCOPE
 from golem_sdk.runtime.effects import AlarmEffect, Effect, TimerEffect
 from golem_sdk.runtime.mailbox import Mail
-from golem_sdk.runtime.outcomes import failure, success
+from golem_sdk.runtime.outcomes import raised, success
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ def _attempt(session: Session, call: StartedCall, action: Callable[[], Any]) -> 
     except AgentControlSignal:
         raise
     except BaseException as error:  # whatever it raises is its outcome
-        return Mail(call.number, *failure(error), error)
+        return Mail(call.number, *raised(error))
     finally:
         session.depth -= 1
 

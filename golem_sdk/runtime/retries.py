@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from golem_sdk.codec.values import decode, encode
 from golem_sdk.core.delays import Failure
 from golem_sdk.core.entries import Error
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.core.retry import choose, step
+from golem_sdk.core.http_status import HttpStatusError, answer_in, wait_s
+from golem_sdk.core.retry import STATUS, choose, step
 from golem_sdk.errors import DecodingError
 from golem_sdk.runtime.context import SCOPE
 
@@ -92,13 +95,19 @@ class Retries:
     ) -> tuple[int, int, int, bytes] | None:
         environment = self._session.kernel.environment
         now = environment.now_ns()
-        named = choose(scope.named, properties)
+        answer, is_answer = answer_in(error), isinstance(error, HttpStatusError)
+        if answer is not None:
+            properties = {**properties, STATUS: answer.status}
+        named = choose(scope.named, properties, is_answer=is_answer)
         failure = Failure(
             error,
             properties,
             0.0 if retry is None else (now - retry.first_at) / 1e9,
             in_region,
             lambda: int.from_bytes(environment.entropy(7), "big") / 2**56,
+            status=None if answer is None else answer.status,
+            is_answer=is_answer,
+            least_delay_s=0.0 if answer is None else wait_s(answer.retry_after, now / 1e9),
         )
         state = None if retry is None else _state(retry.state)
         decision = step(scope.policy if named is None else named.policy, state, failure)
@@ -113,7 +122,28 @@ def _properties(call: StartedCall, error: Exception) -> Properties:
         "function": call.function_name,
         "function-type": FunctionType(call.function_type).label,
         "error-type": _name(error),
+        **_http_properties(decode(call.request)),
     }
+
+
+def _http_properties(request: object) -> Properties:
+    """Of a request as HTTP interceptors store it: a dict with method and URL."""
+    match request:
+        case {"method": str(method), "url": str(url)}:
+            parts = urlsplit(url)
+        case _:
+            return {}
+    properties: dict[str, str | int] = {
+        "verb": method,
+        "uri-scheme": parts.scheme,
+        "uri-host": parts.hostname or "",
+        "uri-path": parts.path,
+    }
+    with suppress(ValueError):  # no number
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        if port is not None:
+            properties["uri-port"] = port
+    return properties
 
 
 def _state(data: bytes) -> object:

@@ -202,11 +202,14 @@ class Session:
                 self.writer.commit()
 
     def on_host(self, perform: Callable[[], Awaitable[Any]]) -> None:
-        """Run a coroutine function on the host loop, neither journaled nor waited for; live only."""
-        if self._ended is None and self.machine.is_live:
+        """Run a coroutine function on the host loop, neither journaled nor waited for; live only.
+
+        Also when the session is over: what its code has opened is to be closed.
+        """
+        if self.machine.is_live:
             context = copy_context()
             context.run(SESSION.set, None)
-            self.kernel.host.run(perform, context, _ignore)
+            self.kernel.host.run(perform, context, _ignore, finish=True)
 
     @contextmanager
     def not_agent_code(self) -> Iterator[None]:

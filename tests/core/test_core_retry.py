@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from email.message import Message
+from typing import Any, ClassVar
+from urllib.error import HTTPError
 
 import pytest
 from hypothesis import given
@@ -27,6 +29,7 @@ from golem_sdk.core.delays import (
     TimeLimit,
     Union,
 )
+from golem_sdk.core.http_status import answer_in, wait_s
 from golem_sdk.core.predicates import Always, Eq, Nothing
 from golem_sdk.core.retry import (
     DEFAULT_POLICY,
@@ -202,3 +205,50 @@ def test_the_first_fitting_policy_by_priority_and_name() -> None:
 def test_wrong_types_and_ranges_are_refused(make: Any) -> None:
     with pytest.raises(UsageError):
         make()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, 0.0),
+        ("", 0.0),
+        ("120", 120.0),
+        (" 7 ", 7.0),
+        ("-5", 0.0),
+        ("1.5", 0.0),
+        ("soon", 0.0),
+        ("9" * 400, 999_999_999_999.0),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
+        ("Thu, 01 Jan 1970 00:00:05 GMT", 0.0),
+        ("Thu, 99 Jan 1970 00:00:05 GMT", 0.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float) -> None:
+    assert wait_s(header, now_s=10.0) == seconds
+
+
+class Response:
+    status_code = 429
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "3"}
+
+
+class SdkError(Exception):
+    response = Response()
+
+
+def test_exceptions_of_http_libraries_tell_their_status() -> None:
+    answer = answer_in(SdkError())
+    assert answer is not None
+    assert (answer.status, answer.retry_after) == (429, "3")
+    with HTTPError("http://x", 503, "busy", Message(), None) as of_urllib:
+        told = answer_in(of_urllib)
+    assert told is not None
+    assert told.status == 503
+    assert answer_in(OSError(13, "no")) is None
+    assert answer_in(SystemExit(404)) is None
+
+
+@pytest.mark.parametrize("wrong", [429, "four", [200], [True], [600], [429.0], None])
+def test_wrong_statuses(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="retry_on_status"):
+        RetryPolicy(retry_on_status=wrong)

@@ -94,7 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, b"", {"Set-Cookie": f"visit={count}; Path=/"})
             case "/status":
                 status = int(query["code"]) if count <= int(query["times"]) else 200
-                self._send(status, b"{}", {"Retry-After-Ms": "1"})
+                later = {"Retry-After": query["later"]} if "later" in query else {}
+                self._send(status, b"{}", {"Retry-After-Ms": "1", **later})
             case "/large":
                 self._send(200, LARGE, {})
             case "/stream":

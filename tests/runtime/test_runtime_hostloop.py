@@ -60,3 +60,16 @@ def test_closing_twice_and_cancelling_late_is_harmless() -> None:
     host.close()
     host.close()
     cancel()
+
+
+def test_what_closes_a_connection_comes_to_its_end() -> None:
+    host, ended = HostLoop(), Event()
+
+    async def effect() -> None:
+        for _ in range(9):
+            await asyncio.sleep(0)
+        ended.set()
+
+    host.run(effect, copy_context(), lambda task: task.result(), finish=True)
+    host.close()
+    assert ended.is_set()
