@@ -1,4 +1,4 @@
-"""``python -m benchmarks [W1 W1r W2 W3 W4 W6 W7 outside ...]``: without names, everything."""
+"""``python -m benchmarks [W1 W1r W2 W3 W4 W6 W7 guards outside ...]``: without names, everything."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from benchmarks.guards import guards
 from benchmarks.package import outside, w6
 from benchmarks.recovery import w4
 from benchmarks.report import table, write_json
@@ -43,6 +44,7 @@ SINGLES: dict[str, Callable[[Plan], list[Figure]]] = {
     "W4": w4,
     "W6": w6,
     "W7": w7,
+    "guards": guards,
     "outside": outside,
 }
 NAMES = [*WORKLOADS, *SINGLES]

@@ -85,6 +85,11 @@ TARGETS: Final[dict[str, Target]] = {
     "W6 size": Target("installed, with them", "MiB"),
     "W7 W1": Target("bytes on disk per step of W1", "B", 350, 260),
     "W7 W2": Target("bytes on disk per workflow of W2", "B"),
+    "guard atomically": Target("entering and leaving atomically()", "us"),
+    "guard idempotence": Target("idempotence_mode(True)", "us"),
+    "guard level": Target("persistence_level(PERSIST_NOTHING)", "us"),
+    "guard retry": Target("retry_policy(...)", "us"),
+    "guard commits": Target("commits that atomically() adds to a write", "commits", 0.02, 0.02),
     "outside time": Target("time.time() outside agents, over the original", "ns", 150, 60),
     "outside random": Target("random.random() outside agents, over it", "ns", 150, 60),
 }

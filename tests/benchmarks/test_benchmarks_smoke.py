@@ -24,6 +24,9 @@ FIGURES = {
     "W4": ["W4 whole", "W4 replay"],
     "W6": ["W6 import", "W6 needs", "W6 size"],
     "W7": ["W7 W1", "W7 W2"],
+    "guards": [
+        *("guard atomically", "guard idempotence", "guard level", "guard retry", "guard commits"),
+    ],
     "outside": ["outside time", "outside random"],
 }
 
