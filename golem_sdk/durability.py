@@ -17,6 +17,7 @@ from golem_sdk.core.scopes import PersistenceLevel
 from golem_sdk.errors import UsageError
 from golem_sdk.runtime.context import SCOPE as SCOPE
 from golem_sdk.runtime.context import current as current
+from golem_sdk.runtime.custom import session_of_body
 from golem_sdk.runtime.loop import all_tasks as all_tasks
 from golem_sdk.runtime.loop import as_completed as as_completed
 from golem_sdk.runtime.session import SAME
@@ -79,8 +80,10 @@ def begin_durable_function(function_type: FunctionType) -> OplogIndex:
     """Begin a durable function that is made from parts, for libraries that need more than `durable_call`.
 
     Live, do it and call `persist_durable_function_invocation`; in replay call
-    `read_persisted_durable_function_invocation`; then `end_durable_function`. If the agent dies before it
-    is persisted, the same code runs live again. Before a remote write everything recorded so far is put on
+    `read_persisted_durable_function_invocation`; then `end_durable_function`. What is done live until then
+    is one side effect: nothing inside it is journaled, and nothing may be awaited. An exception is to be
+    persisted, too: one that escapes parks the agent. If the agent dies before it is persisted, the same
+    code runs live again. Before a remote write everything recorded so far is put on
     disk; under `idempotence_mode(False)` the write is announced there, too, and never made twice.
 
     Returns:
@@ -155,13 +158,13 @@ def end_durable_function(
 
 def observe_function_call(interface: str, function: str) -> None:
     """Note in the oplog that a function was called, for whoever reads it. Replay does not meet it."""
-    session = current()
+    session = current() or session_of_body()
     if session is not None:
         session.log("debug", interface, function)
 
 
 def _session(function: str) -> Session:
-    session = current()
+    session = current() or session_of_body()
     if session is None:
         raise UsageError(f"golem_sdk.durability.{function}() works inside agents only")
     return session

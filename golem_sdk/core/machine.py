@@ -186,18 +186,25 @@ class Machine:
             self._close(call)
         return entry
 
-    def replay_persisted(self, begin: OplogIndex) -> ImportedFunctionInvoked | None:
+    def replay_persisted(
+        self, begin: OplogIndex, is_kept: Callable[[ImportedFunctionInvoked], bool]
+    ) -> ImportedFunctionInvoked | None:
         """What agent code kept here of a function of its own; ``None``: live, it has to be done.
 
         Args:
             begin: index of the entry that announced it, 0: none did.
+            is_kept: whether an entry is such a function's, and no call's.
         """
         self._check()
         item = self._cursor.upcoming
         if item is None:
             return None
         index, entry = item
-        if not isinstance(entry, ImportedFunctionInvoked) or entry.call != self._started + 1:
+        if (
+            not isinstance(entry, ImportedFunctionInvoked)
+            or entry.call != self._started + 1
+            or not is_kept(entry)
+        ):
             raise self._refuse(index, entry, "the agent's code reads what it had kept")
         self._started += 1
         self.outcomes += 1

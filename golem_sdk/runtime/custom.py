@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -9,18 +10,25 @@ from attrs import frozen
 
 from golem_sdk.codec.values import decode, encode
 from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
-from golem_sdk.errors import UsageError
-from golem_sdk.runtime.context import SCOPE
+from golem_sdk.errors import AgentFailedError, UsageError
+from golem_sdk.runtime.context import SCOPE, SESSION
 from golem_sdk.runtime.mailbox import Mail
 from golem_sdk.runtime.outcomes import failure, success
 
 if TYPE_CHECKING:
     from golem_sdk.core.entries import OplogIndex
+    from golem_sdk.errors import AgentControlSignal
     from golem_sdk.runtime.session import Session
 
-__all__ = ["CustomFunctions", "PersistedInvocation"]
+__all__ = ["CustomFunctions", "PersistedInvocation", "session_of_body"]
 
 _NAME = "golem:durability/custom"
+_NOTHING = encode(None)
+_MARK = crc32(_NAME.encode())
+_NOTHING_LEFT = (
+    "nothing is left to be read: the agent is live. Ask is_live() first, then do it and call"
+    " persist_durable_function_invocation()"
+)
 
 
 @frozen
@@ -42,50 +50,101 @@ class PersistedInvocation:
     failed: bool
 
 
+class _Function:
+    """A function that was begun.
+
+    Attributes:
+        owner: the invocation's.
+        begin: what its end is to name: the entry that announced it, or a negative number.
+        function_type: as it was given.
+        upcoming: the number of the next call, when it was begun.
+        is_part: it was begun in the live body of another one: nothing is kept of it.
+        in_body: its live body runs.
+    """
+
+    def __init__(
+        self, owner: CustomFunctions, begin: OplogIndex, function_type: FunctionType, upcoming: int
+    ) -> None:
+        self.owner = owner
+        self.begin = begin
+        self.function_type = function_type
+        self.upcoming = upcoming
+        self.is_part = False
+        self.in_body = False
+
+
+_OPEN: ContextVar[tuple[_Function, ...]] = ContextVar("golem_custom_functions", default=())
+
+
+def session_of_body() -> Session | None:
+    """The session whose agent runs the live body of such a function here: nothing in it is journaled."""
+    opened = _OPEN.get()
+    if not opened or not (opened[-1].in_body or opened[-1].is_part):
+        return None
+    return opened[-1].owner.session
+
+
 class CustomFunctions:
-    """The durable functions of one invocation that are made from parts."""
+    """The durable functions of one invocation that are made from parts.
+
+    From its begin to what persists it, a live function is one side effect: nothing inside it is journaled.
+    """
 
     def __init__(self, session: Session) -> None:
-        self._session = session
-        self._open: list[tuple[OplogIndex, FunctionType]] = []
+        self.session = session
         self._numbers = 0
+        self._bodies: set[_Function] = set()
 
     def begin(self, function_type: FunctionType) -> OplogIndex:
         """See `golem_sdk.durability.begin_durable_function`."""
-        session = self._session
+        session = self.session
         session.check()
-        begin = 0
-        if function_type is FunctionType.WRITE_REMOTE and not SCOPE.get().idempotent:
-            begin = session.operations.announce(
-                _NAME, encode(None), 0, session.sites.here(), _task(session)
-            )
-        if COMMIT_TABLE[function_type].before:
-            session.commit()
         self._numbers -= 1
-        self._open.append((begin or self._numbers, function_type))
-        return begin or self._numbers
+        function = _Function(self, self._numbers, function_type, session.machine.upcoming)
+        function.is_part = session_of_body() is not None
+        if not function.is_part:
+            if function_type is FunctionType.WRITE_REMOTE and not SCOPE.get().idempotent:
+                function.begin = session.operations.announce(
+                    _NAME, _NOTHING, _mark(_NOTHING), session.sites.here(), _task(session)
+                )
+            if COMMIT_TABLE[function_type].before:
+                session.commit()
+            if session.machine.is_live:
+                function.in_body = True
+                self._bodies.add(function)
+                SESSION.set(None)
+        _OPEN.set((*_OPEN.get(), function))
+        return function.begin
 
     def persist(
         self, name: str, request: object, response: object, function_type: FunctionType
     ) -> None:
         """See `golem_sdk.durability.persist_durable_function_invocation`."""
-        session = self._session
+        session, function = self.session, self._innermost()
         session.check()
+        if function is not None and function.is_part:
+            return
         if not session.machine.is_live:
             raise UsageError(
                 "persist_durable_function_invocation() is for live code; in replay call"
                 " read_persisted_durable_function_invocation()"
             )
         packed = encode(request)
+        if function is not None:
+            self._leave_body(function)
+            if session.machine.upcoming != function.upcoming:
+                raise self._misused(
+                    function, "other durable calls were made before it was persisted"
+                )
         with session.agent_code():
             call = session.machine.start(
                 name,
                 function_type,
                 packed,
-                crc32(packed),
+                _mark(packed),
                 site=session.sites.here(),
                 task=_task(session),
-                begin=self._announced(),
+                begin=0 if function is None else max(function.begin, 0),
             )
         failed = isinstance(response, BaseException)
         outcome = failure(response) if isinstance(response, BaseException) else success(response)
@@ -93,16 +152,18 @@ class CustomFunctions:
 
     def read(self) -> PersistedInvocation:
         """See `golem_sdk.durability.read_persisted_durable_function_invocation`."""
-        session = self._session
+        session, function = self.session, self._innermost()
         session.check()
-        with session.agent_code():
-            entry = session.machine.replay_persisted(self._announced())
-        if entry is None:
-            raise UsageError(
-                "nothing is left to be read: the agent is live. Ask is_live() first, then do it and call"
-                " persist_durable_function_invocation()"
-            )
         load = session.kernel.load_payload
+        if function is not None and (function.in_body or function.is_part):
+            raise UsageError(_NOTHING_LEFT)
+        with session.agent_code():
+            entry = session.machine.replay_persisted(
+                0 if function is None else max(function.begin, 0),
+                lambda found: found.fingerprint == _mark(load(found.request)),
+            )
+        if entry is None:
+            raise UsageError(_NOTHING_LEFT)
         return PersistedInvocation(
             entry.function_name,
             FunctionType(entry.function_type),
@@ -113,21 +174,57 @@ class CustomFunctions:
 
     def end(self, function_type: FunctionType, begin: OplogIndex, *, forced_commit: bool) -> None:
         """See `golem_sdk.durability.end_durable_function`."""
-        self._session.check()
-        if not self._open or self._open[-1] != (begin, function_type):
+        self.session.check()
+        function = self._innermost()
+        if function is None or (function.begin, function.function_type) != (begin, function_type):
             raise UsageError(
                 f"durable function {begin!r} ({function_type.label}) cannot be ended: it is not the one that"
                 " was begun last, or was ended already"
             )
-        self._open.pop()
-        if forced_commit:
-            self._session.commit()
+        if function.in_body:
+            self._leave_body(function)
+            raise self._misused(function, "it was ended without being persisted")
+        _OPEN.set(_OPEN.get()[:-1])
+        if forced_commit and not function.is_part:
+            self.session.commit()
 
-    def _announced(self) -> OplogIndex:
-        """The entry that announced the innermost function's write, 0: none did."""
-        return max(self._open[-1][0], 0) if self._open else 0
+    def end_invocation(self) -> None:
+        """The invocation's code is over.
+
+        Raises:
+            AgentControlSignal: a live body was left without being persisted.
+        """
+        for function in self._bodies:
+            raise self._misused(function, "an exception left it, or it was forgotten")
+
+    def _innermost(self) -> _Function | None:
+        opened = _OPEN.get()
+        return opened[-1] if opened and opened[-1].owner is self else None
+
+    def _leave_body(self, function: _Function) -> None:
+        function.in_body = False
+        self._bodies.discard(function)
+        SESSION.set(self.session)
+
+    def _misused(self, function: _Function, how: str) -> AgentControlSignal:
+        """Replay would ask for what was kept, and find something else: the agent must not go on."""
+        session = self.session
+        return session.park(
+            AgentFailedError(
+                str(session.agent_id),
+                f"agent {session.agent_id} began a durable function ({function.function_type.label}) whose"
+                f" outcome was not kept: {how}. Nothing of it was recorded, and the agent is parked. Between"
+                " begin_durable_function() and persist_durable_function_invocation() await nothing, and"
+                " persist exceptions, too; then mend the code and open the runtime again",
+            )
+        )
 
 
 def _task(session: Session) -> int:
     task = session.pump.task()
     return 0 if task is None else task.number
+
+
+def _mark(packed: bytes) -> int:
+    """The fingerprint of such a function: other than that of a call with the same request."""
+    return crc32(packed, _MARK)

@@ -136,6 +136,7 @@ class Operations:
 
     def end_invocation(self, error: BaseException | None) -> None:
         """The invocation's code is over: whatever agent code left open is closed, or runs again."""
+        self._session.custom.end_invocation()
         if self._manual:
             begin, outcomes = self._manual[0]
             if isinstance(error, Exception):

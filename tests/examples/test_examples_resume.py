@@ -86,6 +86,17 @@ def test_p2_a_trip_is_booked_or_cancelled(tmp_path: Path, dice: random.Random) -
     ]
 
 
+def test_p2_each_label_is_printed_once(tmp_path: Path, dice: random.Random) -> None:
+    calm, crashed = stores(tmp_path)
+    whole = run("label_printer.py", calm)
+    assert "Gus: job 7" in whole.splitlines()
+    outputs = run_killed("label_printer.py", crashed, KILLS, dice, most_bytes=60)
+    assert last_line(outputs[-1]) == last_line(whole)
+    assert set(complete_lines(outputs)) <= set(whole.splitlines())
+    spool = tmp_path / "crashed-labels"
+    assert len(list(spool.glob("*.label"))) == 7, "P3: one key per label"
+
+
 def test_a_flaky_supplier_is_asked_again(tmp_path: Path) -> None:
     calm, _ = stores(tmp_path)
     assert run("flaky_supplier.py", calm).splitlines() == [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+import time
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ from golem_sdk import (
     idempotence_mode,
     persistence_level,
 )
-from golem_sdk.core.entries import Log
+from golem_sdk.core.entries import ExportedFunctionCompleted, ImportedFunctionInvoked, Log
 from golem_sdk.durability import (
     begin_durable_function,
     current_durable_execution_state,
@@ -25,7 +28,7 @@ from golem_sdk.durability import (
     persist_durable_function_invocation,
     read_persisted_durable_function_invocation,
 )
-from golem_sdk.errors import UsageError
+from golem_sdk.errors import AgentFailedError, UsageError
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import Step, drive
 
@@ -158,6 +161,7 @@ def test_misuse_is_explained() -> None:
                 wrong()
             found.append(str(caught.value))
         end_durable_function(WRITE, inner)
+        persist_durable_function_invocation("outer", None, None, WRITE)
         end_durable_function(WRITE, outer)
         with pytest.raises(UsageError, match="ended already"):
             end_durable_function(WRITE, outer)
@@ -171,3 +175,115 @@ def test_misuse_is_explained() -> None:
     with pytest.raises(UsageError, match="inside agents only"):
         begin_durable_function(WRITE)
     observe_function_call("outside", "agents it does nothing")
+
+
+def measured(what: str) -> list[Any]:
+    """A body that makes calls of its own, and uses another library of this kind."""
+    begin = begin_durable_function(WRITE)
+    if is_live():
+        began = time.time()
+        time.sleep(0)
+        value: Any = [custom(what), send(what), time.time() >= began, random.random() < 1]
+        persist_durable_function_invocation("measured", what, value, WRITE)
+    else:
+        value = read_persisted_durable_function_invocation().response
+    end_durable_function(WRITE, begin)
+    return list(value)
+
+
+@agent
+def measuring(name: str) -> list[Any]:
+    return [measured("cup"), custom("plate"), measured("fork"), send("after")]
+
+
+@agent
+async def measuring_async(name: str) -> list[Any]:
+    await asyncio.sleep(1)
+    return [measured("cup"), custom("plate"), measured("fork"), send("after")]
+
+
+@pytest.mark.parametrize("target", [measuring, measuring_async])
+def test_p2_a_body_is_one_side_effect(target: Any) -> None:
+    expected = drive([Step(target, ("x",))])
+    (oplog,) = expected.oplogs.values()
+    names = [e.function_name for _, e in oplog if isinstance(e, ImportedFunctionInvoked)]
+    assert [name for name in names if "sleep" not in name] == [
+        "measured",
+        "custom",
+        "measured",
+        f"{__name__}.send",
+    ]
+    for append in range(1, expected.appends + 1):
+        for moment in CrashMoment:
+            end = drive([Step(target, ("x",))], [CrashPoint(append, moment)])
+            assert end.results == expected.results
+
+
+@agent
+def leaving(how: str) -> str:
+    begin = begin_durable_function(WRITE)
+    try:
+        if how == "exception":
+            raise OSError("no printer")
+        if how == "ended":
+            end_durable_function(WRITE, begin)
+    except OSError:
+        pass
+    return "done"
+
+
+@pytest.mark.parametrize("how", ["exception", "ended", "forgotten"])
+def test_a_body_that_keeps_nothing_parks_the_agent(how: str) -> None:
+    with Runtime.memory() as runtime:
+        with pytest.raises(AgentFailedError, match="whose outcome was not kept"):
+            runtime.run(leaving, how)
+        assert not any(
+            isinstance(entry, ExportedFunctionCompleted)
+            for _, entry in runtime.oplog(f'leaving("{how}")')
+        )
+
+
+@agent
+async def interleaving(name: str) -> str:
+    async def other() -> None:
+        await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    begin = begin_durable_function(WRITE)
+    await task
+    await asyncio.sleep(1)
+    persist_durable_function_invocation("custom", None, None, WRITE)
+    end_durable_function(WRITE, begin)
+    return "done"
+
+
+def test_awaiting_in_a_body_parks_the_agent() -> None:
+    with (
+        Runtime.memory() as runtime,
+        pytest.raises(AgentFailedError, match="other durable calls were made"),
+    ):
+        runtime.run(interleaving, "x")
+
+
+VERSION = [1]
+
+
+@agent
+def changing(name: str) -> str:
+    if VERSION[0] == 1:
+        send("x")
+    else:
+        begin = begin_durable_function(WRITE)
+        read_persisted_durable_function_invocation()
+        end_durable_function(WRITE, begin)
+    return send("after")
+
+
+def test_d1_the_outcome_of_a_call_is_not_read_as_one_that_was_kept() -> None:
+    VERSION[0] = 1
+    end = drive(
+        [Step(changing, ("x",))],
+        [CrashPoint(4, CrashMoment.DURABLE)],
+        on_crash=lambda crashes: VERSION.__setitem__(0, 2),
+    )
+    assert end.results[0][:2] == ("error", "DivergenceError")
