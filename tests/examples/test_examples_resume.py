@@ -97,6 +97,15 @@ def test_p2_each_label_is_printed_once(tmp_path: Path, dice: random.Random) -> N
     assert len(list(spool.glob("*.label"))) == 7, "P3: one key per label"
 
 
+def test_p3_each_salary_is_paid_once(tmp_path: Path, dice: random.Random) -> None:
+    calm, crashed = stores(tmp_path)
+    whole = run("ledger_transfer.py", calm)
+    assert last_line(whole) == "5 asked, 4 paid, 10000 cents in the bank"
+    outputs = run_killed("ledger_transfer.py", crashed, KILLS, dice, most_bytes=120)
+    assert last_line(outputs[-1]) == last_line(whole), "P3: exactly once"
+    assert set(complete_lines(outputs)) <= set(whole.splitlines())
+
+
 def test_a_flaky_supplier_is_asked_again(tmp_path: Path) -> None:
     calm, _ = stores(tmp_path)
     assert run("flaky_supplier.py", calm).splitlines() == [
