@@ -86,6 +86,9 @@ def begin_durable_function(function_type: FunctionType) -> OplogIndex:
     code runs live again. Before a remote write everything recorded so far is put on
     disk; under `idempotence_mode(False)` the write is announced there, too, and never made twice.
 
+    With `FunctionType.WRITE_REMOTE_BATCHED` several calls of `persist_durable_function_invocation` (or
+    durable functions of their own) follow: if the agent dies before the end, all of them are made again.
+
     Returns:
         What `end_durable_function` wants back.
 

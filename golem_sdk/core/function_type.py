@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from attrs import frozen
 
-__all__ = ["COMMIT_TABLE", "CommitRule", "FunctionType"]
+__all__ = ["ANNOUNCED", "COMMIT_TABLE", "CommitRule", "FunctionType"]
 
 
 class FunctionType(IntEnum):
@@ -20,6 +20,8 @@ class FunctionType(IntEnum):
     WRITE_LOCAL = 2
     READ_REMOTE = 3
     WRITE_REMOTE = 4
+    WRITE_REMOTE_BATCHED = 5
+    """A write in several parts: if it was not ended, all of it is made again."""
     WRITE_REMOTE_TRANSACTION = 6
     """A write whose fate can be asked for: it is made with a key under which the other side keeps it."""
 
@@ -45,10 +47,14 @@ class CommitRule:
     parks: bool
 
 
+ANNOUNCED = frozenset({FunctionType.WRITE_REMOTE, FunctionType.WRITE_REMOTE_BATCHED})
+"""What is announced on disk under `idempotence_mode(False)`, and then never made twice."""
+
 COMMIT_TABLE: dict[FunctionType, CommitRule] = {
     FunctionType.READ_LOCAL: CommitRule(before=False, soon=False, parks=False),
     FunctionType.WRITE_LOCAL: CommitRule(before=False, soon=False, parks=False),
     FunctionType.READ_REMOTE: CommitRule(before=False, soon=False, parks=True),
     FunctionType.WRITE_REMOTE: CommitRule(before=True, soon=True, parks=True),
+    FunctionType.WRITE_REMOTE_BATCHED: CommitRule(before=True, soon=True, parks=True),
     FunctionType.WRITE_REMOTE_TRANSACTION: CommitRule(before=True, soon=True, parks=True),
 }

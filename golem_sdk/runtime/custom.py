@@ -9,7 +9,7 @@ from zlib import crc32
 from attrs import frozen
 
 from golem_sdk.codec.values import decode, encode
-from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
+from golem_sdk.core.function_type import ANNOUNCED, COMMIT_TABLE, FunctionType
 from golem_sdk.errors import AgentFailedError, UsageError
 from golem_sdk.runtime.context import SCOPE, SESSION
 from golem_sdk.runtime.mailbox import Mail
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from golem_sdk.errors import AgentControlSignal
     from golem_sdk.runtime.session import Session
 
-__all__ = ["CustomFunctions", "PersistedInvocation", "session_of_body"]
+__all__ = ["BATCH", "CustomFunctions", "PersistedInvocation", "session_of_body"]
+
+BATCH = "golem:durability/batch"
+"""The name under which a write in several parts is announced."""
 
 _NAME = "golem:durability/custom"
 _NOTHING = encode(None)
@@ -60,6 +63,8 @@ class _Function:
         upcoming: the number of the next call, when it was begun.
         is_part: it was begun in the live body of another one: nothing is kept of it.
         in_body: its live body runs.
+        is_batch: it has several parts, each to be persisted.
+        region: the atomic region that holds these parts together, 0: none.
     """
 
     def __init__(
@@ -71,6 +76,13 @@ class _Function:
         self.upcoming = upcoming
         self.is_part = False
         self.in_body = False
+        self.is_batch = function_type is FunctionType.WRITE_REMOTE_BATCHED
+        self.region: OplogIndex = 0
+
+    @property
+    def announced(self) -> OplogIndex:
+        """The entry that announced the one write it is, 0: none did."""
+        return 0 if self.is_batch else max(self.begin, 0)
 
 
 _OPEN: ContextVar[tuple[_Function, ...]] = ContextVar("golem_custom_functions", default=())
@@ -103,13 +115,16 @@ class CustomFunctions:
         function = _Function(self, self._numbers, function_type, session.machine.upcoming)
         function.is_part = session_of_body() is not None
         if not function.is_part:
-            if function_type is FunctionType.WRITE_REMOTE and not SCOPE.get().idempotent:
+            if function_type in ANNOUNCED and not SCOPE.get().idempotent:
+                name = BATCH if function.is_batch else _NAME
                 function.begin = session.operations.announce(
-                    _NAME, _NOTHING, _mark(_NOTHING), session.sites.here(), _task(session)
+                    name, _NOTHING, _mark(_NOTHING), session.sites.here(), _task(session)
                 )
+            elif function.is_batch:
+                function.begin = function.region = session.operations.begin_region()
             if COMMIT_TABLE[function_type].before:
                 session.commit()
-            if session.machine.is_live:
+            if session.machine.is_live and not function.is_batch:
                 function.in_body = True
                 self._bodies.add(function)
                 SESSION.set(None)
@@ -130,7 +145,7 @@ class CustomFunctions:
                 " read_persisted_durable_function_invocation()"
             )
         packed = encode(request)
-        if function is not None:
+        if function is not None and not function.is_batch:
             self._leave_body(function)
             if session.machine.upcoming != function.upcoming:
                 raise self._misused(
@@ -144,7 +159,7 @@ class CustomFunctions:
                 _mark(packed),
                 site=session.sites.here(),
                 task=_task(session),
-                begin=0 if function is None else max(function.begin, 0),
+                begin=0 if function is None else function.announced,
             )
         failed = isinstance(response, BaseException)
         outcome = failure(response) if isinstance(response, BaseException) else success(response)
@@ -159,7 +174,7 @@ class CustomFunctions:
             raise UsageError(_NOTHING_LEFT)
         with session.agent_code():
             entry = session.machine.replay_persisted(
-                0 if function is None else max(function.begin, 0),
+                0 if function is None else function.announced,
                 lambda found: found.fingerprint == _mark(load(found.request)),
             )
         if entry is None:
@@ -185,7 +200,13 @@ class CustomFunctions:
             self._leave_body(function)
             raise self._misused(function, "it was ended without being persisted")
         _OPEN.set(_OPEN.get()[:-1])
-        if forced_commit and not function.is_part:
+        if function.is_part:
+            return
+        if function.region:
+            self.session.operations.end_region(function.region)
+        elif function.is_batch:
+            self.session.operations.end_announced(function.begin)
+        if forced_commit or function.is_batch:
             self.session.commit()
 
     def end_invocation(self) -> None:

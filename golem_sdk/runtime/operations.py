@@ -286,6 +286,15 @@ class Operations:
         session = self._session
         session.writer.append(EndRemoteWrite(session.now_ns(), call.begin))
 
+    def end_announced(self, begin: OplogIndex) -> None:
+        """Note the end of an announced write in several parts.
+
+        Raises:
+            UsageError: it was ended already, or never begun.
+        """
+        self._check_open(begin, BeginRemoteWrite, "no write that is open")
+        self._mark(EndRemoteWrite(self._session.now_ns(), begin), "an announced write ends")
+
     # --- common -----------------------------------------------------------------------------------
 
     def _mark(self, entry: Entry, doing: str) -> tuple[OplogIndex, bool]:

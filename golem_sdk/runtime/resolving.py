@@ -18,6 +18,7 @@ from golem_sdk.core.status import status_after
 from golem_sdk.errors import AgentNotFoundError, UsageError
 from golem_sdk.oplog.reader import read_entries, survey
 from golem_sdk.oplog.writer import OplogWriter
+from golem_sdk.runtime.custom import BATCH
 from golem_sdk.stores.heads import AgentHead, head_put, load_head
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ def resolve(
     index = _unknown(agent_id, found.plan)
     begin = next(read_entries(engine, agent_key, index))[1]
     assert isinstance(begin, BeginRemoteWrite), "the plan says so"
+    if begin.function_name == BATCH:
+        raise UsageError(
+            f"the write of agent {agent_id} has several parts, of which some may have happened: it has no one"
+            f" result. Look what happened, put it right, and revert the agent to entry {index - 1} or earlier"
+        )
     writer = OplogWriter(agent_key, committer, found.last, found.plan)
     entries: list[Entry] = [EndRemoteWrite(now_ns, index)]
     if outcome is not None:

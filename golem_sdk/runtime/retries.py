@@ -35,11 +35,13 @@ class Retries:
     def again(self, call: StartedCall, error: BaseException, scope: Scope) -> bool:
         """Whether a call that raised ``error`` is made again, which is then noted with the time for it.
 
-        Not inside atomic regions, which run again as a whole, and not what was announced as never to be
-        sent twice.
+        Not inside atomic regions and batches, which run again as a whole, and not what was announced as
+        never to be sent twice.
         """
         session = self._session
         if not (isinstance(error, Exception) and call.repeatable) or call.begin or call.number < 0:
+            return False
+        if call.function_type is FunctionType.WRITE_REMOTE_BATCHED:
             return False
         if scope.region or session.operations.in_manual_region():
             return False

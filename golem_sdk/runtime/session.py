@@ -18,7 +18,7 @@ from attrs import evolve
 from golem_sdk import originals
 from golem_sdk.codec.values import encode
 from golem_sdk.core.entries import Create, Entry, Error, ImportedFunctionInvoked, Log, Suspend
-from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
+from golem_sdk.core.function_type import ANNOUNCED, COMMIT_TABLE, FunctionType
 from golem_sdk.core.machine import Machine, Mismatch, StartedCall
 from golem_sdk.core.status import AgentStatus, StatusRecord, status_after
 from golem_sdk.errors import AgentControlSignal, AgentFencedSignal, AgentSuspendedSignal
@@ -326,7 +326,7 @@ class Session:
             site = self.sites.here() or (0 if task is None else task.site)
         number = 0 if task is None else task.number
         begin = 0
-        if function_type is FunctionType.WRITE_REMOTE and not scope.idempotent:
+        if function_type in ANNOUNCED and not scope.idempotent:
             begin = self.operations.announce(name, packed, fingerprint, site, number)
         try:
             return self.machine.start(

@@ -287,3 +287,60 @@ def test_d1_the_outcome_of_a_call_is_not_read_as_one_that_was_kept() -> None:
         on_crash=lambda crashes: VERSION.__setitem__(0, 2),
     )
     assert end.results[0][:2] == ("error", "DivergenceError")
+
+
+BATCHED = FunctionType.WRITE_REMOTE_BATCHED
+
+
+def batch(*parts: str) -> list[str]:
+    begin = begin_durable_function(BATCHED)
+    made = [custom(part) for part in parts]
+    end_durable_function(BATCHED, begin)
+    return made
+
+
+@agent
+def batching(name: str) -> list[str]:
+    return [*batch("cup", "plate"), send("after")]
+
+
+@agent
+def batching_once(name: str) -> list[str]:
+    with idempotence_mode(False):
+        made = batch("cup", "plate")
+    return [*made, send("after")]
+
+
+def test_a_batch_is_made_again_as_a_whole() -> None:
+    expected = drive([Step(batching, ("x",))])
+    lives: list[int] = []
+    seen = set()
+    for append in range(1, expected.appends + 1):
+        for moment in CrashMoment:
+            DONE.clear()
+            lives.clear()
+            end = drive(
+                [Step(batching, ("x",))],
+                [CrashPoint(append, moment)],
+                on_crash=lambda crashes: lives.append(len(DONE)),
+            )
+            assert end.results == expected.results
+            again = DONE[lives[0] :] if lives else []
+            if "plate" in again:
+                assert again[:2] == ["cup", "plate"], "never in its middle"
+            seen.add(tuple(again))
+    assert ("cup", "plate", "after") in seen
+    assert ("after",) in seen
+
+
+def test_idempotence_off_a_batch_is_never_made_again() -> None:
+    appends = drive([Step(batching_once, ("x",))]).appends
+    outcomes = set()
+    for append in range(1, appends + 1):
+        for moment in CrashMoment:
+            DONE.clear()
+            end = drive([Step(batching_once, ("x",))], [CrashPoint(append, moment)])
+            outcomes.add(end.results[0][0:2] if end.results[0][0] == "error" else "result")
+            assert DONE.count("cup") <= 1
+            assert DONE.count("plate") <= 1
+    assert outcomes == {"result", ("error", "UnknownOutcomeError")}

@@ -22,6 +22,7 @@ from golem_sdk import (
 from golem_sdk.core.entries import BeginRemoteWrite, EndRemoteWrite, Error
 from golem_sdk.core.plan import fold_plan
 from golem_sdk.core.status import AgentStatus
+from golem_sdk.durability import begin_durable_function, end_durable_function
 from golem_sdk.errors import AgentNotFoundError, UnknownOutcomeError, UsageError
 from golem_sdk.runtime.kernel import Settings
 from golem_sdk.storage.memory import MemoryEngine
@@ -313,6 +314,27 @@ def test_an_operator_reverts_to_before_the_write(target: Any) -> None:
         runtime.revert(handle, to_index=begin - 1)
         assert handle.result(timeout=60) == ["sent 5", "receipt sent"]
     assert SENT == ["wire 5", "receipt"]
+
+
+@agent
+def pay_in_parts(cents: int) -> str:
+    with idempotence_mode(False):
+        begin = begin_durable_function(FunctionType.WRITE_REMOTE_BATCHED)
+        sent = send(f"first {cents}")
+        end_durable_function(FunctionType.WRITE_REMOTE_BATCHED, begin)
+    return sent
+
+
+def test_a_batch_has_no_one_result_to_tell() -> None:
+    with Runtime.over(parked_store(pay_in_parts), VirtualEnvironment(), Settings()) as runtime:
+        handle = runtime.trigger(pay_in_parts, 5)
+        with pytest.raises(UnknownOutcomeError):
+            handle.result(timeout=60)
+        for happened in (True, False):
+            with pytest.raises(UsageError, match="several parts"):
+                runtime.resume(handle, happened=happened)
+        runtime.revert(handle, to_index=min(fold_plan(runtime.oplog(handle)).open_begins) - 1)
+        assert handle.result(timeout=60) == "first 5 sent"
 
 
 def test_what_an_operator_cannot_say() -> None:
