@@ -85,7 +85,22 @@ class _Sqlite:
         self.raw.close()
 
 
-class _Psycopg:
+class _Committing:
+    """Of libraries whose methods say it all, and are asynchronous where the connection is."""
+
+    raw: Any
+
+    def commit(self) -> Any:
+        return self.raw.commit()
+
+    def rollback(self) -> Any:
+        return self.raw.rollback()
+
+    def close(self) -> Any:
+        return self.raw.close()
+
+
+class _Psycopg(_Committing):
     bytes_type = "BYTEA"
 
     def __init__(self, raw: Any, is_async: bool) -> None:
@@ -104,17 +119,8 @@ class _Psycopg:
     def row(self, cursor: Any) -> Any:
         return cursor.fetchone()
 
-    def commit(self) -> Any:
-        return self.raw.commit()
 
-    def rollback(self) -> Any:
-        return self.raw.rollback()
-
-    def close(self) -> Any:
-        return self.raw.close()
-
-
-class _SqlAlchemy:
+class _SqlAlchemy(_Committing):
     def __init__(self, raw: Any, is_async: bool) -> None:
         self.raw = raw
         self.is_async = is_async
@@ -132,15 +138,6 @@ class _SqlAlchemy:
 
     def row(self, cursor: Any) -> Any:
         return cursor.fetchone() if cursor.returns_rows else None
-
-    def commit(self) -> Any:
-        return self.raw.commit()
-
-    def rollback(self) -> Any:
-        return self.raw.rollback()
-
-    def close(self) -> Any:
-        return self.raw.close()
 
 
 class _Named(dict[str, str]):

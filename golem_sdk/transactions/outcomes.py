@@ -98,12 +98,8 @@ def delete_older(connect: Callable[[], Any], table: str, before_ns: int) -> int:
 
 
 def _taken(steps: Steps) -> Any:
-    sent, error = None, None
-    while True:
-        try:
-            step = steps.throw(error) if error is not None else steps.send(sent)
-        except StopIteration as end:
-            return end.value
+    step, result = _next(steps)
+    while step is not None:
         sent, error = None, None
         try:
             sent = step()
@@ -112,15 +108,13 @@ def _taken(steps: Steps) -> Any:
                 raise UsageError(_ASYNC_IN_SYNC)
         except BaseException as raised:  # it is for the steps to deal with
             error = raised
+        step, result = _next(steps, sent, error)
+    return result
 
 
 async def _taken_async(steps: Steps) -> Any:
-    sent, error = None, None
-    while True:
-        try:
-            step = steps.throw(error) if error is not None else steps.send(sent)
-        except StopIteration as end:
-            return end.value
+    step, result = _next(steps)
+    while step is not None:
         sent, error = None, None
         try:
             sent = step()
@@ -128,6 +122,18 @@ async def _taken_async(steps: Steps) -> Any:
                 sent = await sent
         except BaseException as raised:  # it is for the steps to deal with
             error = raised
+        step, result = _next(steps, sent, error)
+    return result
+
+
+def _next(
+    steps: Steps, sent: object = None, error: BaseException | None = None
+) -> tuple[Callable[[], Any] | None, Any]:
+    """The step that follows what the last one gave or raised; or ``None``, and what all of them give."""
+    try:
+        return (steps.send(sent) if error is None else steps.throw(error)), None
+    except StopIteration as end:
+        return None, end.value
 
 
 _ASYNC_IN_SYNC = (
