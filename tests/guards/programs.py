@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from golem_sdk import (
     mark_end_operation,
     persistence_level,
     retry_policy,
+    saga,
 )
 from golem_sdk.durability import is_live
 from golem_sdk.runtime.context import current_or_performing
@@ -120,6 +122,15 @@ def step(op: str, args: list[Any]) -> Any:
             done = block(args[0])
             mark_end_operation(begin)
             return done
+        case "once":
+            with guard(op):
+                return effect(args[0])
+        case "saga":
+            with saga() as s:
+                return [
+                    s.step(partial(step, inner, rest), partial(undo, [inner, *rest]))
+                    for inner, *rest in args[0]
+                ]
         case "nothing":
             with guard(op):
                 if is_live():
@@ -127,6 +138,14 @@ def step(op: str, args: list[Any]) -> Any:
             return "nothing kept"
     with guard(op):
         return block(args[0])
+
+
+def undo(node: Program, done: Any) -> None:
+    effect(f"undo {node}")
+
+
+async def undo_async(node: Program, done: Any) -> None:
+    await effect_async(f"undo {node}")
 
 
 async def block_async(program: Program) -> list[Any]:
@@ -147,7 +166,15 @@ async def step_async(op: str, args: list[Any]) -> Any:
                 return await block_async(args[0])
             except ValueError as error:
                 return ["caught", *map(str, error.args)]
-        case "atomically" | "remote":
+        case "saga":
+            async with saga() as s:
+                return [
+                    await s.step(
+                        partial(step_async, inner, rest), partial(undo_async, [inner, *rest])
+                    )
+                    for inner, *rest in args[0]
+                ]
+        case "atomically" | "remote" | "patient":
             with guard(op):
                 return await block_async(args[0])
     return step(op, args)
@@ -157,6 +184,8 @@ def guard(op: str) -> Any:
     match op:
         case "atomically":
             return atomically()
+        case "patient":
+            return retry_policy(PATIENT)
         case "once":
             return idempotence_mode(False)
         case "remote":
@@ -168,7 +197,7 @@ def guard(op: str) -> Any:
 
 def _leaves(names: st.SearchStrategy[str]) -> st.SearchStrategy[Program]:
     return st.sampled_from(
-        ["effect", "effect", "flaky", "local", "key", "nothing", "boom"]
+        ["effect", "effect", "flaky", "local", "key", "nothing", "once", "boom"]
     ).flatmap(lambda op: names.map(lambda name: [op, f"{op} {name}"]))
 
 
@@ -178,6 +207,7 @@ def programs(*, concurrent: bool = False) -> st.SearchStrategy[Program]:
         "atomically",
         "patient",
         "remote",
+        "saga",
         "try",
         *(["gather"] if concurrent else ["operation"]),
     ]

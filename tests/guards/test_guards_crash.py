@@ -21,6 +21,10 @@ UNLOADING = pytest.mark.parametrize("suspend_after_s", [0.0, 1e9], ids=["unloade
 FUZZ = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
+PARKED = [("error", "UnknownOutcomeError"), ("error", "AgentFailedError")]
+"""By a crash in a write that must not be made twice; the second when asked in a later life."""
+
+
 def run(
     agent: object, program: Program, points: list[CrashPoint], suspend_after_s: float
 ) -> tuple[End, Counter[tuple[str, str]]]:
@@ -34,9 +38,16 @@ def check(
 ) -> None:
     expected, effects = run(agent, program, [], suspend_after_s)
     end, seen = run(agent, program, points, suspend_after_s)
-    assert end.results == expected.results, "P2: results"
-    assert set(seen) >= set(effects), "P3: every effect, under its own key"
-    assert {what for _, what in seen} == {what for _, what in effects}, "P3: and no other"
+    names = {what for _, what in effects}
+    for (_, what), times in seen.items():
+        assert what in names, "P3: no other effect"
+        assert times == 1 or not what.startswith("once"), "P3: at most once"
+    if end.results[0][:2] in PARKED:
+        assert any(what.startswith("once") for what in names)
+        assert expected.results[0][:2] not in PARKED, "nothing crashed"
+    else:
+        assert end.results == expected.results, "P2: results"
+        assert set(seen) >= set(effects), "P3: every effect, under its own key"
     for oplog in end.oplogs.values():
         fold_plan(oplog)  # L1, L2, R1, R2
         assert fold_status(oplog).last == len(oplog), "S1"
