@@ -299,7 +299,7 @@ class Kernel:
                 actor = self._succeeded(agent_type, agent_id, left.without(dropped))
         for key in dropped:
             if key in left.completions:
-                left.completions[key].fail(reverted(agent_id, key))
+                left.completions[key].refuse(reverted(agent_id, key))
         actor.wake()
         return reversal.region.start - 1
 
@@ -315,7 +315,8 @@ class Kernel:
         """Take an agent from memory, whatever it does. What it leaves must be given to its next actor."""
         left = actor.surrender()
         with self._mutex:
-            del self._actors[actor.agent_id]
+            if self._actors.get(actor.agent_id) is actor:  # it has not just ended by itself
+                del self._actors[actor.agent_id]
             self._resting.pop(actor.agent_id, None)
         session = actor.session
         if session is not None:

@@ -13,6 +13,7 @@ from golem_sdk import (
     agent,
     atomically,
     durable,
+    get,
     get_oplog_index,
     set_oplog_index,
 )
@@ -74,6 +75,14 @@ class Till:
 
     def look(self) -> list[str]:
         return self.sent
+
+
+@agent
+def caller(name: str) -> str:
+    try:
+        return get(Till, name).block("asked")
+    except InvocationCancelledError:
+        return send("gone")
 
 
 @pytest.fixture
@@ -153,6 +162,13 @@ def test_one_that_runs_is_interrupted_and_what_waits_goes_on(runtime: Runtime) -
     )
     assert SENT["block"] == 1
     check_store(runtime, till)
+
+
+def test_an_agent_that_waits_learns_it(runtime: Runtime) -> None:
+    waits = runtime.trigger(caller, "h")
+    assert REACHED.wait(30)
+    runtime.revert('Till("h")', invocations=1)
+    assert waits.result() == "gone 1"
 
 
 def test_a_target_that_is_refused_interrupts_nothing_for_good(runtime: Runtime) -> None:
