@@ -296,11 +296,10 @@ class Kernel:
                 dropped = reversal.dropped
                 self._failures.pop(agent_id, None)
             finally:
-                actor = self._succeeded(agent_type, agent_id, left.without(dropped))
+                self._succeeded(agent_type, agent_id, left.without(dropped)).wake()
         for key in dropped:
             if key in left.completions:
                 left.completions[key].refuse(reverted(agent_id, key))
-        actor.wake()
         return reversal.region.start - 1
 
     def _succeeded(self, agent_type: str, agent_id: str, left: Leavings) -> Actor:

@@ -176,8 +176,10 @@ def test_a_target_that_is_refused_interrupts_nothing_for_good(runtime: Runtime) 
     running = runtime.trigger(till.block, "block", key="running")
     assert REACHED.wait(30)
     GATE.set()
+    ending = runtime._kernel.actor("Till", running.agent_id).completions["running"]
     with pytest.raises(UsageError, match="cannot drop 9 invocations: the agent has begun 1"):
         runtime.revert(till, invocations=9)
+    ending.outcome(timeout_s=60)  # without anybody asking for it anew
     assert running.result() == "block"
 
 
