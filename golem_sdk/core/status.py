@@ -49,6 +49,7 @@ class StatusRecord:
             (nanoseconds since the epoch), 0: no timer.
         error: why it failed, or what is tried again; empty otherwise.
         error_code: the code fingerprint it failed with.
+        error_type: the name of that error's class.
     """
 
     status: AgentStatus = AgentStatus.IDLE
@@ -59,9 +60,11 @@ class StatusRecord:
     wake_at: int = 0
     error: str = ""
     error_code: str = ""
+    error_type: str = ""
 
 
 NEW_AGENT = StatusRecord()
+_NO_ERROR = ("", "", "")
 
 
 def fold_status(
@@ -76,26 +79,24 @@ def fold_status(
 def status_after(record: StatusRecord, index: OplogIndex, entry: Entry) -> StatusRecord:
     """The status with one more entry."""
     status, created_at, completed = record.status, record.created_at, record.completed
-    wake_at, error, error_code = record.wake_at, record.error, record.error_code
+    wake_at, error = record.wake_at, (record.error, record.error_code, record.error_type)
     match entry:
         case ExportedFunctionInvoked() | ImportedFunctionInvoked():
-            status, wake_at, error, error_code = AgentStatus.RUNNING, 0, "", ""
+            status, wake_at, error = AgentStatus.RUNNING, 0, _NO_ERROR
         case ExportedFunctionCompleted():
             status, wake_at, completed = AgentStatus.IDLE, 0, completed + 1
         case EndRemoteWrite():
-            status, wake_at, error, error_code = AgentStatus.RUNNING, 0, "", ""
+            status, wake_at, error = AgentStatus.RUNNING, 0, _NO_ERROR
         case Suspend():
             status, wake_at = AgentStatus.SUSPENDED, entry.wake_at
         case Error():
             again = entry.begin or entry.call
             status = AgentStatus.RETRYING if again else AgentStatus.FAILED
-            wake_at, error, error_code = entry.due, entry.message, entry.code
+            wake_at, error = entry.due, (entry.message, entry.code, entry.error_type)
         case Revert():
             status = AgentStatus.RUNNING if entry.running else AgentStatus.IDLE
-            wake_at, error, error_code, completed = 0, "", "", entry.completed
+            wake_at, error, completed = 0, _NO_ERROR, entry.completed
         case Create():
             created_at = entry.timestamp
     # Spelled out: this runs several times per invocation, and `evolve` takes four times as long.
-    return StatusRecord(
-        status, index, created_at, entry.timestamp, completed, wake_at, error, error_code
-    )
+    return StatusRecord(status, index, created_at, entry.timestamp, completed, wake_at, *error)

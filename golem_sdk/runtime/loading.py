@@ -10,12 +10,13 @@ from golem_sdk.core.entries import Create
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.machine import Machine
 from golem_sdk.core.status import NEW_AGENT, AgentStatus, StatusRecord, fold_status
-from golem_sdk.errors import AgentFailedError
+from golem_sdk.errors import AgentFailedError, DivergenceError
 from golem_sdk.oplog.reader import read_entries, survey, surveyed_entries
 from golem_sdk.runtime.definitions import AgentDefinition, code_of, definition_named
 from golem_sdk.runtime.divergence import hash_canary
 from golem_sdk.runtime.session import Session
 from golem_sdk.runtime.sites import SiteTable
+from golem_sdk.runtime.unknown import noted_unknown
 
 if TYPE_CHECKING:
     from golem_sdk.runtime.actor import Actor
@@ -67,10 +68,13 @@ def parked_error(agent_type: str, agent_id: str, record: StatusRecord) -> AgentF
         return None
     if record.error_code != code_of(agent_type):
         return None
-    return AgentFailedError(
-        agent_id,
-        f"agent {agent_id} is parked: its code is still the one with which it failed:\n{record.error}",
-    )
+    message = f"agent {agent_id} is parked: its code is still the one with which it failed:\n{record.error}"
+    match record.error_type:
+        case "UnknownOutcomeError":
+            return noted_unknown(agent_id, record.error, message)
+        case "DivergenceError":
+            return DivergenceError(agent_id, message)
+    return AgentFailedError(agent_id, message)
 
 
 def _create(kernel: Kernel, actor: Actor, definition: AgentDefinition) -> Create:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from golem_sdk.codec.values import decode
@@ -12,7 +13,12 @@ if TYPE_CHECKING:
     from golem_sdk.core.entries import OplogIndex
     from golem_sdk.runtime.session import Session
 
-__all__ = ["unknown_region", "unknown_write"]
+__all__ = ["noted_unknown", "unknown_region", "unknown_write"]
+
+_NOTED = re.compile(
+    r"oplog entry (?P<index>\d+).*?^  (the call: )?(?P<call>.*?)\n  what to do: ",
+    re.DOTALL | re.MULTILINE,
+)
 
 _REMEDY = (
     'what to do: the agent is parked. Find out whether it happened; then resume the agent as "it happened"'
@@ -47,3 +53,11 @@ def unknown_region(session: Session, begin: OplogIndex) -> UnknownOutcomeError:
         begin,
         call,
     )
+
+
+def noted_unknown(agent_id: str, note: str, message: str) -> UnknownOutcomeError:
+    """The same error in a later life, with another ``message``: ``note`` is the text of the one noted."""
+    noted = _NOTED.search(note)
+    if noted is None:  # of another version
+        return UnknownOutcomeError(agent_id, message)
+    return UnknownOutcomeError(agent_id, message, int(noted["index"]), noted["call"])

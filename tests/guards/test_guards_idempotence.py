@@ -337,6 +337,20 @@ def test_a_batch_has_no_one_result_to_tell() -> None:
         assert handle.result(timeout=60) == "first 5 sent"
 
 
+@pytest.mark.parametrize("target", [pay_out, pay_out_async])
+def test_a_later_life_gets_the_same_error(target: Any) -> None:
+    found = []
+    engine = parked_store(target)
+    for _ in range(2):
+        with Runtime.over(engine, VirtualEnvironment(), Settings()) as runtime:
+            with pytest.raises(UnknownOutcomeError) as caught:
+                runtime.trigger(target, 5).result(timeout=60)
+            found.append((caught.value.agent_id, caught.value.index, caught.value.call))
+            engine = engine.snapshot()
+    assert found[0] == found[1]
+    assert "wire" in found[0][2]
+
+
 def test_what_an_operator_cannot_say() -> None:
     with Runtime.memory() as runtime:
         runtime.run(often, "x")
