@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from golem_sdk import Runtime, agent, durable, saga
-from golem_sdk.errors import CompensationError, UsageError
+from golem_sdk.errors import CompensationError, EncodingError, UsageError
 from golem_sdk.runtime.context import current_or_performing
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import Step, drive
@@ -143,6 +143,32 @@ def test_a_compensation_that_fails_says_what_is_left() -> None:
     assert isinstance(caught.value.failure, LookupError)
     assert isinstance(caught.value.__cause__, ValueError)
     assert WORLD == ["first", "second", "third", "undo third", "fail to undo"]
+
+
+@durable
+def give_nothing_storable(what: str) -> object:
+    WORLD.append(what)
+    return object()
+
+
+def test_a_step_that_cannot_be_encoded_undoes_what_was_done_before() -> None:
+    @agent
+    def unstorable(name: str) -> str:
+        try:
+            with saga() as s:
+                s.step(lambda: do("first"), undo)
+                s.step(lambda: give_nothing_storable("second"), lambda _: undo("second"))
+        except EncodingError as error:
+            return str(error)
+        return "booked"
+
+    whole = drive([Step(unstorable, ("Ada",))])
+    assert "cannot be stored" in whole.results[0][1]
+    assert WORLD == ["first", "second", "undo first"], "the step itself counts as not done"
+    for append in range(1, whole.appends + 1):
+        assert drive(
+            [Step(unstorable, ("Ada",))], [CrashPoint(append, CrashMoment.DURABLE)]
+        ).results == (whole.results)
 
 
 def test_outside_agents_a_saga_is_plain_python() -> None:
