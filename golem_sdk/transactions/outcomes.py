@@ -188,7 +188,8 @@ def _on_connection(
         with suppress(Exception):
             yield connection.close
         raise
-    yield connection.close
+    with suppress(Exception):  # what was committed has happened, however the connection ends
+        yield connection.close
     return result
 
 

@@ -103,6 +103,26 @@ def test_p3_a_connection_that_is_lost_while_it_commits(
     assert BANK.balances() == balances
 
 
+class FailsToClose(sqlite3.Connection):
+    """The connection breaks when it is closed."""
+
+    def close(self) -> None:
+        super().close()
+        raise sqlite3.OperationalError("the connection was lost while it was closed")
+
+
+@transaction(lambda: sqlite3.connect(BANK.where, factory=FailsToClose))
+def move_and_lose(tx: Any, cents: int) -> str:
+    tx.execute(f"UPDATE account SET cents = cents - {cents} WHERE name = 'ada'")
+    tx.execute(f"UPDATE account SET cents = cents + {cents} WHERE name = 'bob'")
+    return "moved"
+
+
+def test_what_was_committed_has_happened_however_the_connection_ends(sqlite: Bank) -> None:
+    assert move_and_lose(10) == "moved"
+    assert BANK.balances() == MOVED
+
+
 def test_a_database_that_goes_away_raises_its_own_error(sqlite: Bank) -> None:
     BANK.where += "/nowhere"
     with (
