@@ -43,7 +43,7 @@ class RetryableResult(Exception):  # noqa: N818  # it is raised, but is a result
 def answer_in(error: BaseException) -> HttpStatusError | None:
     """The HTTP answer that an exception tells of, ``None`` if it does not.
 
-    Knows exceptions with a ``response`` (httpx, requests, openai, anthropic, boto) and those that are
+    Knows exceptions with a ``response`` (httpx, requests, openai, anthropic) and those that are
     responses themselves (``urllib.error.HTTPError``, aiohttp's ``ClientResponseError``).
     """
     if isinstance(error, HttpStatusError):

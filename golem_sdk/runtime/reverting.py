@@ -79,13 +79,14 @@ def _mend_queue(
     unfinished = [*reversal.dropped, *([resumed.idempotency_key] if resumed else [])]
     for key in unfinished:
         writer.delete(Space.RESULT, result_key(agent_id, key))
+    again = None
+    if resumed is not None and resumed.idempotency_key not in waiting and resumed.method != INIT:
+        again = _again(reversal.created, resumed, agent_type, agent_id)
+        writer.put(Space.INBOX, inbox_key(agent_id, again.order), again.to_row())
     for key in reversal.dropped:
-        if key in waiting:
+        # One that an earlier revert has put first gives its place to the one that is put there now.
+        if key in waiting and not (again is not None and waiting[key].order == again.order):
             writer.delete(Space.INBOX, inbox_key(agent_id, waiting[key].order))
-    if resumed is None or resumed.idempotency_key in waiting or resumed.method == INIT:
-        return
-    again = _again(reversal.created, resumed, agent_type, agent_id)
-    writer.put(Space.INBOX, inbox_key(agent_id, again.order), again.to_row())
 
 
 def _again(

@@ -69,7 +69,9 @@ class _Sqlite:
             self.raw.execute("BEGIN IMMEDIATE")  # so that two never wait for each other's promotion
 
     def execute(self, sql: str, parameters: Parameters) -> Any:
-        return self.raw.execute(sql.format_map(_Named(":{}")), parameters)
+        cursor = self.raw.cursor()
+        cursor.row_factory = None  # the user's may give anything
+        return cursor.execute(sql.format_map(_Named(":{}")), parameters)
 
     def row(self, cursor: Any) -> Any:
         return cursor.fetchone()
@@ -114,7 +116,8 @@ class _Psycopg(_Committing):
         return None
 
     def execute(self, sql: str, parameters: Parameters) -> Any:
-        return self.raw.execute(sql.format_map(_Named("%({})s")), parameters)
+        cursor = self.raw.cursor(row_factory=sys.modules["psycopg.rows"].tuple_row)
+        return cursor.execute(sql.format_map(_Named("%({})s")), parameters)
 
     def row(self, cursor: Any) -> Any:
         return cursor.fetchone()

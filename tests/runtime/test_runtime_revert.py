@@ -135,6 +135,24 @@ def test_an_invocation_goes_on_from_its_middle(runtime: Runtime) -> None:
     check_store(runtime, till)
 
 
+def test_an_older_one_goes_on_after_a_second_revert(runtime: Runtime) -> None:
+    till = runtime.get(Till, "i")
+    runtime.trigger(till.add, "tea", key="1").result()
+    GATE.set()
+    runtime.trigger(till.block, "block", key="2").result()
+    older, newer = indices(runtime, till, ExportedFunctionInvoked)[1:3]
+    GATE.clear()
+    REACHED.clear()
+    runtime.revert(till, to_index=newer)
+    assert REACHED.wait(30), "the newer one runs again, from the first place of the queue"
+    runtime.revert(till, to_index=older + 2)
+    assert runtime.trigger(till.add, "?", key="1").result(timeout=60)[1:] == [
+        "tea 1",
+        "tea, twice 2",
+    ]
+    check_store(runtime, till)
+
+
 def test_back_to_the_creation(runtime: Runtime) -> None:
     till = runtime.get(Till, "c")
     till.add("tea")

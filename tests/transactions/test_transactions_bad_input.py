@@ -123,6 +123,35 @@ def test_what_was_committed_has_happened_however_the_connection_ends(sqlite: Ban
     assert BANK.balances() == MOVED
 
 
+def dictionaries() -> Any:
+    connection = BANK.connect()
+    connection.row_factory = (
+        psycopg.rows.dict_row if BANK.bank.is_postgres else lambda cursor, row: {"only": row}
+    )
+    return connection
+
+
+@transaction(dictionaries)
+def move_with_dictionaries(tx: Any) -> str:
+    tx.execute("UPDATE account SET cents = cents - 10 WHERE name = 'ada'")
+    tx.execute("UPDATE account SET cents = cents + 10 WHERE name = 'bob'")
+    return "moved"
+
+
+@agent
+def pay_with_dictionaries(name: str) -> str:
+    return move_with_dictionaries()
+
+
+@pytest.mark.parametrize("bank", [BANKS[0], BANKS[2]], ids=lambda b: b.name, indirect=True)
+def test_p3_rows_of_the_users_own_kind(bank: Bank) -> None:
+    with Runtime.memory() as runtime:
+        assert runtime.run(pay_with_dictionaries, "x") == "moved"
+        runtime.revert('pay_with_dictionaries("x")', to_index=1)  # made again: it asks the database
+        assert runtime.run(pay_with_dictionaries, "x") == "moved"
+    assert BANK.balances() == MOVED
+
+
 def test_a_database_that_goes_away_raises_its_own_error(sqlite: Bank) -> None:
     BANK.where += "/nowhere"
     with (
