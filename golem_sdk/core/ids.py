@@ -21,6 +21,7 @@ __all__ = [
     "agent_id",
     "derive_key",
     "idempotency_namespace",
+    "invocation_namespace",
     "storage_key",
 ]
 
@@ -96,6 +97,11 @@ def idempotency_namespace(key: str) -> UUID:
         return UUID(key)
     except ValueError:
         return uuid5(KEY_NAMESPACE, key)
+
+
+def invocation_namespace(agent_id: str, key: str) -> str:
+    """From what the keys of an invocation's calls are derived: two agents may be given the same ``key``."""
+    return str(uuid5(idempotency_namespace(key), agent_id))
 
 
 def derive_key(key: str, position: int) -> UUID:

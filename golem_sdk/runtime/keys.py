@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from golem_sdk.core.ids import derive_key
+from golem_sdk.core.ids import derive_key, invocation_namespace
 from golem_sdk.runtime.context import SCOPE
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Keys:
     """The keys of one session's present invocation.
 
     Attributes:
-        invocation: the invocation's own key.
+        invocation: from what the keys are derived: the agent, and the invocation's own key.
     """
 
     def __init__(self, session: Session) -> None:
@@ -35,7 +35,7 @@ class Keys:
 
     def begin(self, invocation: str) -> None:
         """An invocation begins."""
-        self.invocation = invocation
+        self.invocation = invocation_namespace(self._session.agent_id, invocation)
         self._generated, self._called = {}, {}
 
     def upcoming(self) -> UUID:

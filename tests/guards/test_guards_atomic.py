@@ -24,6 +24,7 @@ from golem_sdk import (
 )
 from golem_sdk.core.entries import EndAtomicRegion, Error, Jump
 from golem_sdk.errors import UsageError
+from golem_sdk.runtime.context import current_or_performing
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import Step, drive
 
@@ -320,3 +321,30 @@ def test_a_checkpoint_gives_up_after_its_attempts() -> None:
 def test_oplog_commit_takes_a_count(replicas: Any) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         oplog_commit(replicas)
+
+
+@durable
+def key_of_call() -> str:
+    session = current_or_performing()
+    assert session is not None
+    return str(session.keys.upcoming())
+
+
+@agent
+class Payer:
+    def __init__(self, name: str) -> None:
+        pass
+
+    def pay(self) -> list[str]:
+        return [str(generate_idempotency_key()), key_of_call()]
+
+
+def test_p3_two_agents_with_the_same_invocation_key_have_keys_of_their_own() -> None:
+    """Else a server would take the second one's charge for a repetition of the first one's."""
+    with Runtime.memory() as runtime:
+        keys = [
+            key
+            for name in ("a", "b")
+            for key in runtime.trigger(runtime.get(Payer, name).pay, key="order-17").result()
+        ]
+    assert len(set(keys)) == 4
