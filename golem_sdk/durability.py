@@ -246,6 +246,15 @@ def upcoming_idempotency_key(session: Session) -> UUID:
     return session.keys.upcoming()
 
 
+def may_have_been_made(session: Session) -> bool:
+    """Whether the next call that starts may have been performed before, under the same idempotency key.
+
+    By a life of the agent that has crashed before it could record the outcome, or by an earlier run of the
+    atomic region around it. If so, a failure to find out is no outcome: raise `UndecidedError`.
+    """
+    return session.operations.may_have_been_made(SCOPE.get().region)
+
+
 def agent_random(session: Session) -> random.Random:
     """The invocation's own random generator, seeded from one recorded seed."""
     return session.random()

@@ -12,6 +12,7 @@ __all__ = [
     "AgentFencedSignal",
     "AgentNotFoundError",
     "AgentSuspendedSignal",
+    "CommitUnknownError",
     "CompensationError",
     "DecodingError",
     "DivergenceError",
@@ -21,6 +22,7 @@ __all__ = [
     "InvocationNotFoundError",
     "MethodNotFoundError",
     "NotDurableError",
+    "OutcomeRowError",
     "RecordedError",
     "RuntimeClosedError",
     "StoreBrokenError",
@@ -31,6 +33,7 @@ __all__ = [
     "StoreFullError",
     "StoreLockedError",
     "StoreVersionError",
+    "UndecidedError",
     "UnknownAgentTypeError",
     "UnknownOutcomeError",
     "UsageError",
@@ -93,6 +96,50 @@ class RecordedError(GolemError):
 
     def __str__(self) -> str:
         return f"{self.type_name}: {self.text}"
+
+
+# --- database transactions ------------------------------------------------------------------------
+
+
+class OutcomeRowError(GolemError):
+    """A row of the table of outcomes is not the outcome of the call that asks for it.
+
+    Attributes:
+        table: the table's name.
+        key: the row's ``call_key``.
+    """
+
+    def __init__(self, message: str, table: str = "", key: str = "") -> None:
+        super().__init__(message, table, key)
+        self.table = table
+        self.key = key
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class UndecidedError(GolemError):
+    """Whether a call has happened is not known yet, and can be found out by making it again.
+
+    So it is never the outcome of a durable call: the call is made again, whatever the retry policy says,
+    at the latest every minute, until it says what has become of it.
+    """
+
+
+class CommitUnknownError(UndecidedError, ConnectionError):
+    """A database connection was lost during a commit, and the database cannot be asked what became of it.
+
+    Its cause is the database's error. To make the call again is harmless: it asks first.
+
+    Attributes:
+        table: the table that knows the outcome.
+        key: the ``call_key`` of the row that is there if it was committed.
+    """
+
+    def __init__(self, message: str, table: str = "", key: str = "") -> None:
+        super().__init__(message)  # more arguments would be an errno and file names
+        self.table = table
+        self.key = key
 
 
 # --- agents and invocations -----------------------------------------------------------------------

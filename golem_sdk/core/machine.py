@@ -89,6 +89,8 @@ class Machine:
         pending: started calls without outcome, by number.
         announced_again: calls that an operator had said were not performed, and that were begun again.
         outcomes: how many outcomes agent code has been given.
+        progressed: whether the agent has got beyond what was recorded when it was loaded. A call that
+            starts before may have been performed by a life that has crashed; one that starts later has not.
         agreed: the last entries on which code and oplog agreed, oldest first.
     """
 
@@ -97,6 +99,7 @@ class Machine:
     pending: dict[int, StartedCall] = field(factory=dict)
     announced_again: set[int] = field(factory=set)
     outcomes: int = 0
+    progressed: bool = False
     agreed: deque[tuple[OplogIndex, Entry]] = field(factory=lambda: deque(maxlen=_HISTORY))
     _started: int = 0
     _mismatch: Mismatch | None = None
@@ -249,7 +252,7 @@ class Machine:
         self._check()
         self.pending.pop(call.number, None)
         self.outcomes += 1
-        self.now = timestamp
+        self.advance(timestamp)
         return ImportedFunctionInvoked(
             timestamp,
             call.number,
@@ -294,6 +297,7 @@ class Machine:
     def advance(self, timestamp: int) -> None:
         """Logical time moves to a live entry's timestamp."""
         self.now = timestamp
+        self.progressed = True
 
     def log(self) -> bool:
         """Whether a log line written now is new (and is to be recorded and emitted)."""

@@ -34,10 +34,13 @@ __all__ = [
     "choose",
     "is_transient",
     "step",
+    "until_decided",
 ]
 
 STATUS = "status-code"
 """The property of a call that failed with an HTTP status."""
+
+_LONGEST_UNDECIDED_S = 60.0
 
 _TRANSIENT_CODES = {
     errno.ECONNABORTED,
@@ -213,6 +216,14 @@ def step(policy: RetryPolicy | Policy, state: State, failure: Failure) -> Decisi
     if decision.delay_s is None or decision.delay_s >= failure.least_delay_s:
         return decision
     return Decision(failure.least_delay_s, decision.state)
+
+
+def until_decided(attempt: int) -> float:
+    """How many seconds later something undecided is asked again after ``attempt``, counted from 1.
+
+    For when the policy has had enough: a minute at most, and never an end.
+    """
+    return float(min(_LONGEST_UNDECIDED_S, 2.0 ** min(attempt, 10) / 10))
 
 
 def _frozen(state: State) -> State:

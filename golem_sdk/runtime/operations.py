@@ -47,6 +47,7 @@ class Operations:
         self._session = session
         self._invoked = 0
         self._announced = 0
+        self._running_again = 0
         self._manual: list[tuple[OplogIndex, int]] = []  # begins, and outcomes given before them
         self.levels = 0
 
@@ -68,8 +69,20 @@ class Operations:
             BeginAtomicRegion(self._session.now_ns()), "an atomic region is opened"
         )
         if recorded and index in self._plan.open_begins:
+            self._running_again = index
             self._rerun(index)
         return index
+
+    def may_have_been_made(self, region: OplogIndex) -> bool:
+        """Whether a call that starts now may have been performed before.
+
+        By a life that has crashed, or by an earlier run of the outermost region that it is in; ``region`` is
+        that of the guards, 0: none.
+        """
+        if not self._session.machine.progressed:
+            return True
+        outermost = region or (self._manual[0][0] if self._manual else 0)
+        return 0 < outermost == self._running_again
 
     def end_region(self, begin: OplogIndex) -> None:
         """Close an atomic region, and those in it that agent code was to close by their index.

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from golem_sdk.codec.values import decode, encode
-from golem_sdk.core.delays import Failure
+from golem_sdk.core.delays import Decision, Failure
 from golem_sdk.core.entries import Error
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.http_status import HttpStatusError, answer_in, wait_s
-from golem_sdk.core.retry import STATUS, choose, step
-from golem_sdk.errors import DecodingError
+from golem_sdk.core.retry import STATUS, choose, step, until_decided
+from golem_sdk.errors import DecodingError, UndecidedError
 from golem_sdk.runtime.context import SCOPE
 
 if TYPE_CHECKING:
@@ -36,14 +36,12 @@ class Retries:
         """Whether a call that raised ``error`` is made again, which is then noted with the time for it.
 
         Not inside atomic regions and batches, which run again as a whole, and not what was announced as
-        never to be sent twice.
+        never to be sent twice; but wherever it is, if its outcome is still undecided.
         """
         session = self._session
-        if not (isinstance(error, Exception) and call.repeatable) or call.begin or call.number < 0:
+        if not (isinstance(error, Exception) and call.repeatable) or call.number < 0:
             return False
-        if call.function_type is FunctionType.WRITE_REMOTE_BATCHED:
-            return False
-        if scope.region or session.operations.in_manual_region():
+        if not (isinstance(error, UndecidedError) or self._stands_alone(call, scope)):
             return False
         retry = session.writer.plan.call_retries.get(call.number)
         note = self._note(retry, error, scope, _properties(call, error))
@@ -65,6 +63,11 @@ class Retries:
             )
             session.writer.soon()
         return True
+
+    def _stands_alone(self, call: StartedCall, scope: Scope) -> bool:
+        if call.begin or call.function_type is FunctionType.WRITE_REMOTE_BATCHED:
+            return False
+        return not (scope.region or self._session.operations.in_manual_region())
 
     def of_region(self, begin: OplogIndex, error: Exception) -> Error | None:
         """The note with which an atomic region runs again; ``None``: the policy has had enough."""
@@ -112,10 +115,12 @@ class Retries:
             least_delay_s=0.0 if answer is None else wait_s(answer.retry_after, now / 1e9),
         )
         state = None if retry is None else _state(retry.state)
+        attempt = 1 if retry is None else retry.attempt + 1
         decision = step(scope.policy if named is None else named.policy, state, failure)
+        if decision.delay_s is None and isinstance(error, UndecidedError):
+            decision = Decision(until_decided(attempt), decision.state)
         if decision.delay_s is None:
             return None
-        attempt = 1 if retry is None else retry.attempt + 1
         return now, round(decision.delay_s * 1e9), attempt, encode(decision.state)
 
 

@@ -1,265 +1,217 @@
-"""One transaction, step by step: ask for the outcome, or run the user's function and keep it.
+"""The table of outcomes: one row for each transaction of an agent, written in that transaction itself.
 
-The steps are written once, as a generator of calls to the database: `perform` takes them in synchronous code,
-`perform_async` in asynchronous code.
+The row is inserted first, without an outcome, which is also the question whether it is there: a second
+performer of the same call waits at this row until the first is over. It gets its outcome last.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Generator
-from contextlib import suppress
-from typing import Any
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from golem_sdk import originals
 from golem_sdk.codec.values import decode, encode
-from golem_sdk.errors import DecodingError, StoreCorruptError, UsageError
-from golem_sdk.transactions.connections import Connection, adapted
+from golem_sdk.errors import DecodingError, OutcomeRowError, UsageError
+from golem_sdk.transactions.connections import recognised, sql_state
+from golem_sdk.transactions.steps import quietly, run
 
-__all__ = ["Call", "delete_older", "perform", "perform_async"]
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from uuid import UUID
 
-Steps = Generator[Callable[[], Any], Any, Any]
-"""Calls whose values, awaited if need be, are sent back."""
+    from golem_sdk.transactions.connections import Connection
+    from golem_sdk.transactions.steps import Steps
 
-_CREATE = (
-    "CREATE TABLE IF NOT EXISTS {table}"
-    " (key VARCHAR(36) PRIMARY KEY, outcome {bytes} NOT NULL, agent TEXT NOT NULL, at BIGINT NOT NULL)"
+__all__ = ["DEFAULT_TABLE", "Claim", "Found", "checked_table", "forget_outcomes"]
+
+DEFAULT_TABLE = "golem_outcomes"
+
+_CREATE = """CREATE TABLE IF NOT EXISTS {table} (
+    call_key TEXT PRIMARY KEY,
+    call TEXT NOT NULL,
+    request BYTEA NOT NULL,
+    outcome BYTEA,
+    agent TEXT NOT NULL,
+    created_ns BIGINT NOT NULL
+)"""
+_INSERT = (
+    "INSERT INTO {table} (call_key, call, request, agent, created_ns)"
+    " VALUES (:key, :call, :request, :agent, :now) ON CONFLICT DO NOTHING"
 )
-_LOOK = "SELECT outcome FROM {table} WHERE key = {{key}}"
-_KEEP = (
-    "INSERT INTO {table} (key, outcome, agent, at) VALUES ({{key}}, {{outcome}}, {{agent}}, {{at}})"
-)
-_FORGET = "DELETE FROM {table} WHERE at < {{at}}"
-_MARK = "SAVEPOINT golem_transaction"
-_RELEASE = "RELEASE SAVEPOINT golem_transaction"
+_SELECT = "SELECT request, outcome FROM {table} WHERE call_key = :key"
+_KEEP = "UPDATE {table} SET outcome = :outcome WHERE call_key = :key"
+_FORGET = "DELETE FROM {table} WHERE created_ns < :before"
+
+_NOT_SERIALIZABLE = "40001"
+_EXISTS = {"42P07", "23505"}  # who creates it at the same time gets one of these
+_LONGEST_NAME = 63
+_MOST_PARTS = 2  # schema.table
 
 
 @frozen
-class Call:
-    """One call of a transactional function.
+class Found:
+    """A call that was committed before, and its result."""
+
+    result: Any
+
+
+@frozen
+class Claim:
+    """What is written into the row of one call.
 
     Attributes:
-        key: its idempotency key; ``None``: outside agents, nothing is kept.
-        agent: the agent's id, as text, for whoever looks into the table.
-        table: where outcomes are kept.
-        connect: opens a connection.
-        body: the user's function, which wants the connection.
+        table: the table's name.
+        key: the call's idempotency key, which is that of no other call of any agent.
+        call: the function's name.
+        request: digest of the function's name and arguments.
+        agent: the agent's id, as text.
     """
 
-    key: str | None
-    agent: str
     table: str
-    connect: Callable[[], Any]
-    body: Callable[[Any], Any]
+    key: str
+    call: str
+    request: bytes
+    agent: str
+
+    @classmethod
+    def of(cls, table: str, key: UUID, call: str, request: object, agent: str) -> Claim:
+        """The claim of a call with these arguments; ``key`` is its idempotency key."""
+        digest = sha256(call.encode("utf-8", "surrogatepass") + b"\0" + encode(request)).digest()
+        return cls(table, str(key), call, digest, agent)
+
+    def make(self, connection: Connection) -> Steps[Found | None]:
+        """Begin a transaction and claim the row; ``None``: it is ours, do what is to be done.
+
+        Raises:
+            OutcomeRowError: the row cannot be this call's outcome.
+        """
+        if (yield from self._insert(connection)):
+            return None
+        answer = yield from connection.execute(self._sql(_SELECT), {"key": self.key})
+        return self._read(answer.row)
+
+    def keep(self, connection: Connection, outcome: bytes) -> Steps[None]:
+        """Write the outcome into the claimed row."""
+        answer = yield from connection.execute(
+            self._sql(_KEEP), {"key": self.key, "outcome": outcome}
+        )
+        if answer.count != 1:
+            raise self._wrong("vanished while the function ran: leave the table to the SDK")
+
+    def _insert(self, connection: Connection) -> Steps[bool]:
+        row = {
+            "key": self.key,
+            "call": self.call,
+            "request": self.request,
+            "agent": self.agent,
+            "now": originals.time_ns(),
+        }
+        for attempts_left in (2, 1, 0):
+            yield from connection.begin()
+            try:
+                answer = yield from connection.execute(self._sql(_INSERT), row)
+            except Exception as error:
+                yield from quietly(connection.rollback())
+                if not attempts_left:
+                    raise
+                if _is_missing(error):
+                    yield from self._create(connection)
+                elif sql_state(error) != _NOT_SERIALIZABLE:
+                    raise
+            else:
+                return answer.count == 1
+        raise AssertionError("the last attempt returns or raises")
+
+    def _create(self, connection: Connection) -> Steps[None]:
+        yield from connection.begin()
+        try:
+            yield from connection.execute(self._sql(_CREATE), {})
+            yield from connection.commit()
+        except Exception as error:
+            yield from quietly(connection.rollback())
+            if sql_state(error) not in _EXISTS:
+                raise
+
+    def _read(self, row: tuple[Any, ...] | None) -> Found:
+        if row is None:
+            raise self._wrong("was deleted while it was looked at: call again")
+        request, outcome = row
+        if bytes(request) != self.request:
+            raise self._wrong(
+                "is that of another call, or of the same with other arguments. The agent has jumped back,"
+                " or run an atomic region again, and now does something else, while what it did before"
+                " is committed. Make it do the same, or undo that in a transaction of its own"
+            )
+        if outcome is None:
+            raise self._wrong(
+                "has no outcome: the function had committed its transaction half-way by itself."
+                " Look what it has done; delete the row if it is to be done again"
+            )
+        try:
+            return Found(decode(bytes(outcome)))
+        except DecodingError as error:
+            raise self._wrong(f"does not hold a value that can be read: {error}") from error
+
+    def _sql(self, template: str) -> str:
+        return template.format(table=_quoted(self.table))
+
+    def _wrong(self, what: str) -> OutcomeRowError:
+        message = f"the row of {self.call} in table {self.table} (call_key {self.key}) {what}"
+        return OutcomeRowError(message, self.table, self.key)
 
 
-@frozen
-class _Found:
-    value: Any
+def forget_outcomes(connection: Any, older_than: timedelta, *, table: str = DEFAULT_TABLE) -> int:
+    """Delete the rows of transactions that began longer ago than ``older_than``; gives their number.
 
+    A row is needed as long as its call can be performed again: until the agent has recorded the outcome,
+    which it does right after the commit unless it crashes there, and for as long as an agent may jump
+    back, be reverted or run an atomic region again from before the call. So choose ``older_than`` longer
+    than the longest time for which a crashed runtime is left down, and the longest method runs. A call
+    whose row is gone is performed again.
 
-class _UncertainError(Exception):
-    """Keeping the outcome, or committing, has failed: nobody knows yet what became of it."""
+    Runs one statement. Neither commits nor closes: the caller does.
 
-
-def perform(call: Call) -> Any:
-    """Make the call, or give what it gave before.
+    Args:
+        connection: a blocking one of any kind that `transaction` knows.
+        older_than: not negative.
+        table: the table that was given to `transaction`.
 
     Raises:
-        BaseException: what the function or the database raised: nothing of it happened.
+        UsageError: an argument is none of these.
     """
-    return _taken(_attempts(call, is_async=False))
+    name = checked_table(table)
+    if not hasattr(older_than, "total_seconds") or older_than.total_seconds() < 0:
+        raise UsageError(f"older_than is a timedelta that is not negative, not {older_than!r}")
+    adapter = recognised(connection)
+    if adapter.is_async:
+        raise UsageError("forget_outcomes() wants a blocking connection, not an asynchronous one")
+    before = originals.time_ns() - round(older_than.total_seconds() * 1e9)
+    return run(adapter.execute(_FORGET.format(table=_quoted(name)), {"before": before})).count
 
 
-async def perform_async(call: Call) -> Any:
-    """The same in asynchronous code."""
-    return await _taken_async(_attempts(call, is_async=True))
+def checked_table(table: object) -> str:
+    """A table's name.
 
-
-def delete_older(connect: Callable[[], Any], table: str, before_ns: int) -> int:
-    """Delete the outcomes kept before that time (nanoseconds since the epoch); gives how many."""
-
-    def steps() -> Steps:
-        connection = yield from _connected(connect, is_async=False)
-        try:
-            yield connection.begin
-            cursor = yield lambda: connection.execute(
-                _FORGET.format(table=table), {"at": before_ns}
-            )
-            yield connection.commit
-            return cursor.rowcount
-        finally:
-            connection.close()
-
-    count: int = _taken(steps())
-    return count
-
-
-def _taken(steps: Steps) -> Any:
-    step, result = _next(steps)
-    while step is not None:
-        sent, error = None, None
-        try:
-            sent = step()
-            if inspect.isawaitable(sent):
-                _dismiss(sent)
-                raise UsageError(_ASYNC_IN_SYNC)
-        except BaseException as raised:  # it is for the steps to deal with
-            error = raised
-        step, result = _next(steps, sent, error)
-    return result
-
-
-async def _taken_async(steps: Steps) -> Any:
-    step, result = _next(steps)
-    while step is not None:
-        sent, error = None, None
-        try:
-            sent = step()
-            if inspect.isawaitable(sent):
-                sent = await sent
-        except BaseException as raised:  # it is for the steps to deal with
-            error = raised
-        step, result = _next(steps, sent, error)
-    return result
-
-
-def _next(
-    steps: Steps, sent: object = None, error: BaseException | None = None
-) -> tuple[Callable[[], Any] | None, Any]:
-    """The step that follows what the last one gave or raised; or ``None``, and what all of them give."""
-    try:
-        return (steps.send(sent) if error is None else steps.throw(error)), None
-    except StopIteration as end:
-        return None, end.value
-
-
-_ASYNC_IN_SYNC = (
-    "the connection is asynchronous and the function is not: write `async def`, or connect synchronously."
-    " Nothing was done"
-)
-_SYNC_IN_ASYNC = (
-    "the function is `async def` and its connection is synchronous: it would hold up all agents. Use an"
-    " asynchronous connection, or a plain function (in an async agent with asyncio.to_thread). Nothing was"
-    " done"
-)
-
-
-def _dismiss(awaitable: Any) -> None:
-    if inspect.iscoroutine(awaitable):
-        awaitable.close()
-
-
-def _connected(connect: Callable[[], Any], *, is_async: bool) -> Steps:
-    opened = yield connect
-    connection: Connection = yield lambda: adapted(opened)
-    if is_async and not connection.is_async:
-        yield connection.close
-        raise UsageError(_SYNC_IN_ASYNC)
-    if connection.is_async and not is_async:
-        raise UsageError(_ASYNC_IN_SYNC)
-    return connection
-
-
-def _attempts(call: Call, *, is_async: bool) -> Steps:
-    """Make it; if nobody knows what became of it, ask the database once more."""
-    try:
-        return (yield from _on_connection(call, _transact, is_async=is_async))
-    except _UncertainError as uncertain:
-        cause = uncertain.__cause__
-        assert cause is not None, "it is raised from what failed"
-    found = yield from _on_connection(call, _ask, is_async=is_async)
-    if found is None:
-        raise cause
-    return found.value
-
-
-def _on_connection(
-    call: Call, steps: Callable[[Connection, Call], Steps], *, is_async: bool
-) -> Steps:
-    connection: Connection = yield from _connected(call.connect, is_async=is_async)
-    try:
-        result = yield from steps(connection, call)
-    except BaseException:
-        with suppress(Exception):  # the connection may be gone, and what it had begun with it
-            yield connection.rollback
-        with suppress(Exception):
-            yield connection.close
-        raise
-    with suppress(Exception):  # what was committed has happened, however the connection ends
-        yield connection.close
-    return result
-
-
-def _transact(connection: Connection, call: Call) -> Steps:
-    if call.key is None:
-        yield connection.begin
-        result = yield lambda: call.body(connection.raw)
-        yield connection.commit
-        return result
-    found = yield from _ask(connection, call)
-    if found is not None:
-        return found.value
-    yield connection.begin
-    yield lambda: connection.execute(_MARK, {})
-    result = yield lambda: call.body(connection.raw)
-    kept = {
-        "key": call.key,
-        "outcome": encode(result),
-        "agent": call.agent,
-        "at": originals.time_ns(),
-    }
-    try:
-        yield lambda: connection.execute(_RELEASE, {})
-    except Exception as error:
+    Raises:
+        UsageError: it is no plain identifier, also not after that of a schema and a dot.
+    """
+    parts = table.split(".") if isinstance(table, str) else [""]
+    if len(parts) > _MOST_PARTS or not all(
+        part.isascii() and part.isidentifier() and len(part) <= _LONGEST_NAME for part in parts
+    ):
         raise UsageError(
-            "the function has ended its transaction by itself (a commit, a rollback, or a statement that"
-            " implies one): what it did before is not undone, and its outcome cannot be kept with it. Leave"
-            " that to @transaction"
-        ) from error
-    try:
-        yield lambda: connection.execute(_KEEP.format(table=call.table), kept)
-        yield connection.commit
-    except Exception as error:  # or another process has just made the same call
-        raise _UncertainError from error
-    return result
+            f"the table of outcomes is named by a plain identifier of at most {_LONGEST_NAME} letters,"
+            f" digits and underscores (or schema.table), not by {table!r}"
+        )
+    return str(table)
 
 
-def _ask(connection: Connection, call: Call) -> Steps:
-    """What the call gave when it was made before, ``None`` if nothing is known of it."""
-    look, key = _LOOK.format(table=call.table), {"key": call.key}
-    try:
-        yield connection.begin
-        cursor = yield lambda: connection.execute(look, key)
-    except Exception:  # there may be no table yet
-        yield connection.rollback
-        yield from _create(connection, call.table)
-        yield connection.begin
-        cursor = yield lambda: connection.execute(look, key)
-    row = yield lambda: connection.row(cursor)
-    yield connection.rollback
-    return None if row is None else _Found(_read(row[0], call))
+def _quoted(table: str) -> str:
+    return ".".join(f'"{part}"' for part in table.split("."))
 
 
-def _create(connection: Connection, table: str) -> Steps:
-    create = _CREATE.format(table=table, bytes=connection.bytes_type)
-    try:
-        yield connection.begin
-        yield lambda: connection.execute(create, {})
-        yield connection.commit
-    except Exception:  # somebody else may have made it at the same time: looking again will tell
-        yield connection.rollback
-
-
-def _read(data: Any, call: Call) -> Any:
-    try:
-        return decode(bytes(data))
-    except (DecodingError, TypeError) as error:
-        raise StoreCorruptError(
-            f"the outcome kept in table {call.table} under key {call.key} cannot be read: {error}. The"
-            " transaction was committed, and is not made again",
-            call.table,
-            str(call.key).encode(),
-        ) from error
+def _is_missing(error: Exception) -> bool:
+    state = sql_state(error)
+    return state == "42P01" or state.startswith("no such table")
