@@ -7,18 +7,27 @@ crashes. Exponential delays come from tenacity, whose strategy is a function of 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from datetime import timedelta
-from math import isfinite
 from typing import Any
 
 from attrs import field, frozen
 from tenacity import wait_exponential
 
-from golem_sdk.core.predicates import Predicate, Properties, holds
+from golem_sdk.core.checks import (
+    Validator,
+    any_of,
+    as_float,
+    as_seconds,
+    check_factor,
+    check_seconds,
+    whole_number,
+)
+from golem_sdk.core.predicates import Predicate, Properties, check_predicate, holds
 from golem_sdk.errors import UsageError
 
 __all__ = [
+    "LONGEST_DELAY_S",
     "AddDelay",
     "Clamp",
     "CountLimit",
@@ -37,15 +46,12 @@ __all__ = [
     "Then",
     "TimeLimit",
     "Union",
-    "check_count",
-    "check_factor",
-    "check_seconds",
 ]
 
 State = Any
 """What a policy remembers: tuples of numbers, truth values and ``None``."""
 
-_LONGEST_S = 10 * 366 * 86400.0
+LONGEST_DELAY_S = 10 * 366 * 86400.0
 """No delay is longer: ten years."""
 
 
@@ -76,65 +82,36 @@ class Failure:
 
 @frozen
 class Decision:
-    """What a policy says: wait ``delay_s`` seconds, or (``None``) give up; and what it remembers."""
+    """What a policy says.
+
+    Attributes:
+        delay_s: how many seconds to wait; ``None``: give up.
+        state: what the policy remembers.
+        note: what went wrong in finding this out, for whoever sees the failure.
+    """
 
     delay_s: float | None
     state: State
-
-
-def check_seconds(value: object) -> float:
-    """A delay in seconds, from a number or a timedelta.
-
-    Raises:
-        UsageError: it is neither, negative or not finite.
-    """
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise UsageError(f"a delay is a number of seconds or a timedelta, not {value!r}")
-    if not (isfinite(value) and value >= 0):
-        raise UsageError(f"a delay must be finite and not negative: {value!r}")
-    return float(value)
-
-
-def check_factor(value: object) -> float:
-    """A factor.
-
-    Raises:
-        UsageError: it is no number, negative or not finite.
-    """
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise UsageError(f"a factor is a number, not {value!r}")
-    if not (isfinite(value) and value >= 0):
-        raise UsageError(f"a factor must be finite and not negative: {value!r}")
-    return float(value)
-
-
-def check_count(value: object) -> int:
-    """A number of retries.
-
-    Raises:
-        UsageError: it is no whole number, or negative.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise UsageError(f"a number of retries is a whole number, 0 or more, not {value!r}")
-    return value
+    note: str = ""
 
 
 @frozen
-class Policy:
+class Policy(ABC):
     """Base of the algebra. Every node is a value; `step` asks one."""
 
+    @abstractmethod
     def _next(self, state: State, failure: Failure) -> Decision:
         """The decision after one more failure. ``state`` is ``None`` at first."""
-        raise NotImplementedError
+
+
+_check_policy: Validator = any_of(Policy, called="a policy of golem_sdk.policies")
 
 
 @frozen
 class Periodic(Policy):
     """Always the same delay."""
 
-    delay: float = field(converter=check_seconds)
+    delay: float = field(converter=as_seconds, validator=check_seconds)
 
     def _next(self, state: State, failure: Failure) -> Decision:
         return Decision(self.delay, None)
@@ -144,12 +121,12 @@ class Periodic(Policy):
 class Exponential(Policy):
     """``base * factor ** n``, n from 0."""
 
-    base: float = field(converter=check_seconds)
-    factor: float = field(default=2.0, converter=check_factor)
+    base: float = field(converter=as_seconds, validator=check_seconds)
+    factor: float = field(default=2.0, converter=as_float, validator=check_factor)
 
     def _next(self, state: State, failure: Failure) -> Decision:
         count = state if isinstance(state, int) else 0
-        wait = wait_exponential(multiplier=self.base, exp_base=self.factor, max=_LONGEST_S)
+        wait = wait_exponential(multiplier=self.base, exp_base=self.factor, max=LONGEST_DELAY_S)
         delay_s = wait(_Attempt(count + 1))  # type: ignore[arg-type]  # it looks at nothing but the number
         return Decision(delay_s, count + 1)
 
@@ -163,12 +140,12 @@ class _Attempt:
 class Fibonacci(Policy):
     """Each delay is the sum of the two before it."""
 
-    first: float = field(converter=check_seconds)
-    second: float = field(converter=check_seconds)
+    first: float = field(converter=as_seconds, validator=check_seconds)
+    second: float = field(converter=as_seconds, validator=check_seconds)
 
     def _next(self, state: State, failure: Failure) -> Decision:
         now, after = state or (self.first, self.second)
-        return Decision(now, (after, min(now + after, _LONGEST_S)))
+        return Decision(now, (after, min(now + after, LONGEST_DELAY_S)))
 
 
 @frozen
@@ -191,8 +168,8 @@ class Never(Policy):
 class CountLimit(Policy):
     """Gives up after ``max_retries`` retries."""
 
-    max_retries: int = field(converter=check_count)
-    policy: Policy
+    max_retries: int = field(validator=whole_number(0))
+    policy: Policy = field(validator=_check_policy)
 
     def _next(self, state: State, failure: Failure) -> Decision:
         used, inner = state or (0, None)
@@ -204,29 +181,35 @@ class CountLimit(Policy):
 
 @frozen
 class TimeLimit(Policy):
-    """Gives up when the next attempt would begin later than ``limit`` after the first failure."""
+    """Gives up when the next attempt would begin later than ``limit`` after the first failure.
 
-    limit: float = field(converter=check_seconds)
-    policy: Policy
+    That counts the delay that a server asks for, too.
+    """
+
+    limit: float = field(converter=as_seconds, validator=check_seconds)
+    policy: Policy = field(validator=_check_policy)
 
     def _next(self, state: State, failure: Failure) -> Decision:
         decision = self.policy._next(state, failure)
-        if decision.delay_s is None or failure.elapsed_s + decision.delay_s > self.limit:
+        if decision.delay_s is None:
+            return decision
+        delay_s = max(decision.delay_s, failure.least_delay_s)
+        if failure.elapsed_s + delay_s > self.limit:
             return Decision(None, decision.state)
         return decision
 
 
 @frozen
 class Clamp(Policy):
-    """Delays of at least ``min`` and at most ``max`` seconds."""
+    """Delays of at least ``min`` and at most ``max`` seconds; only a server can ask for a longer one."""
 
-    min: float = field(converter=check_seconds)
-    max: float = field(converter=check_seconds)
-    policy: Policy
+    min: float = field(converter=as_seconds, validator=check_seconds)
+    max: float = field(converter=as_seconds, validator=check_seconds)
+    policy: Policy = field(validator=_check_policy)
 
     def __attrs_post_init__(self) -> None:
         if self.min > self.max:
-            raise UsageError(f"the least delay {self.min} is longer than the longest, {self.max}")
+            raise UsageError(f"Clamp(min=..., max=...): {self.min} is more than {self.max}")
 
     def _next(self, state: State, failure: Failure) -> Decision:
         decision = self.policy._next(state, failure)
@@ -239,8 +222,8 @@ class Clamp(Policy):
 class AddDelay(Policy):
     """A longer delay."""
 
-    delay: float = field(converter=check_seconds)
-    policy: Policy
+    delay: float = field(converter=as_seconds, validator=check_seconds)
+    policy: Policy = field(validator=_check_policy)
 
     def _next(self, state: State, failure: Failure) -> Decision:
         decision = self.policy._next(state, failure)
@@ -253,8 +236,8 @@ class AddDelay(Policy):
 class Jitter(Policy):
     """A delay longer by a random part, at most ``factor`` of it."""
 
-    factor: float = field(converter=check_factor)
-    policy: Policy
+    factor: float = field(converter=as_float, validator=check_factor)
+    policy: Policy = field(validator=_check_policy)
 
     def _next(self, state: State, failure: Failure) -> Decision:
         decision = self.policy._next(state, failure)
@@ -267,8 +250,8 @@ class Jitter(Policy):
 class Filtered(Policy):
     """Gives up unless the predicate holds for the call."""
 
-    predicate: Predicate
-    policy: Policy
+    predicate: Predicate = field(validator=check_predicate)
+    policy: Policy = field(validator=_check_policy)
 
     def _next(self, state: State, failure: Failure) -> Decision:
         if not holds(self.predicate, failure.properties):
@@ -280,8 +263,8 @@ class Filtered(Policy):
 class Then(Policy):
     """``second`` takes over for good, in the same step, when ``first`` gives up."""
 
-    first: Policy
-    second: Policy
+    first: Policy = field(validator=_check_policy)
+    second: Policy = field(validator=_check_policy)
 
     def _next(self, state: State, failure: Failure) -> Decision:
         over, inner = state or (False, None)
@@ -298,8 +281,8 @@ class Then(Policy):
 class Union(Policy):
     """The shorter delay of two; gives up when both do."""
 
-    left: Policy
-    right: Policy
+    left: Policy = field(validator=_check_policy)
+    right: Policy = field(validator=_check_policy)
 
     def _next(self, state: State, failure: Failure) -> Decision:
         left, right = _both(self.left, self.right, state, failure)
@@ -311,8 +294,8 @@ class Union(Policy):
 class Intersect(Policy):
     """The longer delay of two; gives up when either does."""
 
-    left: Policy
-    right: Policy
+    left: Policy = field(validator=_check_policy)
+    right: Policy = field(validator=_check_policy)
 
     def _next(self, state: State, failure: Failure) -> Decision:
         left, right = _both(self.left, self.right, state, failure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 __all__ = ["LONGEST_RETRY_AFTER_S", "HttpStatusError", "RetryableResult", "answer_in", "wait_s"]
@@ -43,18 +44,58 @@ class RetryableResult(Exception):  # noqa: N818  # it is raised, but is a result
 def answer_in(error: BaseException) -> HttpStatusError | None:
     """The HTTP answer that an exception tells of, ``None`` if it does not.
 
-    Knows exceptions with a ``response`` (httpx, requests, openai, anthropic) and those that are
-    responses themselves (``urllib.error.HTTPError``, aiohttp's ``ClientResponseError``).
+    Knows exceptions with a ``response`` (httpx, requests, openai, anthropic), which may be a dict
+    (botocore's ``ClientError``), and those that are responses themselves (``urllib.error.HTTPError``,
+    aiohttp's ``ClientResponseError``).
     """
     if isinstance(error, HttpStatusError):
         return error
-    for answer in (getattr(error, "response", None), error):
-        status = _first_number(answer, ("status_code", "status", "code"))
-        headers: Any = getattr(answer, "headers", None)
-        if status is not None and hasattr(headers, "get"):
-            retry_after = headers.get("Retry-After")
-            return HttpStatusError(status, retry_after if isinstance(retry_after, str) else None)
+    for tell in (_of_metadata, _of_response, _of_answer):
+        with suppress(Exception):  # attributes of strangers may be properties, which may fail
+            answer = tell(error)
+            if answer is not None:
+                return answer
     return None
+
+
+def _of_metadata(error: Any) -> HttpStatusError | None:
+    match getattr(error, "response", None):
+        case {"ResponseMetadata": {"HTTPStatusCode": int(status), **others}} if _is_status(status):
+            return HttpStatusError(int(status), _retry_after(others.get("HTTPHeaders")))
+    return None
+
+
+def _of_response(error: Any) -> HttpStatusError | None:
+    return _of_answer(getattr(error, "response", None))
+
+
+def _of_answer(answer: Any) -> HttpStatusError | None:
+    status = _first_status(answer, ("status_code", "status", "code"))
+    headers = getattr(answer, "headers", None)
+    if status is None or not hasattr(headers, "get"):
+        return None
+    return HttpStatusError(status, _retry_after(headers))
+
+
+def _retry_after(headers: Any) -> str | None:
+    with suppress(Exception):  # no headers, or something else under their name
+        for name in ("Retry-After", "retry-after"):  # a mere dict does not know that both are one
+            value = headers.get(name)
+            if isinstance(value, str):
+                return value
+    return None
+
+
+def _first_status(answer: object, names: tuple[str, ...]) -> int | None:
+    for name in names:
+        value = getattr(answer, name, None)
+        if isinstance(value, int) and _is_status(value):
+            return int(value)
+    return None
+
+
+def _is_status(number: int) -> bool:
+    return 100 <= number <= 599
 
 
 def wait_s(retry_after: str | None, now_s: float) -> float:
@@ -76,11 +117,3 @@ def wait_s(retry_after: str | None, now_s: float) -> float:
     except (ValueError, TypeError, OverflowError, IndexError):
         return 0.0
     return max(0.0, moment - now_s)
-
-
-def _first_number(answer: object, names: tuple[str, ...]) -> int | None:
-    for name in names:
-        value = getattr(answer, name, None)
-        if isinstance(value, int) and 100 <= value <= 599:
-            return int(value)
-    return None

@@ -5,12 +5,16 @@ Properties are text, whole numbers or truth values by name. Text that spells a n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, ClassVar
 
-from attrs import frozen
+from attrs import Attribute, field, frozen
+
+from golem_sdk.core.checks import Validator, any_of, refuse, some_text
 
 __all__ = [
     "Always",
@@ -32,6 +36,7 @@ __all__ = [
     "Properties",
     "StartsWith",
     "Value",
+    "check_predicate",
     "holds",
 ]
 
@@ -40,16 +45,20 @@ Properties = Mapping[str, Value]
 
 
 @frozen
-class Predicate:
+class Predicate(ABC):
     """Base of all conditions. `holds` asks one."""
 
+    @abstractmethod
     def _test(self, properties: Properties) -> bool:
         """Whether it is true.
 
         Raises:
             KeyError: it asks for a property that the call does not have.
         """
-        raise NotImplementedError
+
+
+check_predicate: Validator = any_of(Predicate, called="a predicate of golem_sdk.policies")
+_check_value: Validator = any_of(str, int, called="a text, a whole number or a truth value")
 
 
 def holds(predicate: Predicate, properties: Properties) -> bool:
@@ -62,8 +71,8 @@ def holds(predicate: Predicate, properties: Properties) -> bool:
 
 @frozen
 class _Comparison(Predicate):
-    name: str
-    value: Value
+    name: str = field(validator=some_text())
+    value: Value = field(validator=_check_value)
     _compare: ClassVar[Callable[[Any, Any], bool]]
 
     def _test(self, properties: Properties) -> bool:
@@ -114,18 +123,31 @@ class Le(_Comparison):
 class Exists(Predicate):
     """The call has the property."""
 
-    name: str
+    name: str = field(validator=some_text())
 
     def _test(self, properties: Properties) -> bool:
         return self.name in properties
+
+
+def _as_tuple(values: Iterable[Value]) -> tuple[Value, ...]:
+    """The values; a text, and what has no parts, stays as it is."""
+    with suppress(TypeError):
+        if not isinstance(values, str | bytes):
+            return tuple(values)
+    return values  # type: ignore[return-value]  # the validator refuses it
+
+
+def _check_values(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if not (isinstance(value, tuple) and all(isinstance(each, str | int) for each in value)):
+        refuse(instance, attribute, "texts, whole numbers or truth values in a tuple", value)
 
 
 @frozen
 class In(Predicate):
     """The property has one of these values."""
 
-    name: str
-    values: tuple[Value, ...]
+    name: str = field(validator=some_text())
+    values: tuple[Value, ...] = field(converter=_as_tuple, validator=_check_values)
 
     def _test(self, properties: Properties) -> bool:
         return any(Eq(self.name, value)._test(properties) for value in self.values) or (
@@ -135,8 +157,8 @@ class In(Predicate):
 
 @frozen
 class _Textual(Predicate):
-    name: str
-    text: str
+    name: str = field(validator=some_text())
+    text: str = field(validator=some_text(empty=True))
 
 
 class Matches(_Textual):
@@ -162,8 +184,8 @@ class Contains(_Textual):
 
 @frozen
 class _Pair(Predicate):
-    left: Predicate
-    right: Predicate
+    left: Predicate = field(validator=check_predicate)
+    right: Predicate = field(validator=check_predicate)
 
 
 class And(_Pair):
@@ -184,7 +206,7 @@ class Or(_Pair):
 class Not(Predicate):
     """It is not true. A missing property makes this untrue, too."""
 
-    inner: Predicate
+    inner: Predicate = field(validator=check_predicate)
 
     def _test(self, properties: Properties) -> bool:
         return not self.inner._test(properties)

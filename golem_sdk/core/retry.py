@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 
+from golem_sdk.core.checks import (
+    any_of,
+    as_float,
+    as_seconds,
+    check_factor,
+    check_seconds,
+    refuse,
+    some_text,
+    whole_number,
+)
 from golem_sdk.core.delays import (
+    LONGEST_DELAY_S,
     Clamp,
     CountLimit,
     Decision,
@@ -17,22 +27,20 @@ from golem_sdk.core.delays import (
     Jitter,
     Policy,
     State,
-    check_count,
-    check_factor,
-    check_seconds,
 )
 from golem_sdk.core.http_status import LONGEST_RETRY_AFTER_S
-from golem_sdk.core.predicates import Predicate, Properties, holds
+from golem_sdk.core.predicates import Predicate, Properties, check_predicate, holds
+from golem_sdk.core.transient import is_transient
 from golem_sdk.errors import UsageError
 
 __all__ = [
     "DEFAULT_POLICY",
     "STATUS",
     "Condition",
+    "ConditionError",
     "NamedPolicy",
     "RetryPolicy",
     "choose",
-    "is_transient",
     "step",
     "until_decided",
 ]
@@ -42,50 +50,16 @@ STATUS = "status-code"
 
 _LONGEST_UNDECIDED_S = 60.0
 
-_TRANSIENT_CODES = {
-    errno.ECONNABORTED,
-    errno.ECONNREFUSED,
-    errno.ECONNRESET,
-    errno.EHOSTDOWN,
-    errno.EHOSTUNREACH,
-    errno.ENETDOWN,
-    errno.ENETRESET,
-    errno.ENETUNREACH,
-    errno.EPIPE,
-    errno.ETIMEDOUT,
-}
-_TRANSIENT_NAMES = {
-    ("httpx", "TransportError"),
-    ("httpx2", "TransportError"),
-    ("socket", "gaierror"),
-}
-
-
 Condition = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
 """Which exceptions: a class, several, or a function of the exception."""
 
 
-def is_transient(error: BaseException) -> bool:
-    """Whether an error is one of connections or timeouts, which may be gone the next time."""
-    if isinstance(error, ConnectionError | TimeoutError):
-        return True
-    if isinstance(error, OSError) and error.errno in _TRANSIENT_CODES:
-        return True
-    kinds = type(error).__mro__
-    return any(
-        (kind.__module__.partition(".")[0], kind.__name__) in _TRANSIENT_NAMES for kind in kinds
-    )
-
-
-def _condition(value: object) -> Condition | None:
+def _check_condition(instance: object, attribute: Attribute[Any], value: object) -> None:
     kinds = value if isinstance(value, tuple) else (value,)
-    if value is None or all(isinstance(k, type) and issubclass(k, Exception) for k in kinds):
-        return value  # type: ignore[return-value]  # checked in this line and the one before
-    if callable(value) and not isinstance(value, type):
-        return value
-    raise UsageError(
-        f"retry_on and give_up_on take an exception class, a tuple of them, or a function: {value!r}"
-    )
+    is_class = all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds)
+    is_function = callable(value) and not isinstance(value, type)
+    if not (value is None or is_class or is_function):
+        refuse(instance, attribute, "an exception class, a tuple of them, or a function", value)
 
 
 def _statuses(value: object) -> frozenset[int]:
@@ -93,7 +67,9 @@ def _statuses(value: object) -> frozenset[int]:
         numbers: list[Any] = list(value)
         if all(type(number) is int and 400 <= number <= 599 for number in numbers):
             return frozenset(numbers)
-    raise UsageError(f"retry_on_status takes HTTP status codes from 400 to 599: {value!r}")
+    raise UsageError(
+        f"RetryPolicy(retry_on_status=...) takes HTTP status codes from 400 to 599, not {value!r}"
+    )
 
 
 @frozen
@@ -107,7 +83,8 @@ class RetryPolicy:
         max_jitter_factor: how much of itself a delay may be longer, at random.
         retry_on: which exceptions. By default those of connections and timeouts (`is_transient`); an atomic
             region runs again after any `Exception`.
-        give_up_on: which exceptions not, whatever ``retry_on`` says.
+        give_up_on: which exceptions not, whatever ``retry_on`` says. When a function given here or as
+            ``retry_on`` fails itself, nothing is tried again, and the exception has a note of it.
         retry_on_status: which HTTP status codes: of responses, which are results otherwise, and of
             exceptions that tell of one. A ``Retry-After`` of up to an hour is waited for.
 
@@ -115,19 +92,21 @@ class RetryPolicy:
         UsageError: a wrong type or range.
     """
 
-    max_attempts: int = 3
-    min_delay: float = field(default=0.1, converter=check_seconds)
-    max_delay: float = field(default=1.0, converter=check_seconds)
-    multiplier: float = field(default=3.0, converter=check_factor)
-    max_jitter_factor: float = field(default=0.15, converter=check_factor)
-    retry_on: Condition | None = field(default=None, converter=_condition)
-    give_up_on: Condition | None = field(default=None, converter=_condition)
+    max_attempts: int = field(default=3, validator=whole_number(1))
+    min_delay: float = field(default=0.1, converter=as_seconds, validator=check_seconds)
+    max_delay: float = field(default=1.0, converter=as_seconds, validator=check_seconds)
+    multiplier: float = field(default=3.0, converter=as_float, validator=check_factor)
+    max_jitter_factor: float = field(default=0.15, converter=as_float, validator=check_factor)
+    retry_on: Condition | None = field(default=None, validator=_check_condition)
+    give_up_on: Condition | None = field(default=None, validator=_check_condition)
     retry_on_status: frozenset[int] = field(default=frozenset(), converter=_statuses)
     policy: Policy = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if check_count(self.max_attempts) < 1:
-            raise UsageError("max_attempts counts the first try, too: it is at least 1")
+        if self.min_delay > self.max_delay:
+            raise UsageError(
+                f"RetryPolicy(min_delay=..., max_delay=...): {self.min_delay} is more than {self.max_delay}"
+            )
         delays = Exponential(self.min_delay, self.multiplier)
         tree = CountLimit(
             self.max_attempts - 1,
@@ -136,25 +115,49 @@ class RetryPolicy:
         object.__setattr__(self, "policy", tree)
 
     def concerns(self, failure: Failure) -> bool:
-        """Whether such a failure is tried again at all."""
-        if self.give_up_on is not None and _fits(self.give_up_on, failure.error):
+        """Whether such a failure is tried again at all.
+
+        Raises:
+            ConditionError: the function that is ``retry_on`` or ``give_up_on`` failed.
+        """
+        by_status = failure.status in self.retry_on_status
+        if failure.is_answer and not by_status:
             return False
-        if failure.status in self.retry_on_status:
+        if self.give_up_on is not None and _fits("give_up_on", self.give_up_on, failure.error):
+            return False
+        if by_status:
             return True
-        if failure.is_answer:
-            return False
         if self.retry_on is None:
             return failure.in_region or is_transient(failure.error)
-        return _fits(self.retry_on, failure.error)
+        return _fits("retry_on", self.retry_on, failure.error)
 
 
-def _fits(condition: Condition, error: Exception) -> bool:
-    if isinstance(condition, type | tuple):
-        return isinstance(error, condition)
-    return bool(condition(error))
+class ConditionError(Exception):
+    """A user's ``retry_on`` or ``give_up_on`` failed; its text says which, and how."""
+
+
+def _fits(name: str, condition: Condition, error: Exception) -> bool:
+    try:
+        if isinstance(condition, type | tuple):
+            return isinstance(error, condition)
+        return bool(condition(error))
+    except Exception as broken:
+        raise ConditionError(f"{name} failed with {_told(broken)}") from broken
+
+
+def _told(error: Exception) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # it cannot even be printed
+        return type(error).__name__
 
 
 DEFAULT_POLICY = RetryPolicy()
+
+
+_check_named = any_of(
+    RetryPolicy, Policy, called="a RetryPolicy(...) or a policy of golem_sdk.policies"
+)
 
 
 @frozen
@@ -168,12 +171,15 @@ class NamedPolicy:
             with an error status is a result unless a predicate that asks for status-code holds.
         policy: a `RetryPolicy`, or a tree of the algebra, which also decides what is tried again.
         priority: of several that fit, the one with the highest is taken; of these the first by name.
+
+    Raises:
+        UsageError: a wrong type.
     """
 
-    name: str
-    predicate: Predicate
-    policy: RetryPolicy | Policy
-    priority: int = 0
+    name: str = field(validator=some_text())
+    predicate: Predicate = field(validator=check_predicate)
+    policy: RetryPolicy | Policy = field(validator=_check_named)
+    priority: int = field(default=0, validator=whole_number())
 
 
 def choose(
@@ -206,16 +212,21 @@ def step(policy: RetryPolicy | Policy, state: State, failure: Failure) -> Decisi
     if failure.least_delay_s > LONGEST_RETRY_AFTER_S:
         return Decision(None, state)
     if isinstance(policy, RetryPolicy):
-        if not policy.concerns(failure):
+        try:
+            concerned = policy.concerns(failure)
+        except ConditionError as error:
+            return Decision(None, state, f"This was not tried again: {error}")
+        if not concerned:
             return Decision(None, state)
         policy = policy.policy
     try:
         decision = policy._next(_frozen(state), failure)
     except (TypeError, ValueError):
         decision = policy._next(None, failure)
-    if decision.delay_s is None or decision.delay_s >= failure.least_delay_s:
+    if decision.delay_s is None:
         return decision
-    return Decision(failure.least_delay_s, decision.state)
+    delay_s = min(max(decision.delay_s, failure.least_delay_s), LONGEST_DELAY_S)
+    return Decision(delay_s, decision.state)
 
 
 def until_decided(attempt: int) -> float:

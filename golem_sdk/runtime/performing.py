@@ -32,8 +32,8 @@ def perform(
         if COMMIT_TABLE[call.function_type].before:
             with session.agent_code():
                 session.writer.commit()
-        mail = _attempt(session, call, action)
-        if mail.error is None or not session.retries.again(call, mail.error, SCOPE.get()):
+        mail = session.retries.settled(call, _attempt(session, call, action), SCOPE.get())
+        if mail is not None:
             return session.record(call, mail)
 
 

@@ -99,10 +99,12 @@ class Pump:
             assert isinstance(waiting.effect, AlarmEffect), "nothing else sets an alarm"
             assert waiting.effect.again is not None, "the pump's alarms stand for an effect"
             waiting.effect, waiting.launched = waiting.effect.again, False
-        elif mail.error is not None and session.retries.again(call, mail.error, waiting.scope):
+            return
+        settled = session.retries.settled(call, mail, waiting.scope)
+        if settled is None:
             waiting.launched = False
         else:
-            self._deliver(session.record(call, mail))
+            self._deliver(session.record(call, settled))
 
     async def completion(self, call: StartedCall, effect: Effect) -> ImportedFunctionInvoked:
         """Await the completion of a started call; cancelling withdraws the call."""

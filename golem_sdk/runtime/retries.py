@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from golem_sdk.core.http_status import HttpStatusError, answer_in, wait_s
 from golem_sdk.core.retry import STATUS, choose, step, until_decided
 from golem_sdk.errors import DecodingError, UndecidedError
 from golem_sdk.runtime.context import SCOPE
+from golem_sdk.runtime.mailbox import Mail
+from golem_sdk.runtime.outcomes import failure as failure_outcome
 
 if TYPE_CHECKING:
     from golem_sdk.core.entries import OplogIndex
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Retries"]
 
+_logger = logging.getLogger("golem_sdk")
+
 
 class Retries:
     """The retries of one session."""
@@ -32,64 +37,47 @@ class Retries:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def again(self, call: StartedCall, error: BaseException, scope: Scope) -> bool:
-        """Whether a call that raised ``error`` is made again, which is then noted with the time for it.
+    def settled(self, call: StartedCall, mail: Mail, scope: Scope) -> Mail | None:
+        """What to record of a call that was performed; ``None``: it failed and is made again.
 
-        Not inside atomic regions and batches, which run again as a whole, and not what was announced as
-        never to be sent twice; but wherever it is, if its outcome is still undecided.
+        The failure, and the time for the next attempt, are then noted. Not made again are calls inside
+        atomic regions and batches, which run again as a whole, and what was announced as never to be sent
+        twice; but whatever is undecided is.
         """
-        session = self._session
-        if not (isinstance(error, Exception) and call.repeatable) or call.number < 0:
-            return False
-        if not (isinstance(error, UndecidedError) or self._stands_alone(call, scope)):
-            return False
+        session, error = self._session, mail.error
+        if not isinstance(error, Exception) or not self._may_repeat(call, error, scope):
+            return mail
         retry = session.writer.plan.call_retries.get(call.number)
-        note = self._note(retry, error, scope, _properties(call, error))
-        if note is None:
-            return False
-        now, delay_ns, attempt, state = note
+        now, decision = self._decided(retry, error, scope, _properties(call, error))
+        if decision.delay_s is None:
+            return self._with_note(mail, error, decision.note) if decision.note else mail
         with session.agent_code():
-            session.append(
-                Error(
-                    now,
-                    _name(error),
-                    _text(error),
-                    session.definition.code,
-                    call=call.number,
-                    attempt=attempt,
-                    due=now + delay_ns,
-                    state=state,
-                )
-            )
+            session.append(self._entry(now, retry, decision, error, call=call.number))
             session.writer.soon()
-        return True
+        return None
 
-    def _stands_alone(self, call: StartedCall, scope: Scope) -> bool:
+    def of_region(self, begin: OplogIndex, error: Exception) -> Error | None:
+        """The note with which an atomic region runs again; ``None``: the policy has had enough."""
+        retry = self._session.writer.plan.region_retries.get(begin)
+        properties: Properties = {"error-type": _name(error), "trap-type": "atomic-region"}
+        now, decision = self._decided(retry, error, SCOPE.get(), properties, in_region=True)
+        if decision.delay_s is not None:
+            return self._entry(now, retry, decision, error, begin=begin)
+        if decision.note:
+            # Replay asks no policy, so agent code would find no note at the exception then.
+            self._log(error, decision.note)
+        return None
+
+    def _may_repeat(self, call: StartedCall, error: Exception, scope: Scope) -> bool:
+        if not call.repeatable or call.number < 0:
+            return False
+        if isinstance(error, UndecidedError):
+            return True
         if call.begin or call.function_type is FunctionType.WRITE_REMOTE_BATCHED:
             return False
         return not (scope.region or self._session.operations.in_manual_region())
 
-    def of_region(self, begin: OplogIndex, error: Exception) -> Error | None:
-        """The note with which an atomic region runs again; ``None``: the policy has had enough."""
-        session = self._session
-        retry = session.writer.plan.region_retries.get(begin)
-        properties: Properties = {"error-type": _name(error), "trap-type": "atomic-region"}
-        note = self._note(retry, error, SCOPE.get(), properties, in_region=True)
-        if note is None:
-            return None
-        now, delay_ns, attempt, state = note
-        return Error(
-            now,
-            _name(error),
-            _text(error),
-            session.definition.code,
-            begin=begin,
-            attempt=attempt,
-            due=now + delay_ns,
-            state=state,
-        )
-
-    def _note(
+    def _decided(
         self,
         retry: Retry | None,
         error: Exception,
@@ -97,7 +85,7 @@ class Retries:
         properties: Properties,
         *,
         in_region: bool = False,
-    ) -> tuple[int, int, int, bytes] | None:
+    ) -> tuple[int, Decision]:
         environment = self._session.kernel.environment
         now = environment.now_ns()
         answer, is_answer = answer_in(error), isinstance(error, HttpStatusError)
@@ -115,13 +103,49 @@ class Retries:
             least_delay_s=0.0 if answer is None else wait_s(answer.retry_after, now / 1e9),
         )
         state = None if retry is None else _state(retry.state)
-        attempt = 1 if retry is None else retry.attempt + 1
-        decision = step(scope.policy if named is None else named.policy, state, failure)
+        # Functions in the policy are not asked on replay: what they do cannot be journaled.
+        with self._session.not_agent_code():
+            decision = step(scope.policy if named is None else named.policy, state, failure)
         if decision.delay_s is None and isinstance(error, UndecidedError):
+            attempt = 1 if retry is None else retry.attempt + 1
             decision = Decision(until_decided(attempt), decision.state)
-        if decision.delay_s is None:
-            return None
-        return now, round(decision.delay_s * 1e9), attempt, encode(decision.state)
+        return now, decision
+
+    def _entry(
+        self,
+        now: int,
+        retry: Retry | None,
+        decision: Decision,
+        error: Exception,
+        *,
+        begin: OplogIndex = 0,
+        call: int = 0,
+    ) -> Error:
+        assert decision.delay_s is not None, "what is given up has no next attempt"
+        return Error(
+            now,
+            _name(error),
+            _text(error),
+            self._session.definition.code,
+            begin=begin,
+            call=call,
+            attempt=1 if retry is None else retry.attempt + 1,
+            due=now + round(decision.delay_s * 1e9),
+            state=encode(decision.state),
+        )
+
+    def _with_note(self, mail: Mail, error: Exception, note: str) -> Mail:
+        """The outcome with a note at its exception; the log gets it if the outcome is another one."""
+        if mail.outcome == failure_outcome(error)[0]:
+            with suppress(Exception):  # an exception class may forbid changes
+                error.add_note(note)
+                return Mail(mail.call, *failure_outcome(error))
+        self._log(error, note)
+        return mail
+
+    def _log(self, error: Exception, note: str) -> None:
+        with self._session.not_agent_code():
+            _logger.warning("%s. %s", _text(error), note)
 
 
 def _properties(call: StartedCall, error: Exception) -> Properties:

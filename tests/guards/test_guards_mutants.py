@@ -278,8 +278,8 @@ MUTANTS = {
         mutant_retry,
         failure_is_hidden,
         Retries,
-        "again",
-        lambda original: lambda *args: False,
+        "settled",
+        lambda original: lambda self, call, mail, scope: mail,
     ),
     "steps are undone in the order in which they were done": Mutant(
         mutant_saga, undone_in_reverse, Saga, "step", lambda original: _in_front

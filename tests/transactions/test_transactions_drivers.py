@@ -153,7 +153,7 @@ def test_two_agents_with_the_same_key_are_two(path: Path) -> None:
     inner = transaction(lambda: sqlite3.connect(path))(pay)
 
     @agent
-    class Payer:
+    class TwoPayers:
         def __init__(self, name: str) -> None:
             self.name = name
 
@@ -162,7 +162,7 @@ def test_two_agents_with_the_same_key_are_two(path: Path) -> None:
 
     with Runtime.memory() as runtime:
         for name in ("Ada", "Bob"):
-            runtime.trigger(runtime.get(Payer, name).pay, key="order-17").result(timeout=60)
+            runtime.trigger(runtime.get(TwoPayers, name).pay, key="order-17").result(timeout=60)
     assert paid(path) == 2
 
 
