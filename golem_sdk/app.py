@@ -15,7 +15,8 @@ from golem_sdk.errors import GolemError, UsageError
 from golem_sdk.host.agents import proxy
 from golem_sdk.runtime.environment import Environment, RealEnvironment
 from golem_sdk.runtime.handles import AgentProxy, InvocationHandle, function_method, invocation_of
-from golem_sdk.runtime.kernel import Kernel, Origin, Settings
+from golem_sdk.runtime.kernel import Kernel
+from golem_sdk.runtime.settings import Origin, Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.storage.owner import OwnerLock
 from golem_sdk.viewer import AgentMetadata, Viewer

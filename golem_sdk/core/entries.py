@@ -138,13 +138,13 @@ class Jump(Entry):
 class Revert(Entry):
     """An operator dropped the region (which ends before this entry).
 
-    ``completed`` is how many invocations were over before the region, ``running`` whether one was under
-    way there.
+    ``completed`` is how many invocations were over before the region, ``invocation`` the idempotency key of
+    the one that was under way there, empty: none was.
     """
 
     region: OplogRegion
     completed: int = 0
-    running: bool = False
+    invocation: str = ""
 
 
 @frozen

@@ -29,6 +29,7 @@ KEY_NAMESPACE = UUID("6f2d6ff2-2b0b-5d2f-9d0e-5a3c1c3f7a10")
 """Namespace of keys that are not UUIDs themselves (Golem: a fixed root namespace)."""
 
 _LONGEST_KEY = 200
+_LONGEST_ARGUMENTS = 1000
 
 
 @frozen
@@ -46,8 +47,14 @@ class AgentId:
 
 
 def agent_id(agent_type: str, args: Sequence[object], encode: Callable[[object], bytes]) -> AgentId:
-    """The id of the agent made by calling ``agent_type`` with ``args`` (all bound, defaults filled in)."""
-    return AgentId(agent_type, f"{agent_type}({', '.join(_text(arg, encode) for arg in args)})")
+    """The id of the agent made by calling ``agent_type`` with ``args`` (all bound, defaults filled in).
+
+    Of long arguments it shows a digest.
+    """
+    text = ", ".join(_text(arg, encode) for arg in args)
+    if len(text) > _LONGEST_ARGUMENTS:
+        text = f"#{sha256(text.encode()).hexdigest()[:32]}"
+    return AgentId(agent_type, f"{agent_type}({text})")
 
 
 def _text(value: object, encode: Callable[[object], bytes]) -> str:

@@ -47,6 +47,7 @@ class StatusRecord:
         completed: how many invocations are over.
         wake_at: when the timer of a suspended agent, or the next attempt of a retrying one, is due
             (nanoseconds since the epoch), 0: no timer.
+        invocation: idempotency key of the invocation under way, empty: none is.
         error: why it failed, or what is tried again; empty otherwise.
         error_code: the code fingerprint it failed with.
         error_type: the name of that error's class.
@@ -58,6 +59,7 @@ class StatusRecord:
     updated_at: int = 0
     completed: int = 0
     wake_at: int = 0
+    invocation: str = ""
     error: str = ""
     error_code: str = ""
     error_type: str = ""
@@ -79,12 +81,16 @@ def fold_status(
 def status_after(record: StatusRecord, index: OplogIndex, entry: Entry) -> StatusRecord:
     """The status with one more entry."""
     status, created_at, completed = record.status, record.created_at, record.completed
-    wake_at, error = record.wake_at, (record.error, record.error_code, record.error_type)
+    wake_at, invocation = record.wake_at, record.invocation
+    error = (record.error, record.error_code, record.error_type)
     match entry:
-        case ExportedFunctionInvoked() | ImportedFunctionInvoked():
+        case ImportedFunctionInvoked():
             status, wake_at, error = AgentStatus.RUNNING, 0, _NO_ERROR
+        case ExportedFunctionInvoked():
+            status, wake_at, error = AgentStatus.RUNNING, 0, _NO_ERROR
+            invocation = entry.idempotency_key
         case ExportedFunctionCompleted():
-            status, wake_at, completed = AgentStatus.IDLE, 0, completed + 1
+            status, wake_at, completed, invocation = AgentStatus.IDLE, 0, completed + 1, ""
         case EndRemoteWrite():
             status, wake_at, error = AgentStatus.RUNNING, 0, _NO_ERROR
         case Suspend():
@@ -94,9 +100,12 @@ def status_after(record: StatusRecord, index: OplogIndex, entry: Entry) -> Statu
             status = AgentStatus.RETRYING if again else AgentStatus.FAILED
             wake_at, error = entry.due, (entry.message, entry.code, entry.error_type)
         case Revert():
-            status = AgentStatus.RUNNING if entry.running else AgentStatus.IDLE
+            status = AgentStatus.RUNNING if entry.invocation else AgentStatus.IDLE
+            invocation = entry.invocation
             wake_at, error, completed = 0, _NO_ERROR, entry.completed
         case Create():
             created_at = entry.timestamp
     # Spelled out: this runs several times per invocation, and `evolve` takes four times as long.
-    return StatusRecord(status, index, created_at, entry.timestamp, completed, wake_at, *error)
+    return StatusRecord(
+        status, index, created_at, entry.timestamp, completed, wake_at, invocation, *error
+    )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from attrs import fields
 
 from golem_sdk.codec.entries import encode_chunk
 from golem_sdk.core.entries import (
     Entry,
-    ExportedFunctionCompleted,
     ImportedFunctionInvoked,
     OplogIndex,
     Payload,
@@ -29,6 +31,9 @@ _MOST_ENTRIES = 128
 """A fuller buffer is handed to the committer without being asked (Golem: 128)."""
 
 _MOST_BYTES = 256 * 1024
+"""And so is one that takes up more: with one more entry it must still fit a record of the store."""
+
+_FRAME_BYTES = 200
 
 
 class OplogWriter:
@@ -85,9 +90,7 @@ class OplogWriter:
                 self._plan = plan_after(self._plan, index, entry)
             self.last = index
             self._buffer.append(entry)
-            if isinstance(entry, ImportedFunctionInvoked | ExportedFunctionCompleted):
-                outcome = entry.outcome
-                self._size_bytes += 200 + (len(outcome) if isinstance(outcome, bytes) else 0)
+            self._size_bytes += _size_bytes(entry)
             return index
 
     def put(self, space: Space, key: bytes, value: bytes) -> None:
@@ -177,3 +180,24 @@ class OplogWriter:
     def _check(self) -> None:
         if self._fence is not None:
             raise self._fence
+
+
+def _size_bytes(entry: Entry) -> int:
+    """About as much as the entry takes up, and not much less."""
+    if isinstance(entry, ImportedFunctionInvoked):  # nearly all are of this kind
+        request, outcome = entry.request, entry.outcome
+        inline = len(request) if isinstance(request, bytes) else 0
+        return _FRAME_BYTES + inline + (len(outcome) if isinstance(outcome, bytes) else 0)
+    size = _FRAME_BYTES
+    for name in _names(type(entry)):  # type: ignore[arg-type]  # attrs: its instances are hashable
+        value = getattr(entry, name)
+        if isinstance(value, bytes):
+            size += len(value)
+        elif isinstance(value, str):
+            size += len(value) if value.isascii() else 4 * len(value)
+    return size
+
+
+@cache
+def _names(kind: Any) -> list[str]:
+    return [field.name for field in fields(kind)]

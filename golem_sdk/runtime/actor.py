@@ -93,9 +93,8 @@ class Actor:
         self.agent_id = agent_id
         self.mutex = Lock()
         self.queue = deque(queue)
-        self.completions = {
-            i.key: Completion(agent_id, i.key, InvocationStatus.PENDING) for i in queue
-        }
+        self._begun = "" if head is None else head.record.invocation
+        self.completions = {i.key: self._completion(i.key) for i in queue}
         self.session: Session | None = None
         self.retired = False
         self.asleep = False
@@ -166,14 +165,17 @@ class Actor:
         known = {invocation.key for invocation in self.queue}
         self.queue.extend(i for i in left.queue if i.key not in known)
         for key, completion in left.completions.items():
-            if completion.status is InvocationStatus.RUNNING:
-                completion.status = InvocationStatus.PENDING
+            if completion.status is not InvocationStatus.SCHEDULED:
+                completion.status = self._completion(key).status
             self.completions[key] = completion
         for invocation in self.queue:
-            self.completions.setdefault(
-                invocation.key,
-                Completion(self.agent_id, invocation.key, InvocationStatus.PENDING),
-            )
+            self.completions.setdefault(invocation.key, self._completion(invocation.key))
+
+    def _completion(self, key: str) -> Completion:
+        """That of an invocation which is not over; one that has begun is not taken back any more."""
+        began = key == self._begun
+        status = InvocationStatus.RUNNING if began else InvocationStatus.PENDING
+        return Completion(self.agent_id, key, status)
 
     def retire(self) -> bool:
         """Stop standing for the agent if nothing is queued, running or waited for."""
@@ -231,18 +233,21 @@ class Actor:
         recorded = machine.replay_invocation()
         if recorded is not None:
             return self._execute(session, *recorded)
+        is_first = (
+            session.definition.is_class and session.instance is None and not session.init_failure
+        )
         with self.mutex:
             invocation = self.queue[0] if self.queue else None
             if invocation is None:
                 return None
             completion = self.completions.get(invocation.key)
+            if completion is not None and not is_first:
+                completion.status = InvocationStatus.RUNNING
         kernel.before_invocation()
         key, method, payload = invocation.key, invocation.method, invocation.arguments
-        if session.definition.is_class and session.instance is None and not session.init_failure:
+        if is_first:
             key, method = str(derive_key(session.agent_id, 0)), INIT
             payload = session.created.arguments
-        elif completion is not None:
-            completion.status = InvocationStatus.RUNNING
         now = kernel.environment.now_ns()
         machine.advance(now)
         entry = ExportedFunctionInvoked(now, key, method, payload)

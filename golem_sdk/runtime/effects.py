@@ -10,6 +10,12 @@ import asyncio
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
+from golem_sdk.errors import (
+    AgentFailedError,
+    InvocationNotFoundError,
+    StoreCorruptError,
+    UnknownAgentTypeError,
+)
 from golem_sdk.runtime.context import SESSION
 from golem_sdk.runtime.mailbox import Alarm, Mail
 from golem_sdk.runtime.outcomes import failure, raised, success
@@ -26,6 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["AlarmEffect", "Effect", "HostEffect", "LaneEffect", "ResultEffect", "TimerEffect"]
 
 NONE = success(None)
+REFUSALS = (
+    AgentFailedError,
+    InvocationNotFoundError,
+    StoreCorruptError,
+    UnknownAgentTypeError,
+)
+"""Why an agent takes no call."""
 
 
 class Effect(Protocol):
@@ -168,7 +181,13 @@ class ResultEffect:
 
     def launch(self, session: Session, call: StartedCall) -> None:
         """See `Effect.launch`."""
-        completion = self._enqueue()
+        try:
+            completion = self._enqueue()
+        except (
+            REFUSALS
+        ) as error:  # of the agent that is asked: for the one that asks it is an outcome
+            session.mailbox.post(Mail(call.number, *failure(error)))
+            return
         completion.listen(
             lambda outcome, failed: session.mailbox.post(Mail(call.number, outcome, failed))
         )

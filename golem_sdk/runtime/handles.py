@@ -41,6 +41,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+_LONGEST_KEY = 4096
+
 
 class InvocationHandle(Generic[T]):
     """An accepted invocation. ``await handle`` gives its result, too.
@@ -161,19 +163,22 @@ class Method:
         """Invoke the agent: give the result, or for an asynchronous method an awaitable of it."""
         session = current()
         if session is not None:
-            asked = self._ask(session, args, kwargs)
             if not self.is_async:
-                return session.wait(*asked)
+                return session.wait(*self._ask(session, args, kwargs))
             if not session.pump.is_running:
                 raise UsageError(
                     f"{self.method} of {self.agent} is asynchronous and the code that calls it is not:"
                     f" write trigger(agent.{self.method}, ...).result()"
                 )
-            return session.wait_async(*asked)
+            return self._await(session, args, kwargs)
         completion = self.kernel.intake.enqueue(self._request(args, kwargs, None))
         if self.is_async:
             return outside(completion)
         return reveal(*completion.outcome())
+
+    async def _await(self, session: Session, args: Any, kwargs: Any) -> Any:
+        """The call begins, and gets its key, when it is awaited or its task runs: not when it is made."""
+        return await session.wait_async(*self._ask(session, args, kwargs))
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Invoke and wait, also if the method is asynchronous."""
@@ -236,8 +241,11 @@ class Method:
             session = current()
             fresh = UUID(bytes=self.kernel.environment.entropy(16), version=4)
             chosen = str(fresh if session is None else session.keys.upcoming())
-        elif not chosen or "\0" in chosen:
-            raise UsageError("an idempotency key must not be empty or hold NUL characters")
+        elif not chosen or "\0" in chosen or len(chosen) > _LONGEST_KEY:
+            raise UsageError(
+                f"an idempotency key has 1 to {_LONGEST_KEY} characters, and none of them is NUL:"
+                f" {chosen[:80]!r} ({len(chosen)} characters)"
+            )
         return Request(self.agent, self._constructor, self.method, arguments, chosen)
 
 

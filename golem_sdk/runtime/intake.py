@@ -6,7 +6,7 @@ import logging
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from golem_sdk.core.ids import AgentId
 from golem_sdk.errors import (
@@ -143,11 +143,17 @@ class Intake:
     def recover(self) -> None:
         """Arm the timers of everything scheduled on disk."""
         for due_ns, invocation in load_scheduled(self._kernel.engine, set_aside):
+            self.above(invocation.order)
             with self._kernel.holding(invocation.agent_type, invocation.agent_id) as actor:
                 actor.completions[invocation.key] = Completion(
                     actor.agent_id, invocation.key, InvocationStatus.SCHEDULED
                 )
                 self._arm(due_ns, invocation)
+
+    def above(self, order: int) -> None:
+        """A place in a queue is taken on disk: later ones come after it, whatever the clock says."""
+        with self._orders:
+            self._order = max(self._order, order)
 
     def forget(self) -> None:
         """Disarm everything; what is on disk stays."""
@@ -180,6 +186,11 @@ class Intake:
             return
         with self._kernel.holding(invocation.agent_type, invocation.agent_id) as actor:
             row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order))
+            known = self._known(actor, invocation.key)
+            if known is not None and known.status is not InvocationStatus.SCHEDULED:
+                self._write(None, [], [row])  # its key was used meanwhile
+                return
+            invocation = evolve(invocation, order=self._next())  # it is queued behind who is there
             self._write(None, [_queued(invocation)], [row])
             completion = actor.completions.setdefault(
                 invocation.key,
@@ -211,14 +222,17 @@ class Intake:
     def _invocation(self, request: Request) -> tuple[Invocation, list[Put]]:
         arguments, puts = split_payload(request.arguments)
         constructor, more = split_payload(request.constructor)
-        now_us = self._kernel.environment.now_ns() // 1000
-        with self._orders:
-            order = self._order = max(now_us, self._order + 1)
-        agent = request.agent
+        order, agent = self._next(), request.agent
         invocation = Invocation(
             agent.agent_type, agent.text, request.key, request.method, arguments, constructor, order
         )
         return invocation, puts + more
+
+    def _next(self) -> int:
+        now_us = self._kernel.environment.now_ns() // 1000
+        with self._orders:
+            self._order = max(now_us, self._order + 1)
+            return self._order
 
     def _write(
         self, writer: OplogWriter | None, puts: list[Put], dels: list[Del] | None = None
@@ -233,7 +247,10 @@ class Intake:
 
 def _nudge(actor: Actor, completion: Completion) -> None:
     """Wake who has to do it. If it cannot run (parked, code gone), who waits must learn it."""
-    if completion.status is InvocationStatus.PENDING and not actor.asleep:
+    waits = completion.status is InvocationStatus.PENDING or (
+        completion.status is InvocationStatus.RUNNING and actor.session is None
+    )
+    if waits and not actor.asleep:
         actor.wake()
 
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Lock, RLock
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from golem_sdk.errors import (
     AgentFailedError,
     AgentFencedSignal,
+    DivergenceError,
     GolemError,
     RuntimeClosedError,
     StoreCorruptError,
@@ -26,7 +24,6 @@ from golem_sdk.errors import (
     UnknownAgentTypeError,
     UsageError,
 )
-from golem_sdk.oplog.writer import OplogWriter
 from golem_sdk.runtime.actor import Actor, Leavings
 from golem_sdk.runtime.definitions import AgentDefinition, registered
 from golem_sdk.runtime.hostloop import HostLoop
@@ -34,51 +31,31 @@ from golem_sdk.runtime.intake import Intake, set_aside
 from golem_sdk.runtime.loading import parked_error
 from golem_sdk.runtime.resolving import resolve
 from golem_sdk.runtime.reverting import revert, reverted
-from golem_sdk.storage.base import Batch, Engine
+from golem_sdk.storage.base import Batch, Engine, RecordSizeError
 from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.payloads import load_payload
 from golem_sdk.stores.heads import load_head
 from golem_sdk.stores.invocations import load_inbox, pending_agents
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from golem_sdk.core.entries import OplogIndex, Payload
+    from golem_sdk.core.status import StatusRecord
     from golem_sdk.runtime.environment import Environment
     from golem_sdk.runtime.session import Session
+    from golem_sdk.runtime.settings import Origin, Settings
 
-__all__ = ["Kernel", "Origin", "Settings"]
+__all__ = ["Kernel"]
 
 _log = logging.getLogger("golem_sdk")
 
 _RETRY_NS = 1_000_000_000
 _FOR_EVER_S = 1e9
+_OF_ONE_AGENT = (StoreCorruptError, RecordSizeError)
+"""Refusals of the store that concern one agent's records only."""
 _PATIENCE_PER_ENTRY_S = 0.0001
 """Replaying an entry is cheaper than this: a wait is only worth unloading for if it is longer."""
-
-
-@frozen
-class Settings:
-    """How a runtime behaves.
-
-    Attributes:
-        suspend_after_s: a longer wait gives the agent's thread and memory back; 0: every wait does.
-        max_loaded: how many idle agents stay in memory.
-        write_behind_s: how long what nobody waits for may stay uncommitted; ``None``: until the next
-            output, without a thread for it (simulations).
-        writer_class: appends to oplogs (simulations crash in it).
-    """
-
-    suspend_after_s: float = 1.0
-    max_loaded: int = 1024
-    write_behind_s: float | None = 0.002
-    writer_class: type[OplogWriter] = OplogWriter
-
-
-@frozen
-class Origin:
-    """What writes: the SDK's version and its interceptors' versions, kept in each agent's first entry."""
-
-    sdk_version: str
-    interceptors: Mapping[str, int]
 
 
 class Kernel:
@@ -144,16 +121,31 @@ class Kernel:
 
     def _made(self, agent_type: str, agent_id: str, left: Leavings | None = None) -> Actor:
         head = load_head(self.engine, agent_id)
-        actor = Actor(self, agent_type, agent_id, load_inbox(self.engine, agent_id), head)
+        inbox = load_inbox(self.engine, agent_id)
+        if inbox:
+            self.intake.above(inbox[-1].order)
+        actor = Actor(self, agent_type, agent_id, inbox, head)
         if left is not None:
             actor.inherit(left)
         with self._mutex:
             self.check_open()
             if head is not None:
-                parked = parked_error(agent_type, agent_id, head.record)
-                actor.parked = parked and self._failures.get(agent_id, parked)
+                actor.parked = self.parked(agent_type, agent_id, head.record)
             self._actors[agent_id] = actor
         return actor
+
+    def parked(
+        self, agent_type: str, agent_id: str, record: StatusRecord
+    ) -> AgentFailedError | None:
+        """Why an agent does not run, ``None`` if it may.
+
+        One that has diverged is tried once by each runtime: replay does nothing before the difference,
+        whose cause may be gone (another module's code, a variable of the environment).
+        """
+        error = parked_error(agent_type, agent_id, record)
+        if isinstance(error, DivergenceError) and agent_id not in self._failures:
+            return None
+        return error and self._failures.get(agent_id, error)
 
     @contextmanager
     def holding(self, agent_type: str, agent_id: str) -> Iterator[Actor]:
@@ -215,7 +207,7 @@ class Kernel:
 
     def agent_ended(self, actor: Actor, reason: BaseException) -> None:
         """An agent cannot go on, for ``reason``. Its own fault parks it; the store's fault stops all."""
-        if isinstance(reason, StoreError) and not isinstance(reason, StoreCorruptError):
+        if isinstance(reason, StoreError) and not isinstance(reason, _OF_ONE_AGENT):
             self.store_failed(reason)
             return
         with self._mutex:

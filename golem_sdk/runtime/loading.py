@@ -40,7 +40,7 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
     record = head.record if head is not None else NEW_AGENT
     if record.last > found.last or (head is None and found.last):
         record = fold_status(read_entries(kernel.engine, agent_key))
-    parked = parked_error(actor.agent_type, actor.agent_id, record)
+    parked = kernel.parked(actor.agent_type, actor.agent_id, record)
     if parked is not None:
         raise actor.parked or parked
     writer = kernel.settings.writer_class(agent_key, kernel.committer, found.last, found.plan)

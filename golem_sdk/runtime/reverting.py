@@ -62,7 +62,9 @@ def revert(
     reversal = revert_to(read_entries(engine, agent_key), found.plan, to_index)
     writer = OplogWriter(agent_key, committer, found.last, found.plan)
     with writer.together():
-        entry = Revert(now_ns, reversal.region, reversal.completed, reversal.resumed is not None)
+        resumed = reversal.resumed
+        key = "" if resumed is None else resumed.idempotency_key
+        entry = Revert(now_ns, reversal.region, reversal.completed, key)
         record = status_after(head.record, writer.append(entry), entry)
         writer.put(*head_put(AgentHead(head.agent_type, agent_id, record)))
         _mend_queue(engine, writer, head.agent_type, agent_id, reversal)

@@ -278,9 +278,7 @@ class Session:
         self.check()
         self.suspended = wake_at
         self.close_with(Suspend(self.now_ns(), wake_at if only_timers else 0))
-        return self.end(
-            AgentSuspendedSignal("the agent waits; replay brings it back to this point")
-        )
+        return self.end(AgentSuspendedSignal("the agent waits; replay brings it back here"))
 
     def diverged(self, mismatch: Mismatch) -> AgentControlSignal:
         """Park the agent with a `DivergenceError` (D1)."""
@@ -288,10 +286,9 @@ class Session:
 
     def park(self, error: AgentFailedError) -> AgentControlSignal:
         """The agent cannot go on: note why on disk, and fence the session."""
-        if self._ended is None:
-            self.close_with(
-                Error(self.now_ns(), type(error).__name__, str(error), self.definition.code)
-            )
+        text = shortened(str(error))
+        if self._ended is None and self.status.error != text:  # not noted in an earlier life
+            self.close_with(Error(self.now_ns(), type(error).__name__, text, self.definition.code))
         return self.end(AgentFencedSignal(error))
 
     def close_with(self, entry: Entry) -> None:

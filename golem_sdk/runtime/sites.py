@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SiteTable", "describe_site"]
 
+_LONGEST_SOURCE = 200
+
 _FARTHEST = 60
 
 _LIBRARIES = tuple(
@@ -74,7 +76,7 @@ class SiteTable:
         number = self._numbers.get(place)
         if number is None:
             number = self._numbers[place] = max(self.sites, default=0) + 1
-            source = linecache.getline(file, line).strip()
+            source = linecache.getline(file, line).strip()[:_LONGEST_SOURCE]
             self.sites[number] = DescribeCallSite(
                 self._now_ns(), number, file, line, function, source
             )

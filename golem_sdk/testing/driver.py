@@ -10,7 +10,7 @@ from attrs import fields, frozen
 from golem_sdk.app import Runtime
 from golem_sdk.core.entries import KIND_OF, Entry, OplogIndex
 from golem_sdk.errors import GolemError, RuntimeClosedError, StoreError
-from golem_sdk.runtime.kernel import Settings
+from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.testing.crash import CrashPoint, Trap
 from golem_sdk.testing.environment import VirtualEnvironment

@@ -62,6 +62,12 @@ class Account:
         peers = get(Account, "peer"), get(Account, "other")
         return list(await asyncio.gather(*(peer.add_many(by) for peer in peers)))
 
+    async def ask_one(self, by: int) -> list[int]:
+        peer = get(Account, "peer")
+        early = peer.add_many(by)
+        both = await asyncio.gather(peer.add_many(by + 1), peer.add_many(by + 2))
+        return [*both, await early]
+
     def look(self) -> int:
         return self.value
 
@@ -264,6 +270,7 @@ SHAPES: dict[str, list[Step]] = {
     "mixed": _calls("a", ("add", 1), ("add_many", 2), ("decline", 3), ("add", 3)),
     "constructor-raises": [Step(Unborn, ("a",), "look"), Step(Unborn, ("a",), "look")],
     "peers": _calls("a", ("ask_peer", 1), ("ask_peers", 2), ("ask_peer", 3)),
+    "one-peer": _calls("a", ("ask_one", 1)),
     "chain": [Step(chain, (3,))],
     "exceptions": [Step(caught, (3,))],
     "timers": [Step(naps, (4,))],

@@ -24,7 +24,7 @@ from golem_sdk.errors import (
     UsageError,
 )
 from golem_sdk.runtime import definitions
-from golem_sdk.runtime.kernel import Settings
+from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.lmdb import LmdbEngine
 from golem_sdk.storage.memory import MemoryEngine

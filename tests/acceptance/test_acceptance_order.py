@@ -12,7 +12,7 @@ import pytest
 from acceptance.orders import PERFORMED, Race
 from golem_sdk import Runtime
 from golem_sdk.runtime.environment import RealEnvironment
-from golem_sdk.runtime.kernel import Settings
+from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 
 SEEDS = 200

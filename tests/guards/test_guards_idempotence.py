@@ -24,7 +24,7 @@ from golem_sdk.core.plan import fold_plan
 from golem_sdk.core.status import AgentStatus
 from golem_sdk.durability import begin_durable_function, end_durable_function
 from golem_sdk.errors import AgentNotFoundError, UnknownOutcomeError, UsageError
-from golem_sdk.runtime.kernel import Settings
+from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.testing.crash import CrashMoment, CrashPoint, SimulatedCrashError, Trap
 from golem_sdk.testing.driver import End, Step, drive

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import Runtime, agent
 from golem_sdk.core.entries import ImportedFunctionInvoked, Log
 from golem_sdk.runtime.environment import RealEnvironment
-from golem_sdk.runtime.kernel import Settings
+from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 
 if TYPE_CHECKING:

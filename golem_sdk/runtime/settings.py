@@ -1,0 +1,37 @@
+"""What a runtime is told when it is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # attrs classes are resolved at run time
+
+from attrs import frozen
+
+from golem_sdk.oplog.writer import OplogWriter
+
+__all__ = ["Origin", "Settings"]
+
+
+@frozen
+class Settings:
+    """How a runtime behaves.
+
+    Attributes:
+        suspend_after_s: a longer wait gives the agent's thread and memory back; 0: every wait does.
+        max_loaded: how many idle agents stay in memory.
+        write_behind_s: how long what nobody waits for may stay uncommitted; ``None``: until the next
+            output, without a thread for it (simulations).
+        writer_class: appends to oplogs (simulations crash in it).
+    """
+
+    suspend_after_s: float = 1.0
+    max_loaded: int = 1024
+    write_behind_s: float | None = 0.002
+    writer_class: type[OplogWriter] = OplogWriter
+
+
+@frozen
+class Origin:
+    """What writes: the SDK's version and its interceptors' versions, kept in each agent's first entry."""
+
+    sdk_version: str
+    interceptors: Mapping[str, int]
