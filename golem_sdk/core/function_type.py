@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from attrs import frozen
 
-__all__ = ["ANNOUNCED", "COMMIT_TABLE", "CommitRule", "FunctionType"]
+__all__ = ["ANNOUNCED", "BATCH", "COMMIT_TABLE", "CommitRule", "FunctionType"]
 
 
 class FunctionType(IntEnum):
@@ -58,3 +58,6 @@ COMMIT_TABLE: dict[FunctionType, CommitRule] = {
     FunctionType.WRITE_REMOTE_BATCHED: CommitRule(before=True, soon=True, parks=True),
     FunctionType.WRITE_REMOTE_TRANSACTION: CommitRule(before=True, soon=True, parks=True),
 }
+
+BATCH = "golem:durability/batch"
+"""The name under which a write in several parts is announced."""

@@ -86,7 +86,8 @@ class Plan:
         open_begins: visible ``Begin…`` entries and changes of the level without their end, by index.
         ends: of the present invocation, by index: what each ended. A jump that drops an end opens its
             begin again.
-        jumps: of the present invocation: how often the agent jumped back to a place.
+        jumps: how often the agent jumped back to a place. Kept when the invocation is over: its replay
+            asks again.
         timers: waits that were armed and are not over, by call number.
         call_retries: calls that failed and are to be made again, by call number.
         region_retries: atomic regions that failed and are to run again, by the index of their begin.
@@ -105,7 +106,7 @@ class Plan:
         if kind is ImportedFunctionInvoked:
             return bool(self.timers or self.call_retries)
         return kind in _PLANNED or (
-            kind is ExportedFunctionCompleted and bool(self.open_begins or self.ends or self.jumps)
+            kind is ExportedFunctionCompleted and bool(self.open_begins or self.ends)
         )
 
 
@@ -200,12 +201,12 @@ def _without_begin(
 
 def _after_invocation(plan: Plan) -> Plan:
     """Every change of the level ends with its invocation, and no jump reaches back before it."""
-    if not (plan.ends or plan.open_begins or plan.jumps):
+    if not (plan.ends or plan.open_begins):
         return plan
     begins = {
         at: kind for at, kind in plan.open_begins.items() if kind is not ChangePersistenceLevel
     }
-    return evolve(plan, open_begins=begins, ends={}, jumps={})
+    return evolve(plan, open_begins=begins, ends={})
 
 
 def _with_failure(plan: Plan, index: OplogIndex, entry: Error) -> Plan:

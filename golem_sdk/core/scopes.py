@@ -35,8 +35,8 @@ class Scope:
         zone_number: the number of that change among those of the invocation.
         zone_skipped: whether replay skips what was done in the zone.
         region: the outermost atomic region that this code is in, 0: none.
-        run: how often the saga around this code, which never fails, has been undone: each run has its own
-            idempotency keys.
+        runs: of the sagas around this code that run until they succeed, outermost first: which saga of
+            the invocation it is, and how often it was undone. Each run has its own idempotency keys.
         policy: what is tried again.
         named: policies for calls with certain properties, which come first.
     """
@@ -47,7 +47,7 @@ class Scope:
     zone_number: int = 0
     zone_skipped: bool = False
     region: OplogIndex = 0
-    run: int = 0
+    runs: tuple[tuple[int, int], ...] = ()
     policy: RetryPolicy = DEFAULT_POLICY
     named: tuple[NamedPolicy, ...] = ()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from attrs import frozen
+from attrs import define
 
 from golem_sdk.core.scopes import Scope
 from golem_sdk.durability import SCOPE, Session, current
@@ -23,23 +25,47 @@ __all__ = ["Guard"]
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-@frozen
+@define(eq=False)
 class _Block:
-    """A block that was entered: in which agent (``None``: outside agents), and what held before."""
+    """A block that was entered.
 
+    Attributes:
+        guard: what guards it.
+        owner: the task that entered it, or the thread, if that runs no task.
+        session: in which agent; ``None``: outside agents.
+        before: the scope that held before.
+        kept: what `Guard._exit` needs to know.
+        outer: the block that it was entered in.
+        left: whether it was. Copies of the context, which other tasks have, do not show that.
+    """
+
+    guard: Guard
+    owner: object
     session: Session | None
     before: Scope
     kept: Any
     outer: _Block | None
+    left: bool = False
+
+    def may_leave(self, *, closing: bool) -> bool:
+        """Whether the code that asks may leave it. The closing of a generator may run anywhere."""
+        return self.owner == _owner() or (closing and not self.left)
 
 
 _BLOCK: ContextVar[_Block | None] = ContextVar("golem_block", default=None)
 
 
+_WITH = "Write `with`, not around a `yield`: it enters and leaves guards in order"
+_LEFT = f"this guard was not entered here, or was left already. {_WITH}"
+
+
 class Guard(AbstractContextManager[None]):
     """Guards a block, or as a decorator every call of a function. Outside agents it does nothing.
 
-    One object may guard any number of blocks, nested or at the same time.
+    One object may guard any number of blocks, nested or at the same time. A block is left by the task or
+    thread that entered it, and before the block around it: ``with`` does that, but generators and calls of
+    ``__enter__`` and ``__exit__`` can miss it. It is a `UsageError` then; nothing has changed, and the block
+    can still be left as it should be. What is open when the agent's method is over is closed.
     """
 
     @overload
@@ -79,21 +105,38 @@ class Guard(AbstractContextManager[None]):
         return guarded
 
     def __enter__(self) -> None:
-        session, before, outer = current(), SCOPE.get(), _BLOCK.get()
+        session, outer, before = current(), _innermost(), SCOPE.get()
         kept = None
         if session is not None:
             scope, kept = self._enter(session, before)
             SCOPE.set(scope)
-        _BLOCK.set(_Block(session, before, kept, outer))
+        _BLOCK.set(_Block(self, _owner(), session, before, kept, outer))
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        block = _BLOCK.get()
-        assert block is not None, "a block is left where it was entered"
+        block, unwinding = _innermost(), isinstance(error, AgentControlSignal)
+        # An async generator that was dropped half-way is closed in a task of its own.
+        closing = isinstance(error, GeneratorExit)
+        if block is None or block.guard is not self or not block.may_leave(closing=closing):
+            if unwinding or (closing and current() is None):
+                return  # a session that is over drops its frames wherever Python likes
+            raise UsageError(self._misplaced(block))
+        block.left = True
         _BLOCK.set(block.outer)
         if block.session is not None:
             SCOPE.set(block.before)
-            if not isinstance(error, AgentControlSignal):
+            if not unwinding:
                 self._exit(block.session, block.kept, error)
+
+    def _misplaced(self, inner: _Block | None) -> str:
+        """Why this guard cannot be left where ``inner`` is the innermost block."""
+        block = inner
+        while block is not None and block.guard is not self:
+            block = block.outer
+        if block is None:
+            return _LEFT
+        if block.owner != _owner():
+            return f"a guard is left by the task or thread that entered it, which is another one. {_WITH}"
+        return f"a guard is left while another one, entered in its block, is not. {_WITH}"
 
     def _enter(self, session: Session, scope: Scope) -> tuple[Scope, Any]:
         """What holds inside, and what `_exit` needs to know."""
@@ -101,3 +144,20 @@ class Guard(AbstractContextManager[None]):
 
     def _exit(self, session: Session, kept: Any, error: BaseException | None) -> None:
         """The block is left. ``error`` goes on, unless another exception takes its place."""
+
+
+def _innermost() -> _Block | None:
+    """The block that this code is in. One of its own that was left elsewhere is taken away here, too."""
+    block = _BLOCK.get()
+    while block is not None and block.left and block.owner == _owner():
+        SCOPE.set(block.before)
+        block = block.outer
+        _BLOCK.set(block)
+    return block
+
+
+def _owner() -> object:
+    """The task that runs, or the thread."""
+    loop = asyncio._get_running_loop()
+    task = None if loop is None else asyncio.current_task(loop)
+    return get_ident() if task is None else task

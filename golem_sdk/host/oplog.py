@@ -73,8 +73,9 @@ def set_oplog_index(index: OplogIndex) -> None:
 
     Raises:
         UsageError: not in an agent; ``index`` is ahead, in a part that was dropped before, or before this
-            invocation; calls of other tasks are under way; a write made with `idempotence_mode(False)` would
-            be sent again.
+            invocation; it lies inside `atomically` or a ``PERSIST_NOTHING`` block, which run again as a whole
+            only: from their begin; calls of other tasks are under way; a write made with
+            `idempotence_mode(False)` would be sent again.
     """
     _check_count(index, "set_oplog_index takes an oplog index")
     _session("set_oplog_index").operations.jump(index)
@@ -86,7 +87,7 @@ class Checkpoint:
     def __init__(self, session: Session, attempts: int) -> None:
         self._session = session
         self._attempts = attempts
-        self._index = session.operations.here()
+        self._index = session.operations.place("checkpoint()")
 
     def revert(self, reason: BaseException | str = "") -> NoReturn:
         """Go back: forget everything since the checkpoint was made, and run on from there.
@@ -124,7 +125,9 @@ def checkpoint(attempts: int = 3) -> Checkpoint:
         attempts: how often what follows may be tried, the first time included.
 
     Raises:
-        UsageError: not in an agent, or ``attempts`` is no whole number of at least 1.
+        UsageError: not in an agent, or ``attempts`` is no whole number of at least 1; inside `atomically` or
+            a ``PERSIST_NOTHING`` block: when such a block runs again, it forgets its checkpoints and their
+            attempts. Make the checkpoint before the block.
 
     Example:
         >>> from golem_sdk import Runtime, agent, checkpoint, durable

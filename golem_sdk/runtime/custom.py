@@ -9,7 +9,7 @@ from zlib import crc32
 from attrs import frozen
 
 from golem_sdk.codec.values import decode, encode
-from golem_sdk.core.function_type import ANNOUNCED, COMMIT_TABLE, FunctionType
+from golem_sdk.core.function_type import ANNOUNCED, BATCH, COMMIT_TABLE, FunctionType
 from golem_sdk.errors import AgentFailedError, UsageError
 from golem_sdk.runtime.context import SCOPE, SESSION
 from golem_sdk.runtime.mailbox import Mail
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from golem_sdk.errors import AgentControlSignal
     from golem_sdk.runtime.session import Session
 
-__all__ = ["BATCH", "CustomFunctions", "PersistedInvocation", "session_of_body"]
-
-BATCH = "golem:durability/batch"
-"""The name under which a write in several parts is announced."""
+__all__ = ["CustomFunctions", "PersistedInvocation", "session_of_body"]
 
 _NAME = "golem:durability/custom"
 _NOTHING = encode(None)

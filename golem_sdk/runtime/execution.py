@@ -49,6 +49,7 @@ class Execution:
                 self.outcome = self._run_through(session)
                 session.check()
                 session.operations.end_invocation(None)
+                session.operations.close_regions()
                 return True
             self._main = session.pump.open_loop().start_main(
                 session.context.run(self._call, session)
@@ -71,6 +72,7 @@ class Execution:
             loop.close_generators()
             if not pump.run(loop.is_quiet):
                 return False
+            session.operations.close_regions()
         self.outcome = _outcome_of(main)
         return True
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Keys"]
 
 _GENERATED = 0
-_RUNS = -(10**9)
-"""Positions that no call has, of the keys from which those for agent code, and of later runs, are derived."""
+_SAGAS = -(10**9)
+"""Positions that no call has, of the keys from which those for agent code, and in sagas, are derived."""
 
 
 class Keys:
@@ -43,8 +43,7 @@ class Keys:
         scope = SCOPE.get()
         if scope.zone:
             return derive_key(self._of(-scope.zone_number), -1 - self._called.get(scope.zone, 0))
-        key = self._of(_RUNS - scope.run) if scope.run else self.invocation
-        return derive_key(key, self._session.machine.upcoming)
+        return derive_key(self._base(), self._session.machine.upcoming)
 
     def called(self, zone: OplogIndex) -> None:
         """A call was made in a zone: the next one there has another key."""
@@ -57,7 +56,14 @@ class Keys:
         count = self._generated[scope.zone] = self._generated.get(scope.zone, 0) + 1
         if scope.zone:
             return derive_key(self._of(-scope.zone_number), count)
-        return derive_key(self._of(_RUNS - scope.run if scope.run else _GENERATED), -count)
+        return derive_key(self._of(_GENERATED), -count)
 
     def _of(self, position: int) -> str:
-        return str(derive_key(self.invocation, position))
+        return str(derive_key(self._base(), position))
+
+    def _base(self) -> str:
+        """From what keys are derived here: each run of a saga, and what follows it, count calls alike."""
+        key = self.invocation
+        for saga, run in SCOPE.get().runs:
+            key = str(derive_key(str(derive_key(key, _SAGAS - saga)), run))
+        return key

@@ -23,7 +23,9 @@ from golem_sdk.core.entries import (
     OplogRegion,
 )
 from golem_sdk.core.scopes import PersistenceLevel
+from golem_sdk.core.spans import Spans
 from golem_sdk.errors import AgentSuspendedSignal, UsageError
+from golem_sdk.runtime.context import SCOPE
 from golem_sdk.runtime.unknown import unknown_region, unknown_write
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class Operations:
         self._announced = 0
         self._running_again = 0
         self._manual: list[tuple[OplogIndex, int]] = []  # begins, and outcomes given before them
+        self._spans = Spans()
+        self._sagas = 0
         self.levels = 0
 
     @property
@@ -59,7 +63,8 @@ class Operations:
         """An invocation begins with entry ``index``; no jump reaches back before it."""
         self._invoked = index
         self._manual.clear()
-        self.levels = 0
+        self._spans = Spans()
+        self._sagas = self.levels = 0
 
     # --- atomic regions ---------------------------------------------------------------------------
 
@@ -157,6 +162,14 @@ class Operations:
             self.end_region(self._manual[0][0])
             self._manual.clear()
 
+    def close_regions(self) -> None:
+        """All the invocation's code is over: close the regions of blocks that were entered and never left.
+
+        Else the next replay would take them for interrupted, and drop the invocation's result.
+        """
+        for begin in self._spans.open_regions():
+            self.end_region(begin)
+
     def in_manual_region(self) -> bool:
         """Whether a region is open that agent code is to close by its index."""
         return bool(self._manual)
@@ -167,6 +180,30 @@ class Operations:
         """The index of a new entry that marks this place."""
         index, _ = self._mark(NoOp(self._session.now_ns()), "get_oplog_index() was called")
         return index
+
+    def place(self, what: str) -> OplogIndex:
+        """The index of a new entry at which ``what`` begins, which counts how often it is jumped back to.
+
+        Raises:
+            UsageError: the code is in something that runs again as a whole, and with it this entry: the
+                jumps back to it could not be counted. (Where another task is in such a thing, they are
+                refused.)
+        """
+        scope = SCOPE.get()
+        for begin in (scope.region, scope.zone, *(begin for begin, _ in self._manual)):
+            if self._spans.is_open(begin):
+                raise UsageError(f"{what} cannot begin here. {_whole(begin)}. Put it around that")
+        return self.here()
+
+    def begin_saga(self) -> tuple[OplogIndex, tuple[int, int]]:
+        """A saga begins that runs again if it fails: where, and (for `Scope.runs`) which one and run it is.
+
+        Raises:
+            UsageError: it could not be jumped back to.
+        """
+        start = self.place("saga(infallible=True)")
+        self._sagas += 1
+        return start, (self._sagas, self.jumps_to(start))
 
     def jump(self, target: OplogIndex) -> None:
         """Drop everything after ``target`` and run on from there.
@@ -189,6 +226,11 @@ class Operations:
             )
         if not self._plan.regions.is_visible(target):
             raise UsageError(f"cannot jump to oplog index {target}: an earlier jump has dropped it")
+        begin = self._spans.around(target)
+        if begin:
+            raise UsageError(
+                f"cannot jump back to oplog index {target}. {_whole(begin)}. Jump there or further back"
+            )
         if session.machine.pending:
             names = ", ".join(call.function_name for call in session.machine.pending.values())
             raise UsageError(f"cannot jump while durable calls are under way: {names}")
@@ -317,11 +359,13 @@ class Operations:
         with session.agent_code():
             met = session.machine.meet(type(entry), doing)
             if met is None:
-                return session.mark(entry), False
-            index, recorded = met
-            if _meaning(recorded) != _meaning(entry):
-                session.machine.refuse(index, recorded, doing)
-            return index, True
+                index = session.mark(entry)
+            else:
+                index, recorded = met
+                if _meaning(recorded) != _meaning(entry):
+                    session.machine.refuse(index, recorded, doing)
+            self._spans.note(index, entry)
+            return index, met is not None
 
     def _check_open(self, begin: OplogIndex, kind: type[Entry], missing: str) -> None:
         session = self._session
@@ -337,6 +381,13 @@ class Operations:
         last = session.writer.last
         if last > begin:
             session.mark(Jump(session.now_ns(), OplogRegion(begin + 1, last + 1)))
+
+
+def _whole(begin: OplogIndex) -> str:
+    return (
+        f"What began at {begin} (an atomic region, a batch or a PERSIST_NOTHING zone) is always run again"
+        " from its begin, which forgets every place in it and how often it was jumped back to"
+    )
 
 
 def _meaning(entry: Entry) -> Entry:

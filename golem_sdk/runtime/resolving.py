@@ -12,13 +12,12 @@ from golem_sdk.core.entries import (
     ImportedFunctionInvoked,
     OplogIndex,
 )
-from golem_sdk.core.function_type import FunctionType
+from golem_sdk.core.function_type import BATCH, FunctionType
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.status import status_after
 from golem_sdk.errors import AgentNotFoundError, UsageError
 from golem_sdk.oplog.reader import read_entries, survey
 from golem_sdk.oplog.writer import OplogWriter
-from golem_sdk.runtime.custom import BATCH
 from golem_sdk.stores.heads import AgentHead, head_put, load_head
 
 if TYPE_CHECKING:
