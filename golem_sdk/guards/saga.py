@@ -24,8 +24,8 @@ T = TypeVar("T")
 
 _LONGEST_PAUSE_S = 60.0
 _NOT_AWAITED = (
-    "{!r} is asynchronous, and a plain `with saga()` cannot wait for it, now or when the saga is undone: write"
-    " `async with saga() as s:`"
+    "{!r} is asynchronous, and a plain `with saga()` cannot wait for it, now or when the saga is undone:"
+    " write `async with saga() as s:`"
 )
 
 
