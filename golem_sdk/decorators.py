@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.durability import current, durable_call, durable_call_async
 from golem_sdk.errors import UsageError
+from golem_sdk.modules import lasting_name
 from golem_sdk.runtime.definitions import AgentDefinition, code_fingerprint, register
 
 __all__ = ["agent", "durable"]
@@ -165,7 +166,7 @@ def _durable(target: Any, function_type: FunctionType, name: str | None) -> Any:
             " (to make a class durable, use @agent)"
         )
     _refuse_generators(target)
-    call = _Call(target, name or f"{target.__module__}.{target.__qualname__}")
+    call = _Call(target, name or f"{lasting_name(target.__module__)}.{target.__qualname__}")
     if _is_async(target):
 
         @functools.wraps(target)

@@ -6,13 +6,13 @@ and module ``__getattr__``: a name that comes from stored data must not be able 
 
 from __future__ import annotations
 
-import sys
 from functools import lru_cache
 from types import MemberDescriptorType, ModuleType
 from typing import Any
 
 from golem_sdk.codec.codes import Refused
 from golem_sdk.errors import DecodingError
+from golem_sdk.modules import find_module, lasting_name
 
 __all__ = [
     "class_reference",
@@ -58,7 +58,7 @@ def reference_of(cls: type[Any]) -> str:
     ):  # Page[Item]: pydantic makes it a subclass of Page
         origin = generic["origin"]
         return reference_of(origin) + cls.__name__.removeprefix(origin.__name__)
-    return f"{cls.__module__}:{cls.__qualname__}"
+    return f"{lasting_name(cls.__module__)}:{cls.__qualname__}"
 
 
 def class_reference(value: object) -> str:
@@ -81,7 +81,7 @@ def class_reference(value: object) -> str:
 def find_class(reference: str) -> type[Any] | None:
     """The class of that name among the modules imported by now; None when there is none."""
     module_name, path, arguments = _split(reference)
-    module = sys.modules.get(module_name)
+    module = find_module(module_name)
     if type(module) is not ModuleType and ModuleType not in mro_of(type(module)):
         return None
     space: Any = ModuleType.__getattribute__(module, "__dict__")

@@ -29,6 +29,7 @@ from golem_sdk.durability import (
     upcoming_idempotency_key,
 )
 from golem_sdk.errors import UsageError
+from golem_sdk.modules import lasting_name
 from golem_sdk.transactions.outcomes import DEFAULT_TABLE, Claim, checked_table, forget_outcomes
 from golem_sdk.transactions.perform import RUNNING, Fate, Work, transact, transact_plainly
 from golem_sdk.transactions.steps import run, run_async
@@ -138,7 +139,7 @@ class _Call:
     """One decorated function."""
 
     def __init__(self, function: Any, connect: Callable[[], Any], table: str) -> None:
-        self.name = f"{function.__module__}.{function.__qualname__}"
+        self.name = f"{lasting_name(function.__module__)}.{function.__qualname__}"
         self.is_async = inspect.iscoroutinefunction(function)
         self._function = function
         self._connect = connect
