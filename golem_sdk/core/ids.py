@@ -106,9 +106,9 @@ def idempotency_namespace(key: str) -> UUID:
         return uuid5(KEY_NAMESPACE, key)
 
 
-def invocation_namespace(agent_id: str, key: str) -> str:
+def invocation_namespace(agent_id: str, key: str) -> UUID:
     """From what the keys of an invocation's calls are derived: two agents may be given the same ``key``."""
-    return str(uuid5(idempotency_namespace(key), agent_id))
+    return uuid5(idempotency_namespace(key), agent_id)
 
 
 def derive_key(key: str, position: int) -> UUID:

@@ -101,6 +101,11 @@ class Plan:
     call_retries: dict[int, Retry] = field(factory=dict)
     region_retries: dict[OplogIndex, Retry] = field(factory=dict)
 
+    def newest_end(self, kind: type[Entry], last: OplogIndex) -> OplogIndex:
+        """The newest entry up to ``last`` that has ended one of this kind in this invocation, 0: none."""
+        ends = (at for at, ended in self.ends.items() if ended.kind is kind and at <= last)
+        return max(ends, default=0)
+
     def concerns(self, kind: type[Entry]) -> bool:
         """Whether `plan_after` could give another plan for such an entry: lets the hot path skip it."""
         if kind is ImportedFunctionInvoked:

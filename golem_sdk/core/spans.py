@@ -30,6 +30,7 @@ __all__ = ["Spans"]
 @define
 class _Span:
     kind: type[Entry]
+    is_whole: bool = True  # it runs again as a whole
     end: OplogIndex = 0  # 0: it is open
 
 
@@ -42,11 +43,10 @@ class Spans:
     def note(self, index: OplogIndex, entry: Entry) -> None:
         """Agent code has made ``entry``, live or in replay."""
         match entry:
-            case (
-                BeginAtomicRegion()
-                | ChangePersistenceLevel(level=PersistenceLevel.PERSIST_NOTHING, begin=0)
-            ):
+            case BeginAtomicRegion():
                 self._spans[index] = _Span(type(entry))
+            case ChangePersistenceLevel(level=level, begin=0):
+                self._spans[index] = _Span(type(entry), level == PersistenceLevel.PERSIST_NOTHING)
             case BeginRemoteWrite(function_name=name) if name == BATCH:
                 self._spans[index] = _Span(type(entry))
             case EndAtomicRegion() | EndRemoteWrite() | ChangePersistenceLevel():
@@ -60,7 +60,7 @@ class Spans:
     def around(self, index: OplogIndex) -> OplogIndex:
         """The begin of a span, open or not, that has ``index`` in it, 0: none has."""
         for begin, span in self._spans.items():
-            if begin < index and (not span.end or index < span.end):
+            if span.is_whole and begin < index and (not span.end or index < span.end):
                 return begin
         return 0
 

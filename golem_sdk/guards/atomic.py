@@ -25,13 +25,19 @@ class _Region:
 
 
 class _Atomically(Guard):
-    def _enter(self, session: Session, scope: Scope) -> tuple[Scope, _Region]:
-        outermost = not scope.region and not session.operations.in_manual_region()
-        begin = session.operations.begin_region()
+    def _enter(self, session: Session, scope: Scope) -> tuple[Scope, _Region | None]:
+        if scope.zone:  # nothing is recorded there that could be kept together
+            return scope, None
+        operations = session.operations
+        inside = operations.is_open(scope.region)  # a task may outlive the block it was made in
+        outermost = not inside and not operations.in_manual_region()
+        begin = operations.begin_region()
         region = _Region(begin, outermost, session.machine.outcomes)
-        return evolve(scope, region=scope.region or begin), region
+        return evolve(scope, region=scope.region if inside else begin), region
 
-    def _exit(self, session: Session, kept: _Region, error: BaseException | None) -> None:
+    def _exit(self, session: Session, kept: _Region | None, error: BaseException | None) -> None:
+        if kept is None:
+            return
         operations = session.operations
         if isinstance(error, Exception) and kept.outermost:
             operations.retry_region(kept.begin, kept.outcomes, error)
@@ -51,6 +57,10 @@ def atomically() -> Guard:
 
     Does not undo anything: what was done in an interrupted run stays done, and is done again under the same
     idempotency keys. For undoing see `saga`, for a database `golem_sdk.transactions`.
+
+    It is the agent that runs again, with all its tasks: what other tasks do while the block is open belongs
+    to it. Only calls that were under way when it was opened keep the outcomes they got meanwhile. A block
+    that is left by a cancellation, as when a timeout around it is over, is closed as it is.
 
     Raises:
         UsageError: at the end of the block, if a write started in it with `idempotence_mode(False)` is

@@ -22,6 +22,8 @@ class _Level(Guard):
         self._level = level
 
     def _enter(self, session: Session, scope: Scope) -> tuple[Scope, tuple[Scope, OplogIndex]]:
+        if scope.zone:  # replay skips it, whatever the level in it
+            return scope, (scope, 0)
         inside, begin = _changed(session, scope, self._level, 0)
         return inside, (scope, begin)
 
@@ -29,7 +31,8 @@ class _Level(Guard):
         self, session: Session, kept: tuple[Scope, OplogIndex], error: BaseException | None
     ) -> None:
         before, begin = kept
-        session.operations.change_level(before.level, begin)
+        if session.operations.is_open(begin):  # or set_oplog_persistence_level() has ended it
+            session.operations.change_level(before.level, begin)
 
 
 def persistence_level(level: PersistenceLevel) -> Guard:
@@ -40,7 +43,7 @@ def persistence_level(level: PersistenceLevel) -> Guard:
     are, or their order could not be the same). ``PERSIST_NOTHING``: calls are only told in the oplog;
     replay skips them, so the block must ask `golem_sdk.durability.is_live` and keep what the agent needs with
     that module's functions. A call that such a block makes in replay raises `NotDurableError`. A crash inside
-    the block runs it again.
+    the block runs it again. Other guards and levels inside it change nothing.
 
     Raises:
         UsageError: the argument is no `PersistenceLevel`.

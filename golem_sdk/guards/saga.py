@@ -114,7 +114,9 @@ class Saga:
         if self._entered:
             raise UsageError("a saga is one block: call saga() for each")
         session = current()
-        if session is not None and self._infallible:
+        if session is not None and not self._infallible:
+            session.operations.check_saga()
+        elif session is not None:
             self._start, run = session.operations.begin_saga()
             _, self._undone_runs = run
             scope = SCOPE.get()
@@ -130,9 +132,11 @@ class Saga:
             failure = await self._settled(error)
             if failure is None:
                 return
-            await self._undo_all(failure)
+            cancelled = await self._undone(failure)
         finally:
             self._end()
+        if cancelled is not None and error is not cancelled:
+            raise cancelled from failure
         await self._run_again(failure)
         if error is None:
             raise failure
@@ -157,6 +161,20 @@ class Saga:
             except asyncio.CancelledError as signal:
                 cancelled = signal
         return error or self._failed_late or cancelled
+
+    async def _undone(self, failure: BaseException) -> BaseException | None:
+        """Undo everything. Gives a cancellation that has come meanwhile: it must not leave steps done."""
+        if not self._asynchronous:
+            await self._undo_all(failure)
+            return None
+        undoing, cancelled = asyncio.ensure_future(self._undo_all(failure)), None
+        while not undoing.done():
+            try:
+                await asyncio.wait([undoing])
+            except asyncio.CancelledError as signal:
+                cancelled = signal
+        undoing.result()
+        return cancelled
 
     async def _undo_all(self, failure: BaseException) -> None:
         undone = 0
@@ -261,7 +279,7 @@ def saga(*, infallible: bool = False) -> Saga:
     block waits for those that are still under way in other tasks. One that fails then fails the saga, and
     one that succeeds is undone with the others if the saga has failed.
 
-    Do not put it into `atomically`, which runs undone steps again under the keys they had: put `atomically`
+    It cannot be in `atomically`, which would run undone steps again under the keys they had: put `atomically`
     into a step.
 
     Args:
@@ -270,9 +288,8 @@ def saga(*, infallible: bool = False) -> Saga:
 
     Raises:
         CompensationError: undoing has failed as well; it says how many steps are still done.
-        UsageError: ``infallible`` is no bool; or, when the block is entered, it is, and the block is inside
-            `atomically` or another block that runs again as a whole: the runs could not be told apart, and
-            would share their keys.
+        UsageError: ``infallible`` is no bool; or, when the block is entered, it is inside `atomically` or
+            another block that runs again as a whole.
 
     Example:
         >>> from golem_sdk import Runtime, agent, durable, saga

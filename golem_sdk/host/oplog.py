@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+import inspect
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from uuid import uuid4
 
 from golem_sdk.durability import current
 from golem_sdk.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from uuid import UUID
 
     from golem_sdk.core.entries import OplogIndex
@@ -104,9 +105,19 @@ class Checkpoint:
         )
 
     def run_or_revert(self, action: Callable[[], T]) -> T:
-        """What ``action`` returns; go back if it raises an `Exception`."""
+        """What ``action`` returns; go back if it raises an `Exception`.
+
+        If it is a coroutine function, await this.
+        """
         try:
-            return action()
+            result = action()
+        except Exception as error:
+            self.revert(error)
+        return self._awaited(result) if inspect.iscoroutine(result) else result  # type: ignore[return-value]  # T is the coroutine then
+
+    async def _awaited(self, running: Awaitable[Any]) -> Any:
+        try:
+            return await running
         except Exception as error:
             self.revert(error)
 

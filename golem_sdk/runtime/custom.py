@@ -24,6 +24,7 @@ __all__ = ["CustomFunctions", "PersistedInvocation", "session_of_body"]
 
 _NAME = "golem:durability/custom"
 _NOTHING = encode(None)
+_WRITES = (FunctionType.WRITE_REMOTE, FunctionType.WRITE_REMOTE_BATCHED)
 _MARK = crc32(_NAME.encode())
 _NOTHING_LEFT = (
     "nothing is left to be read: the agent is live. Ask is_live() first, then do it and call"
@@ -114,11 +115,14 @@ class CustomFunctions:
         if not function.is_part:
             if function_type in ANNOUNCED and not SCOPE.get().idempotent:
                 name = BATCH if function.is_batch else _NAME
-                function.begin = session.operations.announce(
+                function.begin = session.operations.writes.announce(
                     name, _NOTHING, _mark(_NOTHING), session.sites.here(), _task(session)
                 )
             elif function.is_batch:
-                function.begin = function.region = session.operations.begin_region()
+                task = _task(session)
+                function.begin = function.region = session.operations.begin_region(
+                    lambda made: made.task != task and made.function_type in _WRITES
+                )
             if COMMIT_TABLE[function_type].before:
                 session.commit()
             if session.machine.is_live and not function.is_batch:
@@ -148,6 +152,7 @@ class CustomFunctions:
                 raise self._misused(
                     function, "other durable calls were made before it was persisted"
                 )
+        session.keys.started()
         with session.agent_code():
             call = session.machine.start(
                 name,
@@ -169,6 +174,7 @@ class CustomFunctions:
         load = session.kernel.load_payload
         if function is not None and (function.in_body or function.is_part):
             raise UsageError(_NOTHING_LEFT)
+        session.keys.started()
         with session.agent_code():
             entry = session.machine.replay_persisted(
                 0 if function is None else function.announced,
@@ -202,7 +208,7 @@ class CustomFunctions:
         if function.region:
             self.session.operations.end_region(function.region)
         elif function.is_batch:
-            self.session.operations.end_announced(function.begin)
+            self.session.operations.writes.end_announced(function.begin)
         if forced_commit or function.is_batch:
             self.session.commit()
 

@@ -255,7 +255,7 @@ class Kernel:
         """An operator says what became of an agent's write; the agent goes on. See `resolve`."""
         with self.holding(agent_type, agent_id) as actor:
             if actor.session is not None:
-                raise UsageError(f"agent {agent_id} runs: it waits for nobody's word")
+                raise UsageError(f"agent {agent_id} runs: it has no write with an unknown outcome")
             resolve(self.engine, self.committer, agent_id, outcome, self.environment.now_ns())
             actor.unpark()
         with self._mutex:

@@ -1,49 +1,106 @@
-"""Idempotency keys: derived from the invocation's key and a position in it, so replay derives the same."""
+"""Idempotency keys: derived from where in its code an agent makes a call, so every run derives the same.
+
+Which completion arrives first may differ from run to run of an atomic region. So a key does not say which
+call of the agent it is, but which call of which task or thread, and which child of which task that is.
+"""
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
+from uuid import uuid5
 
-from golem_sdk.core.ids import derive_key, invocation_namespace
+from golem_sdk.core.ids import invocation_namespace
 from golem_sdk.runtime.context import SCOPE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Context
     from uuid import UUID
 
     from golem_sdk.core.entries import OplogIndex
-    from golem_sdk.runtime.session import Session
 
-__all__ = ["Keys"]
+__all__ = ["Keys", "Strand", "branch"]
 
-_GENERATED = 0
-_SAGAS = -(10**9)
-"""Positions that no call has, of the keys from which those for agent code, and in sagas, are derived."""
+
+class Strand:
+    """One line of an agent's code: an invocation's own, or that of a task or thread.
+
+    Attributes:
+        calls: how many durable calls it has started.
+        generated: how many keys it has generated.
+    """
+
+    __slots__ = ("_children", "_derive", "_namespace", "calls", "generated")
+
+    def __init__(self, derive: Callable[[], UUID]) -> None:
+        self.calls = 0
+        self.generated = 0
+        self._derive = derive
+        self._namespace: UUID | None = None
+        self._children = 0
+
+    def child(self) -> Strand:
+        """That of a task or thread which begins here."""
+        self._children = number = self._children + 1
+        return Strand(lambda: uuid5(self.namespace, f"task {number}"))
+
+    @property
+    def namespace(self) -> UUID:
+        """From what its keys are derived: made when the first of them is asked for."""
+        if self._namespace is None:
+            self._namespace = self._derive()
+        return self._namespace
+
+    def gone_back(self, index: OplogIndex, times: int) -> None:
+        """It runs on from a place that was jumped back to: what it does now is not what it did then."""
+        self._namespace = uuid5(self.namespace, f"{times} times back to {index}")
+
+
+_STRAND: ContextVar[Strand | None] = ContextVar("golem_strand", default=None)
+
+
+def branch(context: Context) -> None:
+    """Agent code that runs in ``context`` from now on is a task or thread of its own."""
+    parent = context.get(_STRAND)
+    if parent is not None:
+        context.run(_STRAND.set, parent.child())
 
 
 class Keys:
-    """The keys of one session's present invocation.
+    """The keys of one session.
 
-    Attributes:
-        invocation: from what the keys are derived: the agent, and the invocation's own key.
+    Args:
+        agent_id: the agent, as text.
+        context: that of the agent's code.
     """
 
-    def __init__(self, session: Session) -> None:
-        self.invocation = ""
-        self._session = session
+    def __init__(self, agent_id: str, context: Context) -> None:
+        self._agent_id = agent_id
+        self._context = context
+        self.begin("")
+
+    def begin(self, invocation: str) -> None:
+        """An invocation with this key begins."""
+        self._main = Strand(lambda: invocation_namespace(self._agent_id, invocation))
+        self._context.run(_STRAND.set, self._main)
         self._generated: dict[OplogIndex, int] = {}
         self._called: dict[OplogIndex, int] = {}
 
-    def begin(self, invocation: str) -> None:
-        """An invocation begins."""
-        self.invocation = invocation_namespace(self._session.agent_id, invocation)
-        self._generated, self._called = {}, {}
+    @property
+    def _strand(self) -> Strand:
+        return _STRAND.get() or self._main
+
+    def started(self) -> None:
+        """A call was started here."""
+        self._strand.calls += 1
 
     def upcoming(self) -> UUID:
-        """The key of the next call that starts."""
+        """The key of the next call that starts here."""
         scope = SCOPE.get()
         if scope.zone:
-            return derive_key(self._of(-scope.zone_number), -1 - self._called.get(scope.zone, 0))
-        return derive_key(self._base(), self._session.machine.upcoming)
+            return uuid5(self._base(), f"unrecorded {self._called.get(scope.zone, 0) + 1}")
+        return uuid5(self._base(), f"call {self._strand.calls + 1}")
 
     def called(self, zone: OplogIndex) -> None:
         """A call was made in a zone: the next one there has another key."""
@@ -51,19 +108,21 @@ class Keys:
 
     def generate(self) -> UUID:
         """A key for agent code. In a zone that replay skips, its own positions count."""
-        self._session.check()
-        scope = SCOPE.get()
-        count = self._generated[scope.zone] = self._generated.get(scope.zone, 0) + 1
-        if scope.zone:
-            return derive_key(self._of(-scope.zone_number), count)
-        return derive_key(self._of(_GENERATED), -count)
+        zone, strand = SCOPE.get().zone, self._strand
+        if zone:
+            count = self._generated[zone] = self._generated.get(zone, 0) + 1
+        else:
+            strand.generated += 1
+            count = strand.generated
+        return uuid5(self._base(), f"generated {count}")
 
-    def _of(self, position: int) -> str:
-        return str(derive_key(self._base(), position))
+    def gone_back(self, index: OplogIndex, times: int) -> None:
+        """Code that was jumped back to runs here: see `Strand.gone_back`."""
+        self._strand.gone_back(index, times)
 
-    def _base(self) -> str:
+    def _base(self) -> UUID:
         """From what keys are derived here: each run of a saga, and what follows it, count calls alike."""
-        key = self.invocation
-        for saga, run in SCOPE.get().runs:
-            key = str(derive_key(str(derive_key(key, _SAGAS - saga)), run))
-        return key
+        scope, key = SCOPE.get(), self._strand.namespace
+        for saga, run in scope.runs:
+            key = uuid5(key, f"run {run} of saga {saga}")
+        return uuid5(key, f"zone {scope.zone_number}") if scope.zone else key

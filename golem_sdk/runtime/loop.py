@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from golem_sdk.errors import AgentFencedSignal, NotDurableError, UsageError
 from golem_sdk.runtime.generators import Generators, is_collecting
+from golem_sdk.runtime.keys import branch
 from golem_sdk.runtime.lanes import Baton, Lane, Lanes
 from golem_sdk.runtime.refusals import BareLoop
 from golem_sdk.runtime.tasks import AgentFuture, AgentTask, AgentTimer
@@ -298,8 +299,9 @@ class AgentLoop(BareLoop):
             NotDurableError: the executor is no plain thread pool.
         """
         self.check_driven()
-        future = self.create_future()
-        lane = Lane(copy_context(), lambda: func(*args), future)
+        future, context = self.create_future(), copy_context()
+        branch(context)
+        lane = Lane(context, lambda: func(*args), future)
         self._lanes.add(lane, self._default_executor if executor is None else executor)
         return future
 

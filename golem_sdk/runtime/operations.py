@@ -15,21 +15,24 @@ from golem_sdk.core.entries import (
     BeginRemoteWrite,
     ChangePersistenceLevel,
     EndAtomicRegion,
-    EndRemoteWrite,
     Entry,
+    ImportedFunctionInvoked,
     Jump,
     NoOp,
     OplogIndex,
     OplogRegion,
 )
+from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.scopes import PersistenceLevel
 from golem_sdk.core.spans import Spans
 from golem_sdk.errors import AgentSuspendedSignal, UsageError
+from golem_sdk.runtime.announcing import Announcements
 from golem_sdk.runtime.context import SCOPE
-from golem_sdk.runtime.unknown import unknown_region, unknown_write
+from golem_sdk.runtime.unknown import mixed_batch, unknown_region
 
 if TYPE_CHECKING:
-    from golem_sdk.core.machine import StartedCall
+    from collections.abc import Callable
+
     from golem_sdk.core.plan import Plan
     from golem_sdk.runtime.session import Session
 
@@ -46,9 +49,9 @@ class Operations:
     """
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = session
         self._invoked = 0
-        self._announced = 0
+        self.writes = Announcements(self)
         self._running_again = 0
         self._manual: list[tuple[OplogIndex, int]] = []  # begins, and outcomes given before them
         self._spans = Spans()
@@ -56,8 +59,9 @@ class Operations:
         self.levels = 0
 
     @property
-    def _plan(self) -> Plan:
-        return self._session.writer.plan
+    def plan(self) -> Plan:
+        """The plan of everything appended so far."""
+        return self.session.writer.plan
 
     def invoked(self, index: OplogIndex) -> None:
         """An invocation begins with entry ``index``; no jump reaches back before it."""
@@ -68,14 +72,19 @@ class Operations:
 
     # --- atomic regions ---------------------------------------------------------------------------
 
-    def begin_region(self) -> OplogIndex:
-        """Open an atomic region; if it was never closed, everything in it is dropped and runs again."""
-        index, recorded = self._mark(
-            BeginAtomicRegion(self._session.now_ns()), "an atomic region is opened"
+    def begin_region(
+        self, is_foreign: Callable[[ImportedFunctionInvoked], bool] = lambda _: False
+    ) -> OplogIndex:
+        """Open an atomic region; if it was never closed, everything in it is dropped and runs again.
+
+        Unless ``is_foreign`` says of a call in it that this must not be.
+        """
+        index, recorded = self.mark(
+            BeginAtomicRegion(self.session.now_ns()), "an atomic region is opened"
         )
-        if recorded and index in self._plan.open_begins:
+        if recorded and index in self.plan.open_begins:
             self._running_again = index
-            self._rerun(index)
+            self._rerun(index, is_foreign)
         return index
 
     def may_have_been_made(self, region: OplogIndex) -> bool:
@@ -84,7 +93,7 @@ class Operations:
         By a life that has crashed, or by an earlier run of the outermost region that it is in; ``region`` is
         that of the guards, 0: none.
         """
-        if not self._session.machine.progressed:
+        if not self.session.machine.progressed:
             return True
         outermost = region or (self._manual[0][0] if self._manual else 0)
         return 0 < outermost == self._running_again
@@ -98,22 +107,23 @@ class Operations:
         while self._manual and self._manual[-1][0] > begin:
             inner, _ = self._manual.pop()
             self.end_region(inner)
-        self._check_open(begin, BeginAtomicRegion, "no atomic region that is open")
-        self._mark(EndAtomicRegion(self._session.now_ns(), begin), "an atomic region is closed")
+        self.check_open(begin, "no atomic region that is open")
+        self.mark(EndAtomicRegion(self.session.now_ns(), begin), "an atomic region is closed")
 
     def retry_region(self, begin: OplogIndex, outcomes: int, error: Exception) -> None:
         """``error`` leaves the outermost region opened at ``begin``: run it again, or give up.
 
         Returns only if it is not to run again. It is not when nothing was done in it (``outcomes`` had been
-        given before it), when something in it must not be done twice, or when the policy has had enough.
+        given before it), when something that must not be done twice was begun in it or is under way in
+        another task, or when the policy has had enough.
 
         Raises:
             AgentControlSignal: unwinds the agent, which replay then brings back to the begin.
         """
-        session = self._session
+        session = self.session
         if not session.machine.is_live or session.machine.outcomes == outcomes:
             return
-        if self._announced > begin:
+        if self.writes.newest > begin or self.writes.under_way():
             return
         note = session.retries.of_region(begin, error)
         if note is None:
@@ -124,7 +134,7 @@ class Operations:
 
     def obstacle(self, begin: OplogIndex) -> str:
         """Why the region cannot be closed: a write announced in it is still under way elsewhere."""
-        for call in self._session.machine.pending.values():
+        for call in self.session.machine.pending.values():
             if call.begin > begin:
                 return (
                     f"the atomic region cannot be closed: {call.function_name} was started in it with"
@@ -133,10 +143,23 @@ class Operations:
                 )
         return ""
 
+    def is_open(self, begin: OplogIndex) -> bool:
+        """Whether what was begun there (a region, a zone, a level) has not ended yet."""
+        return self._spans.is_open(begin)
+
     def open_manually(self) -> OplogIndex:
-        """Open a region that agent code closes by its index."""
+        """Open a region that agent code closes by its index.
+
+        Raises:
+            UsageError: in a zone that replay skips.
+        """
+        if SCOPE.get().zone:
+            raise UsageError(
+                "nothing is recorded inside a PERSIST_NOTHING block, so no operation can begin there: begin"
+                " it before the block"
+            )
         begin = self.begin_region()
-        self._manual.append((begin, self._session.machine.outcomes))
+        self._manual.append((begin, self.session.machine.outcomes))
         return begin
 
     def close_manually(self, begin: OplogIndex) -> None:
@@ -154,7 +177,7 @@ class Operations:
 
     def end_invocation(self, error: BaseException | None) -> None:
         """The invocation's code is over: whatever agent code left open is closed, or runs again."""
-        self._session.custom.end_invocation()
+        self.session.custom.end_invocation()
         if self._manual:
             begin, outcomes = self._manual[0]
             if isinstance(error, Exception):
@@ -178,7 +201,15 @@ class Operations:
 
     def here(self) -> OplogIndex:
         """The index of a new entry that marks this place."""
-        index, _ = self._mark(NoOp(self._session.now_ns()), "get_oplog_index() was called")
+        if SCOPE.get().zone:
+            raise UsageError(
+                "there is no place in the oplog inside a PERSIST_NOTHING block, which replay skips: mark it"
+                " before the block"
+            )
+        index, _ = self.mark(NoOp(self.session.now_ns()), "get_oplog_index() was called")
+        times = self.jumps_to(index)
+        if times:
+            self.session.keys.gone_back(index, times)
         return index
 
     def place(self, what: str) -> OplogIndex:
@@ -189,11 +220,23 @@ class Operations:
                 jumps back to it could not be counted. (Where another task is in such a thing, they are
                 refused.)
         """
+        self._refuse_inside(what)
+        return self.here()
+
+    def _refuse_inside(self, what: str) -> None:
         scope = SCOPE.get()
         for begin in (scope.region, scope.zone, *(begin for begin, _ in self._manual)):
             if self._spans.is_open(begin):
                 raise UsageError(f"{what} cannot begin here. {_whole(begin)}. Put it around that")
-        return self.here()
+
+    def check_saga(self) -> None:
+        """A saga begins that is undone if it fails.
+
+        Raises:
+            UsageError: it is in something that runs again as a whole: then what was undone would be done
+                again under the keys it had, and be taken for a repetition.
+        """
+        self._refuse_inside("a saga")
 
     def begin_saga(self) -> tuple[OplogIndex, tuple[int, int]]:
         """A saga begins that runs again if it fails: where, and (for `Scope.runs`) which one and run it is.
@@ -214,7 +257,7 @@ class Operations:
             UsageError: it cannot be jumped to.
             AgentControlSignal: unwinds the agent, which replay then brings back to the target.
         """
-        session = self._session
+        session = self.session
         live = session.machine.is_live
         last = session.writer.last if live else session.machine.agreed[-1][0]
         if target > last:
@@ -224,20 +267,22 @@ class Operations:
                 f"cannot jump back to oplog index {target}: this invocation began at {self._invoked}, and"
                 " what came before has been answered"
             )
-        if not self._plan.regions.is_visible(target):
+        if not self.plan.regions.is_visible(target):
             raise UsageError(f"cannot jump to oplog index {target}: an earlier jump has dropped it")
         begin = self._spans.around(target)
         if begin:
             raise UsageError(
                 f"cannot jump back to oplog index {target}. {_whole(begin)}. Jump there or further back"
             )
-        if session.machine.pending:
-            names = ", ".join(call.function_name for call in session.machine.pending.values())
+        writes = [c for c in session.machine.pending.values() if c.function_type not in _READS]
+        if writes:
+            names = ", ".join(call.function_name for call in writes)
             raise UsageError(f"cannot jump while durable calls are under way: {names}")
-        if self._announced > target:
+        announced = max(self.writes.newest, self.plan.newest_end(BeginRemoteWrite, last))
+        if announced > target:
             raise UsageError(
-                f"cannot jump back to oplog index {target}: a write made with idempotence_mode(False) at"
-                f" {self._announced} would be sent again"
+                f"cannot jump back to oplog index {target}: a write made with idempotence_mode(False), begun"
+                f" or over at {announced}, would be sent again"
             )
         if not live:
             return
@@ -247,7 +292,7 @@ class Operations:
 
     def jumps_to(self, target: OplogIndex) -> int:
         """How often the agent has jumped back to this place."""
-        return self._plan.jumps.get(target, 0)
+        return self.plan.jumps.get(target, 0)
 
     def revert(self, target: OplogIndex, attempts: int) -> None:
         """Jump to ``target``, unless what follows it was tried ``attempts`` times: then return.
@@ -267,94 +312,26 @@ class Operations:
         Gives the entry's index, and whether replay skips what was done under it. A zone in which nothing is
         persisted, and which was never left, runs again: what was persisted in it by hand is dropped.
         """
-        session = self._session
+        session = self.session
         self.levels += 1
         if begin:
-            self._check_open(begin, ChangePersistenceLevel, "no change of the persistence level")
-        index, recorded = self._mark(
+            self.check_open(begin, "no change of the persistence level")
+        index, recorded = self.mark(
             ChangePersistenceLevel(session.now_ns(), level, begin),
             f"the persistence level becomes {level.name}",
         )
         if not recorded or begin:
             return index, False
-        is_open = index in self._plan.open_begins
+        is_open = index in self.plan.open_begins
         if is_open and level is PersistenceLevel.PERSIST_NOTHING:
             self._rerun(index)
         return index, not is_open
 
-    # --- announced writes -------------------------------------------------------------------------
-
-    def announce(
-        self, name: str, request: bytes, fingerprint: int, site: int, task: int
-    ) -> OplogIndex:
-        """Note that a write is about to be made which must not be made twice.
-
-        Raises:
-            AgentControlSignal: it was announced before, and nobody knows what became of it.
-        """
-        session = self._session
-        with session.agent_code():
-            payload = session.writer.keep(request) if session.machine.is_live else request
-        number = session.machine.upcoming
-        index, recorded = self._mark(
-            BeginRemoteWrite(session.now_ns(), number, name, payload, fingerprint, site, task),
-            f"call {number}, {name}, is made with idempotence_mode(False)",
-        )
-        if recorded and index in self._plan.open_begins:
-            raise session.park(unknown_write(session, index, name, request, site))
-        self._announced = index
-        return index
-
-    def announced(self, call: StartedCall) -> StartedCall:
-        """The call, announced again if an operator has noted that it was not performed.
-
-        Raises:
-            AgentControlSignal: that was done before, and again nobody knows what became of it.
-        """
-        if not call.begin:
-            return call
-        session = self._session
-        call = session.machine.pending[call.number]
-        if call.begin in self._plan.open_begins:
-            if call.number in session.machine.announced_again:
-                name, request = call.function_name, call.request
-                raise session.park(unknown_write(session, call.begin, name, request, call.site))
-            return call
-        with session.agent_code():
-            payload = session.writer.keep(call.request)
-        begin = BeginRemoteWrite(
-            session.now_ns(),
-            call.number,
-            call.function_name,
-            payload,
-            call.fingerprint,
-            call.site,
-            call.task,
-        )
-        self._announced = session.mark(begin)
-        again = evolve(call, begin=self._announced)
-        session.machine.pending[call.number] = again
-        return again
-
-    def performed(self, call: StartedCall) -> None:
-        """Note the end of an announced write, whose outcome was appended just now."""
-        session = self._session
-        session.writer.append(EndRemoteWrite(session.now_ns(), call.begin))
-
-    def end_announced(self, begin: OplogIndex) -> None:
-        """Note the end of an announced write in several parts.
-
-        Raises:
-            UsageError: it was ended already, or never begun.
-        """
-        self._check_open(begin, BeginRemoteWrite, "no write that is open")
-        self._mark(EndRemoteWrite(self._session.now_ns(), begin), "an announced write ends")
-
     # --- common -----------------------------------------------------------------------------------
 
-    def _mark(self, entry: Entry, doing: str) -> tuple[OplogIndex, bool]:
+    def mark(self, entry: Entry, doing: str) -> tuple[OplogIndex, bool]:
         """The index of an entry made here, and whether it was recorded before."""
-        session = self._session
+        session = self.session
         session.check()
         with session.agent_code():
             met = session.machine.meet(type(entry), doing)
@@ -367,20 +344,37 @@ class Operations:
             self._spans.note(index, entry)
             return index, met is not None
 
-    def _check_open(self, begin: OplogIndex, kind: type[Entry], missing: str) -> None:
-        session = self._session
-        session.check()
-        if session.machine.is_live and self._plan.open_begins.get(begin) is not kind:
+    def check_open(self, begin: OplogIndex, missing: str) -> None:
+        """Raises `UsageError` unless what was begun there is open."""
+        self.session.check()
+        if not self._spans.is_open(begin):
             raise UsageError(f"{begin!r} is {missing}: it was ended already, or never begun")
 
-    def _rerun(self, begin: OplogIndex) -> None:
-        session = self._session
+    def _rerun(
+        self,
+        begin: OplogIndex,
+        is_foreign: Callable[[ImportedFunctionInvoked], bool] = lambda _: False,
+    ) -> None:
+        """Run what began there again: what other tasks have done since is dropped, too, and done again.
+
+        But the outcomes of calls that were under way at the begin are kept.
+        """
+        session = self.session
         dropped = session.machine.rerun()
         if any(isinstance(entry, BeginRemoteWrite) for entry in dropped):
             raise session.park(unknown_region(session, begin))
+        made = [entry for entry in dropped if isinstance(entry, ImportedFunctionInvoked)]
+        if any(is_foreign(entry) for entry in made):
+            raise session.park(mixed_batch(session, begin))
         last = session.writer.last
         if last > begin:
             session.mark(Jump(session.now_ns(), OplogRegion(begin + 1, last + 1)))
+        for entry in made:
+            if entry.call in session.machine.pending:
+                session.pump.keep(entry)
+
+
+_READS = (FunctionType.READ_LOCAL, FunctionType.READ_REMOTE)
 
 
 def _whole(begin: OplogIndex) -> str:

@@ -25,7 +25,7 @@ def perform(
     session: Session, call: StartedCall, action: Callable[[], Any]
 ) -> ImportedFunctionInvoked:
     """Perform a call on this thread, as often as the retry policy allows, and record its outcome."""
-    call = session.operations.announced(call)
+    call = session.operations.writes.announced(call)
     while True:
         if session.writer.plan.call_retries:
             _await_next_attempt(session, call)
@@ -39,6 +39,7 @@ def perform(
 
 def wait(session: Session, call: StartedCall, effect: Effect) -> ImportedFunctionInvoked:
     """Wait for a call that somebody else completes; a long wait suspends the agent."""
+    call = session.operations.writes.announced(call)
     with session.agent_code():
         effect.launch(session, call)
     due = effect.due_ns if isinstance(effect, TimerEffect) else 0

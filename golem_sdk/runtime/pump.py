@@ -11,7 +11,7 @@ from golem_sdk.errors import NotDurableError
 from golem_sdk.runtime.context import SCOPE
 from golem_sdk.runtime.effects import AlarmEffect, Effect, TimerEffect
 from golem_sdk.runtime.loop import AgentLoop
-from golem_sdk.runtime.mailbox import Alarm
+from golem_sdk.runtime.mailbox import Alarm, Mail
 from golem_sdk.runtime.tasks import AgentTask
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from golem_sdk.core.machine import StartedCall
     from golem_sdk.runtime.lanes import Lane
-    from golem_sdk.runtime.mailbox import Mail
     from golem_sdk.runtime.session import Session
 
 __all__ = ["SLEEP", "Pump"]
@@ -157,10 +156,21 @@ class Pump:
     def cancel_call(self, number: int) -> None:
         """Agent code does not wait for this call any more."""
         waiting = self._waiting.pop(number, None)
-        if waiting is not None and self._session.ended is None:
-            self._session.machine.withdraw(number)
-            if waiting.launched:
-                waiting.effect.cancel()
+        if waiting is None or self._session.ended is not None:
+            return
+        call = self._session.machine.pending.get(number, waiting.call)
+        self._session.machine.withdraw(number)
+        if call.begin:
+            self._session.operations.writes.withdrawn(call)
+        if waiting.launched:
+            waiting.effect.cancel()
+
+    def keep(self, entry: ImportedFunctionInvoked) -> None:
+        """The outcome of a call that is under way was recorded where the oplog is dropped: deliver it."""
+        session, waiting = self._session, self._waiting[entry.call]
+        waiting.launched = True
+        outcome = session.kernel.load_payload(entry.outcome)
+        session.mailbox.post(Mail(entry.call, outcome, entry.failed))
 
     def timer_due(self, call: StartedCall, delay_ns: int) -> int:
         """When a timer launched now is due: as noted before a crash, else ``delay_ns`` from now."""
@@ -209,7 +219,7 @@ class Pump:
         session = self._session
         fresh = [waiting for waiting in self._waiting.values() if not waiting.launched]
         for waiting in fresh:
-            waiting.call = session.operations.announced(waiting.call)
+            waiting.call = session.operations.writes.announced(waiting.call)
             retry = session.writer.plan.call_retries.get(waiting.call.number)
             if retry is not None and retry.due > session.now_ns():
                 waiting.effect = AlarmEffect(retry.due, waiting.effect)

@@ -75,7 +75,8 @@ class Retries:
             return True
         if call.begin or call.function_type is FunctionType.WRITE_REMOTE_BATCHED:
             return False
-        return not (scope.region or self._session.operations.in_manual_region())
+        operations = self._session.operations
+        return not (operations.is_open(scope.region) or operations.in_manual_region())
 
     def _decided(
         self,

@@ -93,7 +93,6 @@ class Session:
         self.mailbox = Mailbox(on_mail)
         self.depth = 0
         self.pump = Pump(self)
-        self.keys = Keys(self)
         self.unrecorded = Unrecorded(self)
         self.operations = Operations(self)
         self.retries = Retries(self)
@@ -102,6 +101,7 @@ class Session:
         self.init_failure: tuple[bytes, bool] | None = None
         self.context = Context()
         self.context.run(SESSION.set, self)
+        self.keys = Keys(agent_id, self.context)
         self._random: random.Random | None = None
         self._ended: AgentControlSignal | None = None
         self._guard = AgentCode(self)
@@ -178,13 +178,15 @@ class Session:
 
     def random(self) -> random.Random:
         """The invocation's generator, seeded from one recorded seed."""
-        if self._random is None:
-            environment = self.kernel.environment
-            seed = self.call(
-                "golem:random/seed", FunctionType.READ_LOCAL, None, lambda: environment.entropy(32)
-            )
-            self._random = originals.Random(int.from_bytes(seed, "big"))
-        return self._random
+        scope, entropy = SCOPE.get(), self.kernel.environment.entropy
+        unrecorded = scope.zone or scope.skips(FunctionType.READ_LOCAL)
+        if self._random is not None and not unrecorded:
+            return self._random
+        seed = self.call("golem:random/seed", FunctionType.READ_LOCAL, None, lambda: entropy(32))
+        generator = originals.Random(int.from_bytes(seed, "big"))
+        if not unrecorded:  # replay does not come by this seed
+            self._random = generator
+        return generator
 
     def log(self, level: str, context: str, message: str) -> bool:
         """Record a log line, unless it was before the crash; whether to emit it now."""
@@ -324,7 +326,8 @@ class Session:
         number = 0 if task is None else task.number
         begin = 0
         if function_type in ANNOUNCED and not scope.idempotent:
-            begin = self.operations.announce(name, packed, fingerprint, site, number)
+            begin = self.operations.writes.announce(name, packed, fingerprint, site, number)
+        self.keys.started()
         try:
             return self.machine.start(
                 name,
@@ -375,7 +378,7 @@ class Session:
         else:
             self.append(entry)
         if call.begin:
-            self.operations.performed(call)
+            self.operations.writes.performed(call)
             writer.commit()
         elif soon:
             writer.soon()

@@ -6,6 +6,8 @@ import asyncio
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
+from golem_sdk.runtime.keys import branch
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from contextvars import Context
@@ -66,6 +68,7 @@ class AgentTask(asyncio.Task[Any]):
         self.number = number
         self.site = loop.here()
         self.context = copy_context() if context is None else context
+        branch(self.context)
         self._check_driven = loop.check_driven
         super().__init__(coroutine, loop=loop, name=name, context=self.context)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from golem_sdk.core.entries import OplogIndex
     from golem_sdk.runtime.session import Session
 
-__all__ = ["noted_unknown", "unknown_region", "unknown_write"]
+__all__ = ["mixed_batch", "noted_unknown", "unknown_region", "unknown_write"]
 
 _NOTED = re.compile(
     r"oplog entry (?P<index>\d+).*?^  (the call: )?(?P<call>.*?)\n  what to do: ",
@@ -50,6 +50,21 @@ def unknown_region(session: Session, begin: OplogIndex) -> UnknownOutcomeError:
         f"agent {session.agent_id}: a region (oplog entry {begin}) was interrupted after a write in"
         " it that must not be sent twice (idempotence_mode(False)), so it cannot run again\n"
         f"  {call}\n  what to do: the agent is parked; revert it to before the region",
+        begin,
+        call,
+    )
+
+
+def mixed_batch(session: Session, begin: OplogIndex) -> UnknownOutcomeError:
+    """For a batch that was interrupted after a remote write that is none of its own."""
+    place = describe_site(session.sites.sites.get(session.sites.here()))
+    call = f"the batch begun at {place}"
+    return UnknownOutcomeError(
+        session.agent_id,
+        f"agent {session.agent_id}: a batched write (oplog entry {begin}) was interrupted after a remote"
+        " write in it that is none of its own and would be made again with it\n"
+        f"  {call}\n  what to do: the agent is parked; revert it to before the batch, and make other writes"
+        " before or behind batches",
         begin,
         call,
     )

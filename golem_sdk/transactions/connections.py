@@ -117,6 +117,10 @@ class _Sqlite(_Plain):
             return  # a transaction is always open
         if self.raw.in_transaction:
             raise _pending()
+        if self.raw.isolation_level is None:
+            self.raw.isolation_level = (
+                ""  # so that after an INSERT OR ROLLBACK nothing commits by itself
+            )
         yield self.raw.execute("BEGIN IMMEDIATE")
 
     def _end(self, how: str) -> object:

@@ -33,6 +33,7 @@ from golem_sdk.core.scopes import Scope
 from golem_sdk.durability import is_live
 from golem_sdk.errors import GolemError
 from golem_sdk.guards.saga import Saga, _Done
+from golem_sdk.runtime.announcing import Announcements
 from golem_sdk.runtime.keys import Keys
 from golem_sdk.runtime.operations import Operations
 from golem_sdk.runtime.retries import Retries
@@ -248,10 +249,10 @@ MUTANTS = {
         mutant_operation, region_holds, Operations, "end_region", nothing
     ),
     "a write is not announced": Mutant(
-        mutant_once, sent_at_most_once, Operations, "announce", lambda original: lambda *args: 0
+        mutant_once, sent_at_most_once, Announcements, "announce", lambda original: lambda *args: 0
     ),
     "the end of an announced write is not noted": Mutant(
-        mutant_once, sent_at_most_once, Operations, "performed", nothing
+        mutant_once, sent_at_most_once, Announcements, "performed", nothing
     ),
     "a zone is not skipped": Mutant(
         mutant_nothing,
