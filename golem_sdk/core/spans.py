@@ -64,6 +64,11 @@ class Spans:
                 return begin
         return 0
 
+    def first_open(self, other: OplogIndex) -> OplogIndex:
+        """The first begin of an open span that runs again as a whole, or ``other``, if that is earlier."""
+        spans = self._spans.items()
+        return min([other, *(begin for begin, span in spans if span.is_whole and not span.end)])
+
     def open_regions(self) -> list[OplogIndex]:
         """The begins of the atomic regions that are open, the last one first."""
         return [

@@ -20,6 +20,7 @@ __all__ = ["atomically", "mark_begin_operation", "mark_end_operation"]
 @frozen
 class _Region:
     begin: OplogIndex
+    region: OplogIndex  # the outermost one, maybe itself
     outermost: bool
     outcomes: int
 
@@ -32,8 +33,9 @@ class _Atomically(Guard):
         inside = operations.is_open(scope.region)  # a task may outlive the block it was made in
         outermost = not inside and not operations.in_manual_region()
         begin = operations.begin_region()
-        region = _Region(begin, outermost, session.machine.outcomes)
-        return evolve(scope, region=scope.region if inside else begin), region
+        region = scope.region if inside else begin
+        kept = _Region(begin, region, outermost, session.machine.outcomes)
+        return evolve(scope, region=region), kept
 
     def _exit(self, session: Session, kept: _Region | None, error: BaseException | None) -> None:
         if kept is None:
@@ -41,7 +43,7 @@ class _Atomically(Guard):
         operations = session.operations
         if isinstance(error, Exception) and kept.outermost:
             operations.retry_region(kept.begin, kept.outcomes, error)
-        obstacle = operations.obstacle(kept.begin)
+        obstacle = operations.obstacle(kept.begin, kept.region)
         operations.end_region(kept.begin)
         if obstacle and error is None:
             raise UsageError(obstacle)

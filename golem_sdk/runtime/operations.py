@@ -114,8 +114,9 @@ class Operations:
         """``error`` leaves the outermost region opened at ``begin``: run it again, or give up.
 
         Returns only if it is not to run again. It is not when nothing was done in it (``outcomes`` had been
-        given before it), when something that must not be done twice was begun in it or is under way in
-        another task, or when the policy has had enough.
+        given before it), when the policy has had enough, or when something that must not be done twice is
+        under way in another task, or was begun in it: or in that of another task which is open, too, and
+        would run again with it.
 
         Raises:
             AgentControlSignal: unwinds the agent, which replay then brings back to the begin.
@@ -123,7 +124,7 @@ class Operations:
         session = self.session
         if not session.machine.is_live or session.machine.outcomes == outcomes:
             return
-        if self.writes.newest > begin or self.writes.under_way():
+        if self.writes.newest > self._spans.first_open(begin) or self.writes.under_way():
             return
         note = session.retries.of_region(begin, error)
         if note is None:
@@ -132,10 +133,13 @@ class Operations:
         session.suspended = note.due
         raise session.end(AgentSuspendedSignal("an atomic region failed; it runs again"))
 
-    def obstacle(self, begin: OplogIndex) -> str:
-        """Why the region cannot be closed: a write announced in it is still under way elsewhere."""
+    def obstacle(self, begin: OplogIndex, region: OplogIndex) -> str:
+        """Why the region cannot be closed: a write announced in it is still under way elsewhere.
+
+        ``region`` is the outermost one: the code of tasks that were made in it has that in its scope.
+        """
         for call in self.session.machine.pending.values():
-            if call.begin > begin:
+            if call.begin > begin and self.session.pump.scope_of(call).region == region:
                 return (
                     f"the atomic region cannot be closed: {call.function_name} was started in it with"
                     " idempotence_mode(False) and is still under way in another task. Await it inside the"
@@ -279,7 +283,7 @@ class Operations:
             names = ", ".join(call.function_name for call in writes)
             raise UsageError(f"cannot jump while durable calls are under way: {names}")
         announced = max(self.writes.newest, self.plan.newest_end(BeginRemoteWrite, last))
-        if announced > target:
+        if announced > self._spans.first_open(target):
             raise UsageError(
                 f"cannot jump back to oplog index {target}: a write made with idempotence_mode(False), begun"
                 f" or over at {announced}, would be sent again"

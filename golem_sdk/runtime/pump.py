@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from golem_sdk.core.machine import StartedCall
+    from golem_sdk.core.scopes import Scope
     from golem_sdk.runtime.lanes import Lane
     from golem_sdk.runtime.session import Session
 
@@ -164,6 +165,10 @@ class Pump:
             self._session.operations.writes.withdrawn(call)
         if waiting.launched:
             waiting.effect.cancel()
+
+    def scope_of(self, call: StartedCall) -> Scope:
+        """The guards around the code that waits for a call."""
+        return self._waiting[call.number].scope
 
     def keep(self, entry: ImportedFunctionInvoked) -> None:
         """The outcome of a call that is under way was recorded where the oplog is dropped: deliver it."""
