@@ -16,6 +16,7 @@ from golem_sdk.host.agents import proxy
 from golem_sdk.runtime.environment import Environment, RealEnvironment
 from golem_sdk.runtime.handles import AgentProxy, InvocationHandle, function_method, invocation_of
 from golem_sdk.runtime.kernel import Kernel
+from golem_sdk.runtime.limits import agent_count, patience_s
 from golem_sdk.runtime.settings import Origin, Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.storage.owner import OwnerLock
@@ -47,10 +48,12 @@ class Runtime:
 
     Args:
         store: the store's directory; by default ``GOLEM_STORE``, or ``.golem`` in the working directory.
-        suspend_after: seconds; an agent that waits longer gives its thread and memory back meanwhile.
+        suspend_after: seconds, from 0 to 30 years; an agent that waits longer gives its thread and memory
+            back meanwhile.
         max_loaded: how many idle agents are kept in memory.
 
     Raises:
+        UsageError: one of the numbers is none, or out of range.
         StoreLockedError: another runtime owns the store.
         StoreCorruptError, StoreVersionError: the store cannot be read by this version.
 
@@ -241,6 +244,9 @@ class Runtime:
         """Invoke at a time (an aware datetime) or after a while (a timedelta); survives restarts.
 
         A time in the past means at once.
+
+        Raises:
+            UsageError: it is not a time before the year 2500.
         """
         found, positional, keyword = invocation_of(self._kernel, method, args, kwargs, key)
         return found.schedule(at, key, positional, keyword)
@@ -331,7 +337,7 @@ class Runtime:
     # --- closing ----------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Stop at once; unfinished agents go on when the store is opened again. Idempotent."""
+        """Stop at once; agents go on at the next opening. Idempotent; a forked child does nothing."""
         self._kernel.close()
         if self._owner is not None:
             self._owner.release()
@@ -365,11 +371,7 @@ def store_path(store: str | os.PathLike[str] | None) -> Path:
 
 
 def _settings(suspend_after: float, max_loaded: int) -> Settings:
-    if not suspend_after >= 0:
-        raise UsageError(f"suspend_after is a number of seconds from 0, not {suspend_after!r}")
-    if max_loaded < 1:
-        raise UsageError(f"max_loaded is a number of agents from 1, not {max_loaded!r}")
-    return Settings(suspend_after_s=suspend_after, max_loaded=max_loaded)
+    return Settings(suspend_after_s=patience_s(suspend_after), max_loaded=agent_count(max_loaded))
 
 
 def _id_text(agent: object) -> str:

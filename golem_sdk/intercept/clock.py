@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import operator
 import time
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability, originals
@@ -139,6 +140,8 @@ def _sleep(original: Callable[[float], None]) -> MethodType:
         delay_s = float(seconds if isinstance(seconds, float) else operator.index(seconds))
         if not delay_s >= 0:
             raise ValueError(f"time.sleep({seconds!r}): the length must not be negative")
+        if delay_s > TIMEOUT_MAX:
+            raise OverflowError(f"time.sleep({seconds!r}): the length is at most {TIMEOUT_MAX} s")
         durability.sleep(session, delay_s)
 
     return replacement_of(original, sleep, "time")

@@ -177,13 +177,24 @@ class Actor:
         status = InvocationStatus.RUNNING if began else InvocationStatus.PENDING
         return Completion(self.agent_id, key, status)
 
+    @property
+    def is_vacant(self) -> bool:
+        """Whether it keeps nothing, so that `retire` has every prospect."""
+        kept = self.session or self.queue or self.completions or self._scheduled
+        return not kept and not self.retired
+
     def retire(self) -> bool:
-        """Stop standing for the agent if nothing is queued, running or waited for."""
+        """Unload the agent if nothing is queued, running or waited for, and stop standing for it.
+
+        What is scheduled keeps the actor, which has its completions, but not the agent in memory.
+        """
         with self.mutex:
-            if self.queue or self._scheduled or self.completions:
+            ends = self.completions.values()
+            waiting = any(end.status is not InvocationStatus.SCHEDULED for end in ends)
+            if self.queue or self._scheduled or waiting:
                 return False
-            self.retired, self.session = True, None
-            return True
+            self.retired, self.session = not ends, None
+            return self.retired
 
     def _run(self) -> None:
         while True:

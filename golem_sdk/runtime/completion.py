@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from threading import Lock
+from contextlib import suppress
+from threading import TIMEOUT_MAX, Lock, RLock
 from typing import TYPE_CHECKING
 
 from golem_sdk.runtime.outcomes import failure
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from golem_sdk.errors import GolemError
 
 __all__ = ["Completion"]
+
+_log = logging.getLogger("golem_sdk")
 
 Listener = Callable[[bytes, bool], None]
 
@@ -31,7 +35,8 @@ class Completion:
         self.agent_id = agent_id
         self.key = key
         self.status = status
-        self._mutex = Lock()
+        # Reentrant: garbage collection in here may close a coroutine, which then withdraws.
+        self._mutex = RLock()
         self._outcome: tuple[bytes, bool] | None = None
         self._published = False
         self._error: BaseException | None = None
@@ -62,13 +67,18 @@ class Completion:
                 return
         callback()
 
+    def withdraw(self, callback: Callable[[], None]) -> None:
+        """Do not call back (again), if that has not been done: nobody waits there any more."""
+        with self._mutex, suppress(ValueError):
+            self._others.remove(callback)
+
     def settle(self, outcome: bytes, failed: bool, status: InvocationStatus) -> None:
         """The outcome is decided and queued for the next commit."""
         with self._mutex:
             self._outcome, self.status = (outcome, failed), status
             listeners, self._agents = self._agents, []
         for listener in listeners:
-            listener(outcome, failed)
+            _guarded(listener, outcome, failed)
 
     def publish(self) -> None:
         """The outcome is on disk."""
@@ -93,13 +103,15 @@ class Completion:
         done = Lock()
         done.acquire()
         self.when_done(done.release)
-        done.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s))
+        try:
+            done.acquire(timeout=-1 if timeout_s is None else min(max(0.0, timeout_s), TIMEOUT_MAX))
+        finally:
+            self.withdraw(done.release)
         with self._mutex:
             if self._published and self._outcome is not None:
                 return self._outcome
             if self._error is not None:
                 raise self._error
-            self._others.remove(done.release)
         raise TimeoutError(
             f"invocation {self.key} of {self.agent_id} is not finished after {timeout_s} s; it goes on,"
             " ask again later"
@@ -109,6 +121,18 @@ class Completion:
         with self._mutex:
             self._published = self._published or error is None
             self._error = error
-            callbacks, self._others = self._others, []
-        for callback in callbacks:
-            callback()
+        # One at a time: after an interrupt, calling this again reaches those who were not told.
+        while (callback := self._next_other()) is not None:
+            _guarded(callback)
+
+    def _next_other(self) -> Callable[[], None] | None:
+        with self._mutex:
+            return self._others.pop(0) if self._others else None
+
+
+def _guarded(callback: Callable[..., None], *args: object) -> None:
+    """Call somebody who waits. If that fails, neither the agent nor others who wait can help it."""
+    try:
+        callback(*args)
+    except Exception:
+        _log.exception("somebody who waits for an invocation could not be told that it is over")

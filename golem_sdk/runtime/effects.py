@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from golem_sdk.core.machine import StartedCall
     from golem_sdk.runtime.completion import Completion
-    from golem_sdk.runtime.environment import Timer
     from golem_sdk.runtime.lanes import Lane
     from golem_sdk.runtime.session import Session
+    from golem_sdk.runtime.timers import Timer
 
 __all__ = ["AlarmEffect", "Effect", "HostEffect", "LaneEffect", "ResultEffect", "TimerEffect"]
 

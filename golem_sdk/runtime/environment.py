@@ -5,40 +5,25 @@ Production and simulation differ in this object only.
 
 from __future__ import annotations
 
-import heapq
+import logging
 from collections import deque
-from itertools import count
-from threading import Condition, Lock, Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Protocol
 
 from golem_sdk import originals
+from golem_sdk.runtime.timers import AGAIN_NS, TimerThread
 
 if TYPE_CHECKING:
     from _thread import LockType
     from collections.abc import Callable
 
-__all__ = ["Environment", "RealEnvironment", "Timer"]
+    from golem_sdk.runtime.timers import Timer
+
+__all__ = ["Environment", "RealEnvironment"]
+
+_log = logging.getLogger("golem_sdk")
 
 _IDLE_S = 10.0
-
-
-class Timer:
-    """An armed timer; ``cancel`` keeps it from firing if it has not fired yet."""
-
-    __slots__ = ("callback",)
-
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self.callback: Callable[[], None] | None = callback
-
-    def cancel(self) -> None:
-        """Forget the callback. Idempotent."""
-        self.callback = None
-
-    def fire(self) -> None:
-        """Run the callback once, unless cancelled."""
-        callback, self.callback = self.callback, None
-        if callback is not None:
-            callback()
 
 
 class Environment(Protocol):
@@ -77,8 +62,8 @@ class RealEnvironment:
     """The real clock, the system's entropy, one timer thread, and worker threads that are reused."""
 
     def __init__(self) -> None:
-        self._timers = _TimerThread()
-        self._workers = _Workers()
+        self._timers = TimerThread()
+        self._workers = _Workers(self._later)
 
     def now_ns(self) -> int:
         """See `Environment.now_ns`."""
@@ -107,54 +92,8 @@ class RealEnvironment:
         self._timers.close()
         self._workers.close()
 
-
-class _TimerThread:
-    """A heap of due times and one thread, started with the first timer.
-
-    It waits by the monotonic clock but at most a minute at a time, so that a stepped wall clock neither
-    loses nor hastens a timer for longer.
-    """
-
-    def __init__(self) -> None:
-        self._changed = Condition()
-        self._heap: list[tuple[int, int, Timer]] = []
-        self._order = count()
-        self._thread: Thread | None = None
-        self._closed = False
-
-    def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer:
-        timer = Timer(callback)
-        with self._changed:
-            heapq.heappush(self._heap, (when_ns, next(self._order), timer))
-            if self._thread is None and not self._closed:
-                self._thread = Thread(target=self._run, name="golem-timers", daemon=True)
-                originals.start_thread(self._thread)
-            elif self._heap[0][2] is timer:
-                self._changed.notify()
-        return timer
-
-    def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._heap.clear()
-            self._changed.notify()
-
-    def _run(self) -> None:
-        while (timer := self._next()) is not None:
-            timer.fire()
-
-    def _next(self) -> Timer | None:
-        with self._changed:
-            while not self._closed:
-                if not self._heap:
-                    self._changed.wait()
-                    continue
-                when_ns, _, timer = self._heap[0]
-                if timer.callback is None or when_ns <= originals.time_ns():
-                    heapq.heappop(self._heap)
-                    return timer
-                self._changed.wait(min(60.0, (when_ns - originals.time_ns()) / 1e9 + 0.0001))
-            return None
+    def _later(self, callback: Callable[[], None]) -> None:
+        self._timers.call_at(originals.time_ns() + AGAIN_NS, callback)
 
 
 class _Workers:
@@ -162,13 +101,21 @@ class _Workers:
 
     There is always a thread on its way to the queued jobs, but one only: it wakes the next before it runs
     its own. Many that wake at once would only fight for the interpreter's lock.
+
+    When the system refuses a new thread, jobs wait for a thread that is through with its own, and for the
+    next attempt.
+
+    Args:
+        later: calls back a while later.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, later: Callable[[Callable[[], None]], None]) -> None:
+        self._later = later
         self._mutex = Lock()
         self._jobs: deque[Callable[[], None]] = deque()
         self._idle: list[LockType] = []
         self._coming = False
+        self._is_asked = False  # `_later`, to call again
         self._closed = False
 
     def spawn(self, job: Callable[[], None]) -> None:
@@ -194,9 +141,28 @@ class _Workers:
             return
         try:
             originals.start_thread(Thread(target=self._run, name="golem-worker", daemon=True))
+        except RuntimeError as error:
+            self._refused(error)
         except BaseException:
             self._coming = False
             raise
+
+    def _refused(self, error: RuntimeError) -> None:
+        with self._mutex:
+            self._coming = False
+            jobs = len(self._jobs)
+            is_asked, self._is_asked = self._is_asked, True
+        if not is_asked:
+            _log.error("%s jobs wait for a thread: %s", jobs, error)
+            self._later(self._call_again)
+
+    def _call_again(self) -> None:
+        with self._mutex:
+            self._is_asked = False
+            if self._coming or not self._jobs:
+                return
+            self._coming = True
+        self._call_one()
 
     def _run(self) -> None:
         bell = Lock()

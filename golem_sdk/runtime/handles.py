@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from datetime import datetime, timedelta
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -20,10 +20,12 @@ from golem_sdk.runtime.context import current
 from golem_sdk.runtime.definitions import AgentDefinition, definition_of
 from golem_sdk.runtime.effects import ResultEffect
 from golem_sdk.runtime.intake import Request
+from golem_sdk.runtime.limits import due_ns, timeout_s
 from golem_sdk.runtime.outcomes import reveal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
+    from datetime import datetime, timedelta
 
     from golem_sdk.runtime.completion import Completion
     from golem_sdk.runtime.kernel import Kernel
@@ -67,13 +69,14 @@ class InvocationHandle(Generic[T]):
 
         Raises:
             TimeoutError: it has not ended in time; it goes on.
+            StoreForkedError: this is a forked child of the process whose runtime it is.
             BaseException: what the agent's method raised.
             InvocationCancelledError: it was cancelled.
             AgentFailedError: the agent is parked.
         """
         session = current()
         if session is None:
-            result: T = reveal(*self._completion().outcome(timeout))
+            result: T = reveal(*self._completion().outcome(timeout_s(timeout)))
             return result
         if timeout is not None:
             raise UsageError("result(timeout=...) inside an agent would not be the same on replay")
@@ -209,15 +212,15 @@ class Method:
         request = self._request(args, kwargs, key)
         session = current()
         now_ns = self.kernel.environment.now_ns() if session is None else session.machine.now
-        due_ns = _due_ns(at, now_ns)
+        due = due_ns(at, now_ns)
         if session is None:
-            self.kernel.intake.schedule(request, due_ns)
+            self.kernel.intake.schedule(request, due)
             self.kernel.accepted()
         else:
             session.send(
                 "golem:rpc/schedule",
-                [str(self.agent), self.method, request.arguments, due_ns],
-                lambda: self.kernel.intake.schedule(request, due_ns, session.writer),
+                [str(self.agent), self.method, request.arguments, due],
+                lambda: self.kernel.intake.schedule(request, due, session.writer),
             )
         return InvocationHandle(self.kernel, self.agent, request.key)
 
@@ -333,18 +336,14 @@ def outside(completion: Completion) -> Awaitable[Any]:
         done = asyncio.Event()
 
         def wake() -> None:
-            loop.call_soon_threadsafe(done.set)
+            with suppress(RuntimeError):  # the loop has ended, and who waits on it
+                loop.call_soon_threadsafe(done.set)
 
         completion.when_done(wake)
-        await done.wait()
+        try:
+            await done.wait()
+        finally:
+            completion.withdraw(wake)
         return reveal(*completion.outcome())
 
     return wait()
-
-
-def _due_ns(at: object, now_ns: int) -> int:
-    if isinstance(at, timedelta):
-        return now_ns + max(0, round(at / timedelta(microseconds=1)) * 1000)
-    if isinstance(at, datetime) and at.tzinfo is not None:
-        return max(0, round(at.timestamp() * 1e9))
-    raise UsageError(f"schedule at an aware datetime or after a timedelta, not at {at!r}")

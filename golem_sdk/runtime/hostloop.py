@@ -81,11 +81,14 @@ class HostLoop:
     def _running(self) -> asyncio.AbstractEventLoop | None:
         with self._mutex:
             if self._loop is None and not self._closed:
-                self._loop = asyncio.new_event_loop()
-                self._thread = Thread(
-                    target=self._serve, args=(self._loop,), name="golem-host", daemon=True
-                )
-                originals.start_thread(self._thread)
+                loop = asyncio.new_event_loop()
+                thread = Thread(target=self._serve, args=(loop,), name="golem-host", daemon=True)
+                try:
+                    originals.start_thread(thread)
+                except BaseException:  # no thread is to be had now: the next effect tries again
+                    loop.close()
+                    raise
+                self._loop, self._thread = loop, thread
             return self._loop
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:

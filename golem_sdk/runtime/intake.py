@@ -33,8 +33,8 @@ from golem_sdk.stores.invocations import (
 if TYPE_CHECKING:
     from golem_sdk.oplog.writer import OplogWriter
     from golem_sdk.runtime.actor import Actor
-    from golem_sdk.runtime.environment import Timer
     from golem_sdk.runtime.kernel import Kernel
+    from golem_sdk.runtime.timers import Timer
 
 __all__ = ["Intake", "Request", "set_aside"]
 

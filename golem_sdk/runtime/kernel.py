@@ -7,6 +7,7 @@ from disk, exactly as after a crash of the process.
 from __future__ import annotations
 
 import logging
+import os
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from threading import Lock, RLock
@@ -27,15 +28,17 @@ from golem_sdk.errors import (
 from golem_sdk.runtime.actor import Actor, Leavings
 from golem_sdk.runtime.definitions import AgentDefinition, registered
 from golem_sdk.runtime.hostloop import HostLoop
-from golem_sdk.runtime.intake import Intake, set_aside
+from golem_sdk.runtime.intake import Intake
 from golem_sdk.runtime.loading import parked_error
+from golem_sdk.runtime.recovery import wake_pending
 from golem_sdk.runtime.resolving import resolve
 from golem_sdk.runtime.reverting import revert, reverted
 from golem_sdk.storage.base import Batch, Engine, RecordSizeError
 from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.payloads import load_payload
+from golem_sdk.storage.process import check_process
 from golem_sdk.stores.heads import load_head
-from golem_sdk.stores.invocations import load_inbox, pending_agents
+from golem_sdk.stores.invocations import load_inbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,6 +92,7 @@ class Kernel:
         self.host = HostLoop()
         self.intake = Intake(self)
         self.closed: BaseException | None = None
+        self._pid = os.getpid()
         self._mutex = RLock()
         # Making an actor reads the store: not under the one mutex, but once per agent.
         self._making = [Lock() for _ in range(64)]
@@ -99,6 +103,7 @@ class Kernel:
 
     def check_open(self) -> None:
         """Raise why nothing is accepted any more, if that is so."""
+        check_process(self._pid, "a runtime")
         if self.closed is not None:
             raise self.closed
 
@@ -152,10 +157,14 @@ class Kernel:
         """The actor that stands for an agent now, with its mutex held."""
         while True:
             actor = self.actor(agent_type, agent_id)
-            with actor.mutex:
-                if not actor.retired:
-                    yield actor
-                    return
+            try:
+                with actor.mutex:
+                    if not actor.retired:
+                        yield actor
+                        return
+            finally:
+                if actor.is_vacant:  # whoever has just looked for something need not keep it
+                    self.rested(actor)
             with self._mutex:
                 if self._actors.get(agent_id) is actor:
                     del self._actors[agent_id]
@@ -191,19 +200,7 @@ class Kernel:
     def recover(self) -> None:
         """Take up everything that the store says is unfinished."""
         self.intake.recover()
-        for invocation in pending_agents(self.engine, set_aside):
-            try:
-                actor = self.actor(invocation.agent_type, invocation.agent_id)
-                head = load_head(self.engine, invocation.agent_id)
-            except StoreCorruptError as error:
-                set_aside(error)
-                continue
-            record = head.record if head is not None else None
-            if record is not None and record.wake_at:
-                if actor.doze():
-                    self.environment.call_at(record.wake_at, actor.wake)
-            else:
-                actor.wake()
+        wake_pending(self)
 
     def agent_ended(self, actor: Actor, reason: BaseException) -> None:
         """An agent cannot go on, for ``reason``. Its own fault parks it; the store's fault stops all."""
@@ -320,7 +317,12 @@ class Kernel:
         return left
 
     def close(self) -> None:
-        """Stop at once: agents are fenced where they are, nothing is waited for. Idempotent."""
+        """Stop at once: agents are fenced where they are, nothing is waited for. Idempotent.
+
+        A forked child does nothing: the agents are its parent's, and no code of theirs may run here.
+        """
+        if os.getpid() != self._pid:
+            return
         error = RuntimeClosedError(
             "the runtime was closed; its agents go on when it is opened again"
         )
@@ -374,14 +376,13 @@ class Kernel:
                 self._evict(self._resting.popitem(last=False)[1])
 
     def _evict(self, actor: Actor) -> None:
+        self._resting.pop(actor.agent_id, None)
         if actor.retire():
             self._actors.pop(actor.agent_id, None)
-            self._resting.pop(actor.agent_id, None)
 
     def _code_arrived(self, definition: AgentDefinition) -> None:
-        with self._mutex:
-            if self.closed is not None:
-                return
-        for invocation in pending_agents(self.engine, set_aside):
-            if invocation.agent_type == definition.name:
-                self.actor(invocation.agent_type, invocation.agent_id).wake()
+        if os.getpid() == self._pid:  # a forked child defines agents of its own
+            with self._mutex:
+                if self.closed is not None:
+                    return
+            wake_pending(self, definition.name)

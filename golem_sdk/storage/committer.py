@@ -12,20 +12,17 @@ from __future__ import annotations
 
 import os
 from _thread import LockType
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Lock, Thread
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from golem_sdk import originals
-from golem_sdk.errors import (
-    RuntimeClosedError,
-    StoreBrokenError,
-    StoreFencedError,
-)
+from golem_sdk.errors import RuntimeClosedError, StoreBrokenError
 from golem_sdk.storage.base import Batch, Engine
+from golem_sdk.storage.flights import batches_of, fenced, spread
 from golem_sdk.storage.process import check_process
 
 __all__ = ["Committer", "Ticket", "Told", "Writer"]
@@ -198,7 +195,10 @@ class Committer:
                     name="golem-write-behind",
                     daemon=True,
                 )
-                originals.start_thread(thread)
+                try:
+                    originals.start_thread(thread)
+                except RuntimeError:  # no more threads now: the next one who asks tries again
+                    return
                 self._thread = thread
             self._asked = True
         self._bell.set()
@@ -283,7 +283,7 @@ class Committer:
             has_heir = self._wake_heir()
         if not has_heir:
             self._wake_next()
-        _spread([ticket for ticket in flight if ticket.told is not None])
+        spread(flight)
         with self._lock:
             if has_heir or self._leading or not any(ticket.told for ticket in self._queue):
                 return False
@@ -316,14 +316,14 @@ class Committer:
         if not alive:
             return
         self.commits += 1
-        happened = self._engine.commit(_batches(alive))
+        happened = self._engine.commit(batches_of(alive))
         for ticket, won in zip(alive, happened, strict=True):
             if won:
                 ticket.settled = True
             elif ticket.writer is not None and ticket.writer.broken is not None:
                 ticket.fail(ticket.writer.broken)
             else:
-                ticket.fail(_fenced(ticket.batch))
+                ticket.fail(fenced(ticket.batch))
 
     def _fail_everything(self, error: BaseException) -> None:
         if not isinstance(error, Exception):
@@ -359,41 +359,3 @@ class Committer:
         if last is not None:
             with suppress(Exception):
                 self.wait(last)
-
-
-def _spread(news: list[Ticket]) -> None:
-    try:
-        while news:
-            ticket = news[-1]
-            if ticket.told is not None:
-                ticket.told(ticket.error)
-            news.pop()
-    finally:
-        if news:  # interrupted
-            _spread(news)
-
-
-def _batches(tickets: list[Ticket]) -> list[Batch]:
-    """The tickets' batches; those of one writer are chained, so that none outlives a lost one."""
-    if len(tickets) == 1:
-        return [tickets[0].batch]
-    writers = [id(ticket.writer) for ticket in tickets if ticket.writer is not None]
-    if len(set(writers)) == len(writers):
-        return [ticket.batch for ticket in tickets]
-    counts = Counter(writers)
-    return [
-        evolve(ticket.batch, chain=id(ticket.writer))
-        if counts[id(ticket.writer)] > 1
-        else ticket.batch
-        for ticket in tickets
-    ]
-
-
-def _fenced(batch: Batch) -> StoreFencedError:
-    if batch.claim is None:
-        return StoreFencedError("an earlier change that this one builds on was refused")
-    space, key, _ = batch.claim
-    return StoreFencedError(
-        f"{space.name} already has a record {key!r}: somebody else wrote it first. Nothing of this "
-        "change happened. If this is an agent's log, its owner here is stale: load it again"
-    )

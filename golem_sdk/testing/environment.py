@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
 import random
-from itertools import count
 from threading import Condition, RLock
 from typing import TYPE_CHECKING
 
-from golem_sdk.runtime.environment import RealEnvironment, Timer
+from golem_sdk.runtime.environment import RealEnvironment
+from golem_sdk.runtime.timers import Timer, TimerHeap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +30,7 @@ class VirtualEnvironment:
     def __init__(self, seed: int = 0) -> None:
         self._mutex = RLock()
         self._now_ns = _START_NS
-        self._timers: list[tuple[int, int, Timer]] = []
-        self._order = count()
+        self._timers = TimerHeap()
         self._active = 0
         self._jobs = 0
         self._job_over = Condition(self._mutex)
@@ -55,7 +53,7 @@ class VirtualEnvironment:
         """See `Environment.call_at`."""
         timer = Timer(callback)
         with self._mutex:
-            heapq.heappush(self._timers, (when_ns, next(self._order), timer))
+            self._timers.add(when_ns, timer)
         self.enter()
         self.leave()
         return timer
@@ -106,10 +104,9 @@ class VirtualEnvironment:
 
     def _next(self) -> Timer | None:
         with self._mutex:
-            while self._active == 1 and self._timers:
-                when_ns, _, timer = heapq.heappop(self._timers)
-                if timer.callback is not None:
-                    self._now_ns = max(self._now_ns, when_ns)
-                    return timer
-            self._active -= 1
-            return None
+            due_ns = self._timers.due_ns() if self._active == 1 else None
+            if due_ns is None:
+                self._active -= 1
+                return None
+            self._now_ns = max(self._now_ns, due_ns)
+            return self._timers.pop()

@@ -14,8 +14,8 @@ import pytest
 from golem_sdk import Runtime
 from golem_sdk.core.status import AgentStatus
 from golem_sdk.errors import AgentFailedError, DivergenceError
-from golem_sdk.runtime.environment import Timer
 from golem_sdk.runtime.settings import Settings
+from golem_sdk.runtime.timers import Timer
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.stores.invocations import load_inbox
 from golem_sdk.testing.environment import VirtualEnvironment

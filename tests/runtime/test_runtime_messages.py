@@ -188,7 +188,7 @@ def test_d1_what_diverged_is_tried_again_by_the_next_runtime(computer: Computer)
 
 
 @agent
-class Clerk:
+class QueueClerk:
     def __init__(self, name: str) -> None:
         self.done: list[str] = []
 
@@ -205,14 +205,14 @@ class Clerk:
 
 def test_p4_what_has_begun_is_not_taken_back_after_a_crash(computer: Computer) -> None:
     runtime = computer.boot()
-    clerk = runtime.get(Clerk, "c")
+    clerk = runtime.get(QueueClerk, "c")
     runtime.trigger(clerk.nap, "begun", key="k")
     runtime.trigger(clerk.work, "waiting", key="l")
     computer.run_and_die(1.5)
     with suppress(GolemError):
         runtime.close()
     with computer.boot() as runtime:
-        clerk = runtime.get(Clerk, "c")
+        clerk = runtime.get(QueueClerk, "c")
         begun = runtime.trigger(clerk.nap, "begun", key="k")
         waiting = runtime.trigger(clerk.work, "waiting", key="l")
         assert begun.status() is InvocationStatus.RUNNING
@@ -227,7 +227,7 @@ def test_p4_what_has_begun_is_not_taken_back_after_a_crash(computer: Computer) -
 @pytest.mark.parametrize("dies", [False, True], ids=["calm", "killed"])
 def test_p2_a_queue_keeps_its_order_over_a_crash(computer: Computer, dies: bool) -> None:
     runtime = computer.boot()
-    clerk = runtime.get(Clerk, "q")
+    clerk = runtime.get(QueueClerk, "q")
     last = runtime.schedule(timedelta(seconds=0.8), clerk.work, "scheduled", key="s")
     runtime.trigger(clerk.nap, "busy")
     runtime.trigger(clerk.work, "triggered")
@@ -237,7 +237,7 @@ def test_p2_a_queue_keeps_its_order_over_a_crash(computer: Computer, dies: bool)
         with suppress(GolemError):
             runtime.close()
         runtime = computer.boot()
-        clerk = runtime.get(Clerk, "q")
+        clerk = runtime.get(QueueClerk, "q")
         last = runtime.trigger(clerk.work, "scheduled", key="s")
     computer.run_on()
     last.result(timeout=60)
@@ -247,19 +247,19 @@ def test_p2_a_queue_keeps_its_order_over_a_crash(computer: Computer, dies: bool)
 
 def test_p2_a_clock_that_steps_back_changes_no_order(computer: Computer) -> None:
     runtime = computer.boot()
-    runtime.trigger(runtime.get(Clerk, "b").nap, "first")
-    runtime.trigger(runtime.get(Clerk, "b").work, "second")
+    runtime.trigger(runtime.get(QueueClerk, "b").nap, "first")
+    runtime.trigger(runtime.get(QueueClerk, "b").work, "second")
     computer.run_and_die(1.5)
     with suppress(GolemError):
         runtime.close()
     runtime = computer.boot()
     computer.environment._now_ns -= 3_600_000_000_000
-    runtime.trigger(runtime.get(Clerk, "b").work, "third")
+    runtime.trigger(runtime.get(QueueClerk, "b").work, "third")
     computer.run_and_die(1.5)
     with suppress(GolemError):
         runtime.close()
     runtime = computer.boot()
-    clerk = runtime.get(Clerk, "b")
+    clerk = runtime.get(QueueClerk, "b")
     computer.run_on()
     assert clerk.log() == ["first", "second", "third"]
     runtime.close()
@@ -305,7 +305,7 @@ def test_a_long_argument_makes_no_long_name(tmp_path: Path) -> None:
 
 def test_keys_are_not_endless() -> None:
     with Runtime.memory() as runtime:
-        clerk: Any = runtime.get(Clerk, "k")
+        clerk: Any = runtime.get(QueueClerk, "k")
         for key in ("", "\0", "k" * 5000):
             with pytest.raises(UsageError, match="idempotency key"):
                 runtime.trigger(clerk.log, key=key)

@@ -133,6 +133,42 @@ def test_an_interrupted_follower_hands_leadership_on() -> None:
     assert lines == ["interrupted", "True True 2"]
 
 
+class Interrupt(BaseException):
+    """As ctrl-c may be raised in the middle of anything."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a waiter's own fault"), Interrupt()])
+def test_everybody_is_told_though_one_raises(
+    engine: Gate,
+    committer: Committer,
+    error: BaseException,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told: list[int] = []
+
+    def bad(_: object) -> None:
+        told.append(-1)
+        raise error
+
+    def lead() -> None:
+        with suppress(Interrupt):
+            committer.wait(first)
+
+    first = committer.submit(claim(b"first"))
+    engine.open.clear()
+    leader = run(lead)
+    acquire(engine.entered)
+    for number in range(6):
+        committer.tell(
+            committer.submit(claim(b"%d" % number), Writer()),
+            bad if number == 3 else lambda _, number=number: told.append(number),  # type: ignore[misc]  # mypy takes the default for Any
+        )
+    engine.open.set()
+    join(leader)
+    assert sorted(told) == [-1] * (1 + isinstance(error, Interrupt)) + [0, 1, 2, 4, 5]
+    assert ("own fault" in caplog.text) is isinstance(error, RuntimeError)
+
+
 @pytest.mark.parametrize("kind", ["memory", "lmdb"])
 def test_a_lost_claim_fences_its_writer_only(tmp_path: Path, kind: str) -> None:
     engine: Engine = MemoryEngine() if kind == "memory" else LmdbEngine(tmp_path / "store")

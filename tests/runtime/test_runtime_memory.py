@@ -1,0 +1,86 @@
+"""What a runtime keeps in memory is bounded by what is under way, not by what it has ever seen."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from golem_sdk import Runtime, agent
+from golem_sdk.runtime.settings import Settings
+from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.stores.invocations import InvocationStatus
+from golem_sdk.testing.environment import VirtualEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MANY = 20
+
+
+@agent
+class KeptForLater:
+    def __init__(self, number: int) -> None:
+        self.ticks = 0
+
+    def tick(self) -> int:
+        self.ticks += 1
+        return self.ticks
+
+
+@pytest.fixture
+def environment() -> VirtualEnvironment:
+    made = VirtualEnvironment()
+    made.enter()  # no time passes until a test leaves
+    return made
+
+
+@pytest.fixture
+def runtime(environment: VirtualEnvironment) -> Iterator[Runtime]:
+    settings = Settings(max_loaded=1, write_behind_s=None)
+    with Runtime.over(MemoryEngine(), environment, settings) as opened:
+        yield opened
+
+
+def loaded(runtime: Runtime) -> int:
+    return sum(actor.session is not None for actor in runtime._kernel._actors.values())
+
+
+def test_agents_are_unloaded_that_have_something_scheduled(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    handles = []
+    for number in range(MANY):
+        kept = runtime.get(KeptForLater, number)
+        handles.append(runtime.schedule(timedelta(days=1), kept.tick))
+        assert kept.tick() == 1
+    environment.join(60)
+    assert loaded(runtime) == 1
+    assert {handle.status() for handle in handles} == {InvocationStatus.SCHEDULED}
+    environment.leave()
+    assert [handle.result(60) for handle in handles] == [2] * MANY
+    environment.join(60)
+    assert loaded(runtime) == 1
+    assert len(runtime._kernel._actors) == 1
+
+
+def test_asking_about_agents_keeps_none_of_them(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    handles = [
+        runtime.trigger(runtime.get(KeptForLater, number).tick, key="k") for number in range(MANY)
+    ]
+    assert [handle.result(60) for handle in handles] == [1] * MANY
+    environment.join(60)
+    assert len(runtime._kernel._actors) == 1
+    assert {handle.status() for handle in handles} == {InvocationStatus.COMPLETED}
+    assert [handle.result(60) for handle in handles] == [1] * MANY
+    assert len(runtime._kernel._actors) == 1
+
+
+def test_what_was_scheduled_and_taken_back_keeps_nothing(runtime: Runtime) -> None:
+    for number in range(MANY):
+        later = runtime.schedule(timedelta(days=1), runtime.get(KeptForLater, number).tick)
+        assert later.cancel()
+    assert len(runtime._kernel._actors) == 0
