@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
@@ -17,7 +16,7 @@ from golem_sdk.runtime.environment import Environment, RealEnvironment
 from golem_sdk.runtime.handles import AgentProxy, InvocationHandle, function_method, invocation_of
 from golem_sdk.runtime.kernel import Kernel
 from golem_sdk.runtime.limits import agent_count, patience_s
-from golem_sdk.runtime.settings import Origin, Settings
+from golem_sdk.runtime.settings import Origin, Settings, sdk_version
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.storage.owner import OwnerLock
 from golem_sdk.viewer import AgentMetadata, Viewer
@@ -118,7 +117,7 @@ class Runtime:
         intercept.install()
         self._owner = owner
         self._viewer = Viewer(engine)
-        origin = Origin(_sdk_version(), intercept.versions())
+        origin = Origin(sdk_version(), intercept.versions())
         self._kernel = Kernel(engine, environment, settings, origin, intercept.heal)
         try:
             self._kernel.recover()
@@ -391,10 +390,3 @@ def _watch_readers(engine: LmdbEngine, environment: Environment) -> None:
         engine.check_readers()
         again = environment.now_ns() + _READER_CHECK_NS
         environment.call_at(again, lambda: _watch_readers(engine, environment))
-
-
-def _sdk_version() -> str:
-    try:
-        return version("golem_sdk")
-    except PackageNotFoundError:
-        return "0"

@@ -13,6 +13,8 @@ import random
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["pytester"]  # for tests of our own plugin
+
 FUZZ_SCALE = int(os.environ.get("GOLEM_FUZZ", "1"))
 # Workers of pytest-xdist inherit the environment: all of them draw from the seed that is printed.
 _DEFAULT_SEED = str(random.SystemRandom().getrandbits(32)) if FUZZ_SCALE > 1 else "1"

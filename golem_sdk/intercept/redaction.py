@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["fingerprint_of_secret", "stored_headers", "stored_url", "without_url_secrets"]
+__all__ = [
+    "fingerprint_of_secret",
+    "names_secret",
+    "stored_headers",
+    "stored_url",
+    "without_url_secrets",
+]
 
 _ALLOWED = frozenset(
     {
@@ -46,6 +52,12 @@ def fingerprint_of_secret(value: str) -> str:
     """What is stored in a secret's place."""
     digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
     return f"<redacted:{digest[:8]}>"
+
+
+def names_secret(name: str) -> bool:
+    """Whether a header, a field or a parameter with this name holds a secret."""
+    found = _SECRET_HEADER.search(name.lower()) or re.fullmatch(_NAME, name, re.IGNORECASE)
+    return found is not None
 
 
 def stored_headers(headers: Iterable[tuple[str, str]]) -> list[list[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from golem_sdk.errors import (
@@ -16,7 +17,7 @@ from golem_sdk.errors import (
     StoreCorruptError,
     UnknownAgentTypeError,
 )
-from golem_sdk.runtime.context import SESSION
+from golem_sdk.runtime.context import SCOPE, SESSION
 from golem_sdk.runtime.mailbox import Alarm, Mail
 from golem_sdk.runtime.outcomes import failure, raised, success
 
@@ -73,13 +74,17 @@ class HostEffect:
     def launch(self, session: Session, call: StartedCall) -> None:
         """See `Effect.launch`."""
         environment = session.kernel.environment
+        performer, perform = session.kernel.settings.performer, self._perform
+        if performer is not None:
+            scope = self._context.run(SCOPE.get)
+            perform = partial(performer.perform_async, session, call, scope, self._perform)
         environment.enter()
 
         def done(task: asyncio.Task[Any]) -> None:
             session.mailbox.post(_mail(call.number, task))
             environment.leave()
 
-        self._cancel = session.kernel.host.run(self._perform, self._context, done)
+        self._cancel = session.kernel.host.run(perform, self._context, done)
 
     def cancel(self) -> None:
         """See `Effect.cancel`."""
@@ -95,16 +100,20 @@ class LaneEffect:
     def __init__(self, lane: Lane, perform: Callable[[], Any]) -> None:
         self.lane = lane
         self._perform = perform
+        self._scope = SCOPE.get()
 
     def launch(self, session: Session, call: StartedCall) -> None:
         """See `Effect.launch`."""
         environment = session.kernel.environment
+        performer, perform = session.kernel.settings.performer, self._perform
+        if performer is not None:
+            perform = partial(performer.perform, session, call, self._scope, self._perform)
         environment.enter()
 
         def body() -> None:
             token = SESSION.set(None)
             try:
-                mail = Mail(call.number, *success(self._perform()))
+                mail = Mail(call.number, *success(perform()))
             except BaseException as error:  # whatever it raises is its outcome
                 mail = Mail(call.number, *raised(error))
             finally:

@@ -11,6 +11,8 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from golem_sdk.runtime.environment import Environment
+
 __all__ = ["Alarm", "Mail", "Mailbox"]
 
 
@@ -43,6 +45,7 @@ class Mailbox:
         self._mutex = Lock()
         self._items: deque[Mail | Alarm] = deque()
         self._waited_for: int | None = None
+        self._waits_in: Environment | None = None
         self._closed = False
         self._arrived = Lock()
         self._arrived.acquire()
@@ -53,8 +56,7 @@ class Mailbox:
             self._items.append(mail)
             wanted = self._waited_for == mail.call
             if wanted:
-                self._waited_for = None
-                self._arrived.release()
+                self._rouse()
         if not wanted:
             self._on_mail()
 
@@ -65,18 +67,25 @@ class Mailbox:
         except IndexError:
             return None
 
-    def wait(self, call: int, timeout_s: float) -> Mail | Alarm | None:
-        """What is posted for one call, waited for at most ``timeout_s`` seconds; others stay."""
+    def wait(self, call: int, timeout_s: float, environment: Environment) -> Mail | Alarm | None:
+        """What is posted for one call, waited for at most ``timeout_s`` seconds; others stay.
+
+        Meanwhile the calling thread counts as one that does not run. It runs again from the moment of the
+        post on, not from when it notices: or a simulated clock would go on in between.
+        """
         with self._mutex:
             mail = self._pick(call)
-            if mail is not None or self._closed:
+            if mail is not None or self._closed or timeout_s <= 0:
                 return mail
-            self._waited_for = call
+            self._waited_for, self._waits_in = call, environment
+        environment.leave()
         self._arrived.acquire(timeout=timeout_s)
         with self._mutex:
             if self._waited_for is None:
                 self._arrived.acquire(blocking=False)  # posted just after the time was up
-            self._waited_for = None
+            else:
+                self._waited_for = None
+                environment.enter()
             return self._pick(call)
 
     def close(self) -> None:
@@ -84,8 +93,13 @@ class Mailbox:
         with self._mutex:
             self._closed = True
             if self._waited_for is not None:
-                self._waited_for = None
-                self._arrived.release()
+                self._rouse()
+
+    def _rouse(self) -> None:
+        assert self._waits_in is not None, "somebody waits"
+        self._waited_for = None
+        self._waits_in.enter()
+        self._arrived.release()
 
     def _pick(self, call: int) -> Mail | Alarm | None:
         for mail in self._items:

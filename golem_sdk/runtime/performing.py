@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from golem_sdk.core.function_type import COMMIT_TABLE
 from golem_sdk.errors import AgentControlSignal
@@ -12,13 +12,38 @@ from golem_sdk.runtime.mailbox import Mail
 from golem_sdk.runtime.outcomes import raised, success
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from golem_sdk.core.entries import ImportedFunctionInvoked
     from golem_sdk.core.machine import StartedCall
+    from golem_sdk.core.scopes import Scope
     from golem_sdk.runtime.session import Session
 
-__all__ = ["perform", "wait"]
+__all__ = ["Performer", "perform", "wait"]
+
+
+class Performer(Protocol):
+    """Stands between durable calls and what performs them: watches it, or gives another outcome.
+
+    It is asked once per attempt, in live code only, on the thread (or host loop) that performs the call.
+    What it raises is the call's outcome, unless it is an `AgentControlSignal`.
+    """
+
+    def perform(
+        self, session: Session, call: StartedCall, scope: Scope, action: Callable[[], Any]
+    ) -> Any:
+        """The result of a call that ``action()`` would make."""
+        ...
+
+    async def perform_async(
+        self,
+        session: Session,
+        call: StartedCall,
+        scope: Scope,
+        action: Callable[[], Awaitable[Any]],
+    ) -> Any:
+        """The same for a call that ``await action()`` would make."""
+        ...
 
 
 def perform(
@@ -51,7 +76,10 @@ def wait(session: Session, call: StartedCall, effect: Effect) -> ImportedFunctio
 def _attempt(session: Session, call: StartedCall, action: Callable[[], Any]) -> Mail:
     session.depth += 1
     try:
-        return Mail(call.number, *success(action()))
+        performer = session.kernel.settings.performer
+        if performer is None:
+            return Mail(call.number, *success(action()))
+        return Mail(call.number, *success(performer.perform(session, call, SCOPE.get(), action)))
     except AgentControlSignal:
         raise
     except BaseException as error:  # whatever it raises is its outcome
@@ -73,9 +101,7 @@ def _mail(session: Session, call: StartedCall, effect: Effect, due: int) -> obje
     patience_s = session.kernel.patience_s(session)
     if due and due - session.now_ns() > patience_s * 1e9:
         patience_s = 0.0
-    session.kernel.environment.leave()
-    mail = session.mailbox.wait(call.number, patience_s)
-    session.kernel.environment.enter()
+    mail = session.mailbox.wait(call.number, patience_s, session.kernel.environment)
     session.check()
     if mail is None:
         effect.cancel()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # attrs classes are resolved at run time
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 
 from attrs import frozen
 
 from golem_sdk.oplog.writer import OplogWriter
+from golem_sdk.runtime.performing import Performer
 
-__all__ = ["Origin", "Settings"]
+__all__ = ["Origin", "Settings", "sdk_version"]
 
 
 @frozen
@@ -21,12 +24,14 @@ class Settings:
         write_behind_s: how long what nobody waits for may stay uncommitted; ``None``: until the next
             output, without a thread for it (simulations).
         writer_class: appends to oplogs (simulations crash in it).
+        performer: performs durable calls in place of whoever made them; ``None``: they are simply performed.
     """
 
     suspend_after_s: float = 1.0
     max_loaded: int = 1024
     write_behind_s: float | None = 0.002
     writer_class: type[OplogWriter] = OplogWriter
+    performer: Performer | None = None
 
 
 @frozen
@@ -35,3 +40,12 @@ class Origin:
 
     sdk_version: str
     interceptors: Mapping[str, int]
+
+
+@cache
+def sdk_version() -> str:
+    """The version of golem_sdk that is installed; ``"0"``: none is."""
+    try:
+        return version("golem_sdk")
+    except PackageNotFoundError:
+        return "0"

@@ -58,6 +58,19 @@ class Trap:
         self._point = point
         self._mutex = Lock()
 
+    def arm(self, point: CrashPoint) -> None:
+        """Crash at ``point`` from now on, in place of any other."""
+        with self._mutex:
+            self._point = point
+
+    def kill(self) -> SimulatedCrashError:
+        """The process dies now; what its store answers from now on."""
+        error = SimulatedCrashError("the process was killed (simulated)")
+        if self.survivor is None:
+            self.survivor = self._engine.snapshot()
+            self._engine.kill(error)
+        return error
+
     def writer_class(self) -> type[OplogWriter]:
         """A writer that falls into this trap, for `Settings`."""
         trap = self
@@ -92,8 +105,4 @@ class Trap:
             return self._point.moment
 
     def _spring(self) -> None:
-        error = SimulatedCrashError("the process was killed (simulated)")
-        if self.survivor is None:
-            self.survivor = self._engine.snapshot()
-            self._engine.kill(error)
-        raise error
+        raise self.kill()

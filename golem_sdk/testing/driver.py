@@ -20,14 +20,38 @@ __all__ = ["End", "Step", "drive", "visible"]
 _LONGEST_S = 60.0
 
 
-@frozen
+@frozen(repr=False)
 class Step:
-    """One call that the outside makes: an agent, one of its methods (``None``: a function agent)."""
+    """One call that the outside makes. It prints itself as code.
+
+    Attributes:
+        agent: the agent class, or the function agent.
+        identity: the arguments of its constructor, or of the function.
+        method: one of its methods; ``None``: a function agent.
+        arguments: the method's arguments.
+    """
 
     agent: Callable[..., Any]
     identity: tuple[Any, ...]
     method: str | None = None
     arguments: tuple[Any, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Step({self.agent.__name__}, {', '.join(map(repr, self._given()))})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """For hypothesis, which prints more kinds of values as code than `repr` does."""
+        printer.text(f"Step({self.agent.__name__}")
+        for part in self._given():
+            printer.text(", ")
+            printer.pretty(part)
+        printer.text(")")
+
+    def _given(self) -> list[Any]:
+        given = [self.identity, self.method, self.arguments]
+        while len(given) > 1 and not given[-1]:
+            given.pop()
+        return given
 
 
 @frozen

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.histories import entries
 from golem_sdk.codec.entries import FORMAT_VERSION, chunk_kinds, decode_chunk, encode_chunk
 from golem_sdk.core.entries import (
     ENTRY_KINDS,
@@ -22,6 +21,7 @@ from golem_sdk.core.entries import (
     TimerSet,
 )
 from golem_sdk.errors import DecodingError
+from golem_sdk.testing.histories import entries
 
 GOLDEN = Path(__file__).parent / "golden" / "chunk-format-1.bin"
 RECORDED: list[Entry] = [
@@ -55,7 +55,7 @@ NUMBERS = {
 """Stored numbers are for ever."""
 
 
-@given(st.lists(entries, max_size=9))
+@given(st.lists(entries(), max_size=9))
 def test_s2_decoding_what_was_encoded_gives_it_back(run: list[Entry]) -> None:
     data = encode_chunk(run)
     assert decode_chunk(data) == run
@@ -81,7 +81,7 @@ def test_k1_any_bytes_are_entries_or_a_decoding_error(data: bytes) -> None:
         assert all(isinstance(entry, Entry) for entry in run)
 
 
-@given(st.lists(entries, min_size=1, max_size=3), st.data())
+@given(st.lists(entries(), min_size=1, max_size=3), st.data())
 def test_k1_damaged_entries_are_entries_or_a_decoding_error(
     run: list[Entry], data: st.DataObject
 ) -> None:

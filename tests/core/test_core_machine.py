@@ -10,7 +10,6 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.histories import CREATE
 from golem_sdk.core.cursor import Cursor
 from golem_sdk.core.entries import (
     DescribeCallSite,
@@ -23,6 +22,7 @@ from golem_sdk.core.entries import (
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.machine import Machine, Mismatch, StartedCall
 from golem_sdk.core.regions import Regions
+from golem_sdk.testing.histories import CREATE
 
 Items = list[tuple[int, Entry]]
 NOTE = DescribeCallSite(1, 1, "f.py", 1, "f", "f()")

@@ -7,7 +7,6 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.histories import CREATE, oplogs
 from golem_sdk.core.entries import (
     BeginAtomicRegion,
     BeginRemoteWrite,
@@ -22,6 +21,7 @@ from golem_sdk.core.entries import (
 from golem_sdk.core.plan import EMPTY_PLAN, OplogRuleError, fold_plan, plan_after
 from golem_sdk.core.regions import NO_REGIONS, Regions
 from golem_sdk.core.status import fold_status
+from golem_sdk.testing.histories import CREATE, oplogs
 
 Log = list[tuple[int, Entry]]
 

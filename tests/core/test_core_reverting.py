@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.histories import oplogs
 from golem_sdk.core.entries import (
     ExportedFunctionCompleted,
     ExportedFunctionInvoked,
@@ -17,6 +16,7 @@ from golem_sdk.core.entries import (
 from golem_sdk.core.plan import fold_plan, plan_after
 from golem_sdk.core.reverting import revert_to, target_before
 from golem_sdk.errors import UsageError
+from golem_sdk.testing.histories import oplogs
 
 if TYPE_CHECKING:
     from golem_sdk.core.entries import Entry

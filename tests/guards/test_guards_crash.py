@@ -12,7 +12,7 @@ from golem_sdk.core.plan import fold_plan
 from golem_sdk.core.status import fold_status
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import End, Step, drive
-from guards.programs import WORLD, Program, guarded, guarded_async, programs
+from golem_sdk.testing.interpreter import WORLD, Program, programs, run_program, run_program_async
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -54,15 +54,17 @@ def check(
 @FUZZ
 @given(program=programs(), data=st.data())
 def test_sync_programs(program: Program, suspend_after_s: float, data: st.DataObject) -> None:
-    check(guarded, program, _points(program, guarded, suspend_after_s, data), suspend_after_s)
+    check(
+        run_program, program, _points(program, run_program, suspend_after_s, data), suspend_after_s
+    )
 
 
 @UNLOADING
 @FUZZ
 @given(program=programs(concurrent=True), data=st.data())
 def test_async_programs(program: Program, suspend_after_s: float, data: st.DataObject) -> None:
-    points = _points(program, guarded_async, suspend_after_s, data)
-    check(guarded_async, program, points, suspend_after_s)
+    points = _points(program, run_program_async, suspend_after_s, data)
+    check(run_program_async, program, points, suspend_after_s)
 
 
 def _points(

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.histories import CREATE
 from golem_sdk.core.entries import Entry, Log, PayloadRef, TimerSet
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.plan import EMPTY_PLAN, OplogRuleError
@@ -19,6 +18,7 @@ from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.storage.payloads import load_payload
+from golem_sdk.testing.histories import CREATE
 
 if TYPE_CHECKING:
     from golem_sdk.storage.base import Engine

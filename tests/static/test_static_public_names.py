@@ -38,6 +38,12 @@ PUBLIC_NAMES: dict[str, str] = {
         copy_object move_object Container
     """,
     "golem_sdk.errors": "",
+    "golem_sdk.testing": """
+        VirtualRuntime VirtualClock CrashMoment CrashPoint SimulatedCrashError
+        values entries oplogs programs crash_points crash_schedules
+        run_program run_program_async WORLD
+        AgentStateMachine Step steps UnrecordedEffectError
+    """,
 }
 # Besides the names above, whole families are public: every entry type, every error.
 PUBLIC_FAMILIES: dict[str, tuple[type, ...]] = {

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for entries and for oplogs that keep the rules."""
+"""Hypothesis strategies for entries, and for oplogs that keep the rules L1, L2, R1 and R2."""
 
 from __future__ import annotations
 
@@ -44,18 +44,20 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
 CREATE = Create(1, "Order", "Order(1)", b"", "code", 7, "0", {})
 
 
-def entry_of(kind: type[Entry]) -> st.SearchStrategy[Entry]:
+def _entry_of(kind: type[Entry]) -> st.SearchStrategy[Entry]:
     """Any entry of one class; its fields are drawn by their annotated types."""
     return st.builds(kind, *(_FIELDS[str(field.type)] for field in fields(kind)))
 
 
-entries = st.one_of([entry_of(kind.entry_class) for kind in ENTRY_KINDS.values()])
-"""Any entry, of every kind in the table."""
+def entries() -> st.SearchStrategy[Entry]:
+    """Any entry, of every kind there is."""
+    return st.one_of([_entry_of(kind.entry_class) for kind in ENTRY_KINDS.values()])
+
 
 _BOUND = {Create, Jump, Revert, EndAtomicRegion, EndRemoteWrite, ChangePersistenceLevel, Error}
 _ORDINARY = st.one_of(
     [
-        *(entry_of(k.entry_class) for k in ENTRY_KINDS.values() if k.entry_class not in _BOUND),
+        *(_entry_of(k.entry_class) for k in ENTRY_KINDS.values() if k.entry_class not in _BOUND),
         st.builds(ChangePersistenceLevel, _numbers, st.integers(0, 2), st.just(0)),
         st.builds(
             Error, _numbers, *[st.text(max_size=20)] * 3, call=st.integers(0, 3), due=_numbers
@@ -71,7 +73,15 @@ _ENDS: dict[type[Entry], Any] = {
 
 @st.composite
 def oplogs(draw: st.DrawFn, longest: int = 25) -> list[tuple[int, Entry]]:
-    """An oplog that keeps L1, L2, R1 and R2, with regions, begins and ends."""
+    """An agent's oplog: entries with their indices, as a runtime could have written them.
+
+    Indices are dense and start at 1 with `Create` (L1), ends name visible begins (L2), skipped regions are
+    nested or apart (R1) and begin behind a visible entry (R2). Payloads are arbitrary bytes.
+
+    Args:
+        draw: given by hypothesis.
+        longest: how many entries it has at most.
+    """
     log: list[tuple[int, Entry]] = [(1, CREATE)]
     plan = plan_after(EMPTY_PLAN, 1, CREATE)
     for index in range(2, draw(st.integers(1, longest)) + 1):

@@ -1,0 +1,72 @@
+"""Who waits for mail counts as idle until the very moment of the post, and not until it notices."""
+
+from __future__ import annotations
+
+from threading import Thread
+from typing import Any
+
+from golem_sdk.runtime.mailbox import Mail, Mailbox
+from golem_sdk.testing.environment import VirtualEnvironment
+
+MAIL = Mail(7, b"", False)
+
+
+class Watched(VirtualEnvironment):
+    """Notes who comes and goes, and posts when everybody has left."""
+
+    def __init__(self, mailbox: Mailbox, *, post: Any) -> None:
+        super().__init__()
+        self.mailbox = mailbox
+        self.post = post
+        self.seen: list[str] = []
+
+    def enter(self) -> None:
+        self.seen.append("enter")
+
+    def leave(self) -> None:
+        self.seen.append("leave")
+        self.post(self)
+
+
+def test_the_post_itself_enters_for_the_one_that_waits() -> None:
+    mailbox = Mailbox(lambda: None)
+
+    def post(environment: Watched) -> None:
+        environment.mailbox.post(MAIL)
+        environment.seen.append("posted")
+
+    environment = Watched(mailbox, post=post)
+    assert mailbox.wait(7, 60.0, environment) is MAIL
+    assert environment.seen == ["leave", "enter", "posted"]
+
+
+def test_closing_enters_for_it_too() -> None:
+    mailbox = Mailbox(lambda: None)
+    environment = Watched(mailbox, post=lambda _: mailbox.close())
+    assert mailbox.wait(7, 60.0, environment) is None
+    assert environment.seen == ["leave", "enter"]
+
+
+def test_who_waits_in_vain_enters_by_itself() -> None:
+    mailbox = Mailbox(lambda: None)
+    environment = Watched(mailbox, post=lambda _: None)
+    assert mailbox.wait(7, 0.001, environment) is None
+    assert environment.seen == ["leave", "enter"]
+
+
+def test_who_has_no_patience_does_not_let_time_pass() -> None:
+    mailbox = Mailbox(lambda: None)
+    environment = Watched(mailbox, post=lambda _: mailbox.post(MAIL))
+    assert mailbox.wait(7, 0.0, environment) is None
+    mailbox.post(MAIL)
+    assert mailbox.wait(7, 0.0, environment) is MAIL
+    assert environment.seen == []
+
+
+def test_another_thread_may_post() -> None:
+    mailbox = Mailbox(lambda: None)
+    thread = Thread(target=mailbox.post, args=(MAIL,))
+    environment = Watched(mailbox, post=lambda _: thread.start())
+    assert mailbox.wait(7, 60.0, environment) is MAIL
+    thread.join()
+    assert environment.seen == ["leave", "enter"]
