@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from golem_sdk.cli.agents import add_agent_commands
 from golem_sdk.cli.demo.command import add_demo_command
+from golem_sdk.cli.fuzz import add_fuzz_command
 from golem_sdk.cli.output import CommandError, visible
 from golem_sdk.errors import GolemError
 
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_demo_command(commands)
     add_agent_commands(commands)
+    add_fuzz_command(commands)
     return parser
 
 

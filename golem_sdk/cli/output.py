@@ -1,4 +1,4 @@
-"""What commands print: inert text, aligned tables, JSON.
+"""What commands print: inert text, aligned tables, JSON, YAML.
 
 Everything that comes out of a store was written by somebody else. `visible` makes it inert: no control,
 format or bidirectional character reaches the terminal.
@@ -22,6 +22,7 @@ __all__ = [
     "cell_width",
     "pad",
     "print_json",
+    "print_yaml",
     "screen_width",
     "shorten",
     "shorten_middle",
@@ -152,6 +153,31 @@ def screen_width(stream: TextIO | None = None) -> int:
 def print_json(value: object) -> None:
     """Print plain data as JSON; all characters outside ASCII are escaped, so it is inert, too."""
     print(json.dumps(value, indent=2))
+
+
+def print_yaml(value: object) -> None:
+    """Print plain data as YAML; texts are written as in JSON, which YAML understands and which is inert."""
+    print("\n".join(_yaml_lines(value)))
+
+
+def _yaml_lines(value: object) -> list[str]:
+    match value:
+        case dict() if value:
+            return [
+                line
+                for key, item in value.items()
+                for line in _yaml_item(f"{json.dumps(str(key))}:", item, "  ")
+            ]
+        case list() if value:
+            return [line for item in value for line in _yaml_item("-", item, "  ")]
+    return [json.dumps(value)]
+
+
+def _yaml_item(head: str, item: object, indent: str) -> list[str]:
+    lines = _yaml_lines(item)
+    if isinstance(item, dict | list) and item:
+        return [head, *(indent + line for line in lines)]
+    return [f"{head} {lines[0]}"]
 
 
 class Ink:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable  # noqa: TC003  # attrs classes are resolved at run time
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import define, evolve, field, frozen
 
@@ -47,6 +47,7 @@ class StartedCall:
         task: the asyncio task that made it (0: none).
         begin: index of the `BeginRemoteWrite` that announced it (0: none did).
         repeatable: whether it can be made again after a failure (a broken stream gives nothing more).
+        place: where in the agent's code it is made, from which its idempotency key is derived.
     """
 
     number: int
@@ -58,6 +59,7 @@ class StartedCall:
     task: int
     begin: OplogIndex = 0
     repeatable: bool = True
+    place: Any = None
 
 
 class Mismatch(Exception):  # noqa: N818  # not an error yet: the runtime makes the DivergenceError
@@ -125,6 +127,7 @@ class Machine:
         task: int = 0,
         begin: OplogIndex = 0,
         repeatable: bool = True,
+        place: object = None,
     ) -> StartedCall:
         """Number a call that agent code makes now."""
         if self._mismatch is not None:
@@ -140,6 +143,7 @@ class Machine:
             task,
             begin,
             repeatable,
+            place,
         )
         self.pending[call.number] = call
         return call

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from golem_sdk.core.entries import OplogIndex
+    from golem_sdk.core.scopes import Scope
 
-__all__ = ["Keys", "Strand", "branch"]
+__all__ = ["Keys", "Place", "Strand", "branch"]
 
 
 class Strand:
@@ -57,6 +58,9 @@ class Strand:
         self._namespace = uuid5(self.namespace, f"{times} times back to {index}")
 
 
+Place = tuple[Strand, str]
+"""Where a call is made: its strand, and which of that strand's calls it is."""
+
 _STRAND: ContextVar[Strand | None] = ContextVar("golem_strand", default=None)
 
 
@@ -91,38 +95,47 @@ class Keys:
     def _strand(self) -> Strand:
         return _STRAND.get() or self._main
 
-    def started(self) -> None:
-        """A call was started here."""
-        self._strand.calls += 1
+    def started(self) -> Place:
+        """A call is started here; gives from what its key is derived."""
+        strand = self._strand
+        strand.calls += 1
+        return strand, f"call {strand.calls}"
+
+    def called(self, zone: OplogIndex) -> Place:
+        """A call is made in a zone; gives from what its key is derived."""
+        count = self._called[zone] = self._called.get(zone, 0) + 1
+        return self._strand, f"unrecorded {count}"
 
     def upcoming(self) -> UUID:
         """The key of the next call that starts here."""
-        scope = SCOPE.get()
+        scope, strand = SCOPE.get(), self._strand
         if scope.zone:
-            return uuid5(self._base(), f"unrecorded {self._called.get(scope.zone, 0) + 1}")
-        return uuid5(self._base(), f"call {self._strand.calls + 1}")
+            return self.key((strand, f"unrecorded {self._called.get(scope.zone, 0) + 1}"), scope)
+        return self.key((strand, f"call {strand.calls + 1}"), scope)
 
-    def called(self, zone: OplogIndex) -> None:
-        """A call was made in a zone: the next one there has another key."""
-        self._called[zone] = self._called.get(zone, 0) + 1
+    def key(self, place: Place, scope: Scope) -> UUID:
+        """That of a call which was started at this place, under these guards."""
+        strand, name = place
+        return uuid5(_base(strand, scope), name)
 
     def generate(self) -> UUID:
         """A key for agent code. In a zone that replay skips, its own positions count."""
-        zone, strand = SCOPE.get().zone, self._strand
-        if zone:
-            count = self._generated[zone] = self._generated.get(zone, 0) + 1
+        scope, strand = SCOPE.get(), self._strand
+        if scope.zone:
+            count = self._generated[scope.zone] = self._generated.get(scope.zone, 0) + 1
         else:
             strand.generated += 1
             count = strand.generated
-        return uuid5(self._base(), f"generated {count}")
+        return uuid5(_base(strand, scope), f"generated {count}")
 
     def gone_back(self, index: OplogIndex, times: int) -> None:
         """Code that was jumped back to runs here: see `Strand.gone_back`."""
         self._strand.gone_back(index, times)
 
-    def _base(self) -> UUID:
-        """From what keys are derived here: each run of a saga, and what follows it, count calls alike."""
-        scope, key = SCOPE.get(), self._strand.namespace
-        for saga, run in scope.runs:
-            key = uuid5(key, f"run {run} of saga {saga}")
-        return uuid5(key, f"zone {scope.zone_number}") if scope.zone else key
+
+def _base(strand: Strand, scope: Scope) -> UUID:
+    """From what keys are derived: each run of a saga, and what follows it, count calls alike."""
+    key = strand.namespace
+    for saga, run in scope.runs:
+        key = uuid5(key, f"run {run} of saga {saga}")
+    return uuid5(key, f"zone {scope.zone_number}") if scope.zone else key

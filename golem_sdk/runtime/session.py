@@ -327,7 +327,6 @@ class Session:
         begin = 0
         if function_type in ANNOUNCED and not scope.idempotent:
             begin = self.operations.writes.announce(name, packed, fingerprint, site, number)
-        self.keys.started()
         try:
             return self.machine.start(
                 name,
@@ -338,6 +337,7 @@ class Session:
                 task=number,
                 begin=begin,
                 repeatable=repeatable,
+                place=self.keys.started(),
             )
         except Mismatch as mismatch:
             raise self.diverged(mismatch) from None

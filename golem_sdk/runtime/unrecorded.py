@@ -41,11 +41,11 @@ class Unrecorded:
             )
         self._started += 1
         number = -self._started
+        keys, site = self._session.keys, self._session.sites.here()
         if scope.zone:
             self._told.add(number)
-            self._session.keys.called(scope.zone)
-        site = self._session.sites.here()
-        return StartedCall(number, name, function_type, request, 0, site, 0)
+        place = keys.called(scope.zone) if scope.zone else keys.started()
+        return StartedCall(number, name, function_type, request, 0, site, 0, place=place)
 
     def completed(self, call: StartedCall, mail: Mail) -> ImportedFunctionInvoked:
         """The outcome of such a call. In a zone it is also told in the oplog, for the record."""

@@ -14,22 +14,31 @@ if TYPE_CHECKING:
     from golem_sdk.testing.clock import VirtualClock
     from golem_sdk.testing.crash import CrashMoment, CrashPoint, SimulatedCrashError
     from golem_sdk.testing.driver import Step
+    from golem_sdk.testing.fuzzing import crash_at_every_index
     from golem_sdk.testing.histories import entries, oplogs
     from golem_sdk.testing.interpreter import WORLD, programs, run_program, run_program_async
+    from golem_sdk.testing.reports import Finding, Report
     from golem_sdk.testing.statemachine import AgentStateMachine, steps
     from golem_sdk.testing.strategies import crash_points, crash_schedules, values
+    from golem_sdk.testing.subjects import Call
+    from golem_sdk.testing.verdicts import Verdict
     from golem_sdk.testing.virtual import VirtualRuntime
 
 __all__ = [
     "WORLD",
     "AgentStateMachine",
+    "Call",
     "CrashMoment",
     "CrashPoint",
+    "Finding",
+    "Report",
     "SimulatedCrashError",
     "Step",
     "UnrecordedEffectError",
+    "Verdict",
     "VirtualClock",
     "VirtualRuntime",
+    "crash_at_every_index",
     "crash_points",
     "crash_schedules",
     "entries",
@@ -60,6 +69,11 @@ _HOME = {
     "run_program_async": "interpreter",
     "steps": "statemachine",
     "values": "strategies",
+    "Call": "subjects",
+    "Finding": "reports",
+    "Report": "reports",
+    "Verdict": "verdicts",
+    "crash_at_every_index": "fuzzing",
 }
 
 

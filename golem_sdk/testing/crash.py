@@ -79,7 +79,7 @@ class Trap:
             _armed = False
 
             def append(self, entry: Entry) -> OplogIndex:
-                moment = trap._reached()
+                moment = trap._reached(self)
                 if moment is CrashMoment.BEFORE:
                     trap._spring()
                 index = super().append(entry)
@@ -97,7 +97,8 @@ class Trap:
 
         return TrappedWriter
 
-    def _reached(self) -> CrashMoment | None:
+    def _reached(self, writer: OplogWriter) -> CrashMoment | None:
+        """What is to happen at the append that ``writer`` is about to make."""
         with self._mutex:
             self.appends += 1
             if self._point is None or self.appends != self._point.append:

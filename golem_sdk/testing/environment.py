@@ -26,9 +26,13 @@ class VirtualEnvironment:
     Args:
         seed: of the entropy that it gives.
         start_ns: what the clock shows at first, nanoseconds since the epoch.
+
+    Attributes:
+        skipped_ns: how far the clock has jumped, all in all.
     """
 
     def __init__(self, seed: int = 0, start_ns: int = _START_NS) -> None:
+        self.skipped_ns = 0
         self._mutex = RLock()
         self._now_ns = start_ns
         self._timers = TimerHeap()
@@ -103,10 +107,21 @@ class VirtualEnvironment:
             if not self._job_over.wait_for(lambda: self._jobs == 0, timeout_s):
                 raise TimeoutError(f"{self._jobs} jobs do not end, though the runtime is closed")
 
+    def rest(self, timeout_s: float) -> None:
+        """Return when nothing goes on any more and no timer is armed.
+
+        Raises:
+            TimeoutError: something still does after ``timeout_s`` seconds.
+        """
+        with self._job_over:
+            if not self._job_over.wait_for(lambda: self._active == 0, timeout_s):
+                raise TimeoutError(f"agents still run after {timeout_s:g} s")
+
     def _next(self) -> Timer | None:
         with self._mutex:
             due_ns = self._timers.due_ns() if self._active == 1 else None
             if due_ns is not None and self._may_pass_to(due_ns):
+                self.skipped_ns += max(0, due_ns - self._now_ns)
                 self._now_ns = max(self._now_ns, due_ns)
                 return self._timers.pop()
             self._active -= 1

@@ -43,6 +43,7 @@ PUBLIC_NAMES: dict[str, str] = {
         values entries oplogs programs crash_points crash_schedules
         run_program run_program_async WORLD
         AgentStateMachine Step steps UnrecordedEffectError
+        crash_at_every_index Call Finding Report Verdict
     """,
 }
 # Besides the names above, whole families are public: every entry type, every error.

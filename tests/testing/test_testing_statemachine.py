@@ -80,11 +80,10 @@ def test_what_is_printed_runs_and_fails_alike(
 
 def test_a_divergence_is_found_without_any_rule_that_looks_for_it() -> None:
     source = printed_test(failure_of(ForgetfulMachine))
-    assert program_in(source) == [
-        "state = ForgetfulMachine()",
-        "state.ask(number=0)",
-        "state.teardown()",
-    ]
+    first, *steps, last = program_in(source)
+    assert (first, last) == ("state = ForgetfulMachine()", "state.teardown()")
+    assert "state.ask(number=0)" in steps
+    assert len(steps) <= 3, "what this process has cached already may ask for a restart"
 
 
 def test_a_sound_agent_passes(fuzz_scale: int) -> None:

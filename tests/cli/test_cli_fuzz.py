@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import pytest
+
+from cli.shelf import golem
+from golem_sdk.cli.command_line import run_command_line
+from golem_sdk.cli.fuzz import Bar
+from golem_sdk.cli.output import print_yaml
+from golem_sdk.testing.crews import Task
+from golem_sdk.testing.reports import Finding, Report, report_html, report_junit, report_lines
+from golem_sdk.testing.schedules import CrashAt, Moment, Row
+from golem_sdk.testing.verdicts import Cause, Judgement, Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAM = """
+import os
+from golem_sdk import agent, atomically, durable
+from uuid import uuid4
+
+@durable
+def ship(item, *, times=1):
+    with open("shipped", "a") as file:
+        file.write(item)
+    return f"{item} x {times}"
+
+def pretend(item, *, times=1):
+    return f"pretended {item}"
+
+@agent
+def parcel(item, times=1):
+    return ship(item, times=times)
+
+@agent
+class Depot:
+    def __init__(self, town):
+        self.sent = []
+
+    def send(self, item, times=1):
+        self.sent.append(ship(item, times=times))
+        return len(self.sent)
+
+@agent
+def planted(item):
+    with atomically():
+        order = str(uuid4())
+        ship(order)
+        return ship(item)
+
+@agent
+def endless(item):
+    while True:
+        pass
+
+@agent
+def leaving(item):
+    os._exit(5)
+
+@agent
+def raising(item):
+    raise ValueError(ship(item))
+
+count = 7
+"""
+
+
+@pytest.fixture(autouse=True)
+def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fuzzed_shop.py").write_text(PROGRAM)
+    (tmp_path / "fuzzed_broken.py").write_text("import fuzzed_shop\nraise OSError('no disk')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def run(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) -> str:
+    assert run_command_line(["fuzz", *arguments]) == status
+    printed = capsys.readouterr()
+    assert printed.err == "", "a progress bar is for terminals only"
+    return printed.out
+
+
+def complaint(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) -> str:
+    assert run_command_line(["fuzz", *arguments]) == status
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("golem: ")
+    return printed.err
+
+
+def test_a_durable_agent_passes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = run(capsys, 0, "fuzzed_shop:parcel", '"lamp"', "times=2", "--hash-seeds", "1")
+    header, _, titles, *rows = text.splitlines()
+    assert header.startswith('parcel("lamp", 2): 5 oplog entries, 1 durable call; ')
+    assert titles.split() == [
+        "#",
+        "ENTRY",
+        "EFFECT",
+        "BEFORE",
+        "LOST",
+        "DURABLE",
+        "PAIRS",
+        "SEEDS",
+        "SOURCE",
+    ]
+    (call,) = (row for row in rows if "fuzzed_shop.ship" in row and "write-remote" in row)
+    assert call.split()[-7:-1] == ["same", "again", "again", "same", "again", "same"]
+    assert "fuzzed_shop.py:" in call
+    assert "no fault: " in rows[-1]
+    assert (tmp_path / "shipped").read_text() == "lamp", "it was really shipped once"
+
+
+def test_a_fault_is_told_with_the_command_that_shows_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["fuzzed_shop:planted", '"lamp"', "--hash-seeds", "0"]
+    text = run(capsys, 1, *arguments)
+    assert "1. REPEATED: the same call with another request" in text
+    (line,) = (line for line in text.splitlines() if line.startswith("   try  "))
+    assert line.split()[1:4] == ["golem", "fuzz", "fuzzed_shop:planted"]
+    schedule = line.split()[-1]
+    again = run(capsys, 1, *arguments[:2], "--at", schedule)
+    assert "1. REPEATED: the same call with another request" in again
+    assert "2 runs in" in again
+
+
+def test_a_schedule_without_fault_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, 0, "fuzzed_shop:parcel", '"lamp"', "--at", "4:before,4:lost")
+    assert "The process dies after the effect of entry 4 has happened" in text
+    assert "The recovery dies after entry 4 is appended" in text
+    assert "no fault: 1 again" in text
+
+
+def test_methods_of_a_class_agent_are_called(capsys: pytest.CaptureFixture[str]) -> None:
+    calls = ["--call", "send", '"lamp"', "times=3", "--call", "send", '"pen"']
+    output = run(
+        capsys,
+        0,
+        "fuzzed_shop:Depot",
+        '"Ulm"',
+        *calls,
+        "--format",
+        "json",
+        *("--jobs", "2", "--random", "5", "--hash-seeds", "0"),
+    )
+    values: dict[str, Any] = json.loads(output)
+    assert (values["ok"], values["agent_id"], values["findings"]) == (True, 'Depot("Ulm")', [])
+    texts = [entry["call"] for entry in values["entries"]]
+    assert "send('lamp', times=3)" in texts
+    assert values["runs"] == sum(values["verdicts"].values())
+    ship = next(entry for entry in values["entries"] if "fuzzed_shop.ship" in entry["call"])
+    assert ship["verdicts"].keys() >= {"before", "lost", "durable"}
+
+
+def test_calls_may_be_stubbed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = run(
+        capsys,
+        0,
+        *("fuzzed_shop:parcel", '"lamp"', "--hash-seeds", "0"),
+        *("--stub", "fuzzed_shop.ship=fuzzed_shop:pretend"),
+    )
+    assert "pretended lamp" in text
+    assert not (tmp_path / "shipped").exists()
+
+
+def test_what_must_not_be_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(
+        capsys,
+        1,
+        *("fuzzed_shop:parcel", '"lamp"', "--hash-seeds", "0", "--once", "fuzzed_shop.ship"),
+    )
+    assert "idempotence_mode(False)" in text
+    assert "--once fuzzed_shop.ship --at " in text
+
+
+def test_an_agent_that_raises_is_compared_all_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = run(capsys, 0, "fuzzed_shop:raising", '"lamp"', "--hash-seeds", "0")
+    assert "already raises ValueError('lamp x 1')" in text
+
+
+def test_reports_are_written_for_people_and_for_machines(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run(
+        capsys,
+        1,
+        *("fuzzed_shop:planted", '"<lamp>"', "--hash-seeds", "0"),
+        *("--html", "report.html", "--junit", "report.xml", "--format", "yaml"),
+    )
+    page = (tmp_path / "report.html").read_text()
+    assert "&lt;lamp&gt;" in page
+    assert "<lamp>" not in page
+    assert "REPEATED" in page
+    suite = ElementTree.parse(tmp_path / "report.xml").getroot()[0]
+    assert (suite.get("failures"), len(suite.findall("testcase/failure"))) == ("1", 1)
+
+
+# --- what goes wrong ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        pytest.param(["fuzzed_nowhere:x"], "there is no module fuzzed_nowhere", id="no-module"),
+        pytest.param(["fuzzed_shop:nothing"], "has no nothing", id="no-such-name"),
+        pytest.param(["fuzzed_shop.py:parcel"], "MODULE:NAME", id="file-name"),
+        pytest.param(["fuzzed_shop"], "MODULE:NAME", id="no-name"),
+        pytest.param(["fuzzed_broken:x"], "no disk", id="broken-module"),
+        pytest.param(["fuzzed_shop:pretend"], "@agent", id="no-agent"),
+        pytest.param(["fuzzed_shop:count"], "is 7, neither", id="no-function"),
+        pytest.param(["fuzzed_shop:parcel"], "missing a required argument", id="no-argument"),
+        pytest.param(["fuzzed_shop:parcel", "lamp"], "a text is written '\"lamp\"'", id="no-json"),
+        pytest.param(["fuzzed_shop:parcel", "item={"], "arguments are JSON", id="broken-json"),
+        pytest.param(["fuzzed_shop:Depot", '"Ulm"'], "which of its methods", id="no-call"),
+        pytest.param(
+            ["fuzzed_shop:Depot", '"Ulm"', "--call", "fly"], "no method 'fly'", id="no-method"
+        ),
+        pytest.param(
+            ["fuzzed_shop:parcel", "1", "--call", "send"], "no methods", id="call-of-function"
+        ),
+        pytest.param(["fuzzed_shop:parcel", "1", "--at", "7"], "INDEX:MOMENT", id="no-schedule"),
+        pytest.param(["fuzzed_shop:parcel", "1", "--stub", "x"], "CALL=MODULE", id="no-stub"),
+        pytest.param(
+            ["fuzzed_shop:parcel", "1", "--stub", "x=fuzzed_shop:nothing"],
+            "has no nothing",
+            id="no-such-stub",
+        ),
+    ],
+)
+def test_wrong_usage_is_status_2(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert text in complaint(capsys, 2, *arguments)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--jobs", "0"], ["--random", "-1"], ["--time-limit", "0"], ["--format", "xml"], ["--at"]],
+)
+def test_wrong_options_are_status_2(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        run_command_line(["fuzz", "fuzzed_shop:parcel", "1", *options])
+    assert left.value.code == 2
+    assert "usage: golem fuzz" in capsys.readouterr().err
+
+
+def test_an_agent_that_never_ends_ends_with_the_time_limit(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = complaint(capsys, 1, "fuzzed_shop:endless", '"x"', "--time-limit", "0.3")
+    assert "did not end in time" in text
+
+
+def test_an_agent_that_ends_its_process_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "status 5" in complaint(capsys, 1, "fuzzed_shop:leaving", '"x"')
+
+
+def test_a_report_that_cannot_be_written_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = complaint(capsys, 1, "fuzzed_shop:parcel", "1", "--at", "none", "--html", str(tmp_path))
+    assert "cannot be written" in text
+
+
+def test_time_that_is_up_is_no_fault_but_told(capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(
+        capsys,
+        0,
+        *("fuzzed_shop:parcel", "1", "--random", "100000", "--hash-seeds", "0"),
+        *("--time-limit", "1"),
+    )
+    assert "more runs were planned and not made" in text
+
+
+def test_the_command_runs_as_a_program() -> None:
+    finished = golem("fuzz", "fuzzed_shop:parcel", '"lamp"', "--at", "4:lost")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "no fault" in finished.stdout
+
+
+# --- output -------------------------------------------------------------------------------------------
+
+HOSTILE = "\x1b[2J\u202eevil<b>"
+REPORT = Report(
+    f"A({HOSTILE})",
+    (Row(f"A({HOSTILE})", 1, "write-remote", HOSTILE, HOSTILE, 1),),
+    {(f"A({HOSTILE})", 1, "lost"): Verdict.LOST},
+    (
+        Finding(
+            Task((CrashAt(1, Moment.LOST, HOSTILE),)),
+            Judgement(Verdict.LOST, Cause.MISSING, HOSTILE, HOSTILE),
+            2,
+            (HOSTILE,),
+            (f"why: {HOSTILE}",),
+        ),
+    ),
+    {Verdict.LOST: 2},
+    2,
+    0,
+    0.1,
+    0.2,
+    (HOSTILE,),
+    1,
+    f"golem fuzz {HOSTILE}",
+)
+
+
+def test_what_agents_are_named_is_inert_in_every_report() -> None:
+    for text in ("\n".join(report_lines(REPORT)), report_html(REPORT), report_junit(REPORT)):
+        assert "evil" in text
+        assert not {"\x1b", "\u202e"} & set(text)
+    assert "<b>" not in report_html(REPORT)
+    ElementTree.fromstring(report_junit(REPORT))
+
+
+def test_a_line_is_never_longer_than_the_screen() -> None:
+    matrix = list(report_lines(REPORT, None, 60))[2:4]
+    assert max(map(len, matrix)) <= 60
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_bar_is_drawn_on_a_terminal_and_wiped_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    bar = Bar(stream)
+    bar(1, 2, 0)
+    bar(2, 2, 1)
+    bar.close()
+    text = stream.getvalue()
+    assert "1 of 2 runs" in text
+    assert "2 of 2 runs, 1 with a fault" in text
+    assert text.endswith("\r\x1b[K")
+
+
+def test_no_bar_elsewhere() -> None:
+    stream = io.StringIO()
+    bar = Bar(stream)
+    bar(1, 2, 0)
+    bar.close()
+    assert stream.getvalue() == ""
+
+
+def test_yaml_is_printed_in_blocks(capsys: pytest.CaptureFixture[str]) -> None:
+    print_yaml({"a": [1, {"b": None, "c": []}, "x: \u202e"], "d": {}, "e": True})
+    assert capsys.readouterr().out == (
+        '"a":\n  - 1\n  -\n    "b": null\n    "c": []\n  - "x: \\u202e"\n"d": {}\n"e": true\n'
+    )
+
+
+def test_the_cli_does_not_load_the_testing_room() -> None:
+    program = "import sys, golem_sdk.cli.command_line; print('golem_sdk.testing' in sys.modules)"
+    finished = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert finished.stdout == "False\n"
