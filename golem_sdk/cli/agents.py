@@ -5,6 +5,7 @@ Both open the store read-only, so that they also work while a runtime owns it.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,15 @@ from attrs import frozen
 from golem_sdk.app import store_path
 from golem_sdk.cli.entries import EntryRow, LoadPayload, entry_rows, entry_values, moment
 from golem_sdk.cli.mending import add_resume, add_revert
-from golem_sdk.cli.output import CommandError, Ink, print_json, screen_width, table, visible
+from golem_sdk.cli.output import (
+    CommandError,
+    Ink,
+    print_json,
+    screen_width,
+    shorten_middle,
+    table,
+    visible,
+)
 from golem_sdk.core.status import AgentStatus
 from golem_sdk.errors import AgentNotFoundError
 from golem_sdk.storage.lmdb import LmdbEngine
@@ -33,6 +42,8 @@ _LIST_HEADERS = ("AGENT", "STATUS", "DONE", "WAITING", "UPDATED", "ERROR")
 _OPLOG_HEADERS = ("#", "TIME", "ENTRY", "CALL", "WHAT", "SOURCE")
 _OTHER_COLUMNS = 54  # cells that an oplog line needs besides its text
 _LONGEST_ERROR = 60
+_LONGEST_SOURCE = 32
+_LONGEST_PATH = 500
 
 
 @frozen
@@ -62,8 +73,8 @@ def add_agent_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
 @contextmanager
 def _opened(store: Path | None) -> Iterator[_Store]:
     path = store_path(store)
-    if not path.exists():
-        raise CommandError(f"there is no store at {path}")
+    if not os.path.exists(path):  # which, unlike Path.exists, has no name that it fails for
+        raise CommandError(f"there is no store at {str(path)[:_LONGEST_PATH]}")
     engine = LmdbEngine(path, read_only=True)
     try:
         yield _Store(Viewer(engine), partial(load_payload, engine))
@@ -152,4 +163,5 @@ def _oplog(options: argparse.Namespace) -> int:
 
 
 def _cells(row: EntryRow) -> list[str]:
-    return [str(row.index), row.time, row.kind, row.call, visible(row.text), visible(row.source)]
+    source = shorten_middle(visible(row.source), _LONGEST_SOURCE)
+    return [str(row.index), row.time, row.kind, row.call, visible(row.text), source]

@@ -7,12 +7,12 @@ import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from golem_sdk.cli.agents import add_agent_commands
 from golem_sdk.cli.demo.command import add_demo_command
 from golem_sdk.cli.fuzz import add_fuzz_command
-from golem_sdk.cli.output import CommandError, visible
+from golem_sdk.cli.output import CommandError, shorten, visible
 from golem_sdk.errors import GolemError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["run_command_line"]
 
 _INTERRUPTED = 130
+_LONGEST_MESSAGE = 1000
 
 
 def run_command_line(arguments: Sequence[str] | None = None) -> int:
@@ -51,16 +52,25 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(message: str, status: int) -> int:
     for line in message.splitlines():
-        print(f"golem: {visible(line)}", file=sys.stderr)
+        print(f"golem: {shorten(visible(line), _LONGEST_MESSAGE)}", file=sys.stderr)
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats what it does not understand in inert text; so do the parsers of its commands."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shorten(visible(message), _LONGEST_MESSAGE))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="golem", description="Durable agents in plain Python: they survive kill -9."
     )
     parser.add_argument("--version", action="version", version=f"golem_sdk {_version()}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands: argparse._SubParsersAction[Any] = parser.add_subparsers(
+        title="commands", required=True, metavar="COMMAND"
+    )
     add_demo_command(commands)
     add_agent_commands(commands)
     add_fuzz_command(commands)

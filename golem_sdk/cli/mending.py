@@ -14,7 +14,7 @@ from golem_sdk import originals
 from golem_sdk.app import store_path
 from golem_sdk.cli.output import CommandError, visible
 from golem_sdk.codec.values import encode
-from golem_sdk.errors import AgentNotFoundError, UsageError
+from golem_sdk.errors import AgentNotFoundError, EncodingError, UsageError
 from golem_sdk.runtime.resolving import resolve
 from golem_sdk.runtime.reverting import revert
 from golem_sdk.storage.committer import Committer
@@ -118,5 +118,7 @@ def _store(options: argparse.Namespace) -> Iterator[tuple[Engine, Committer]]:
 def _encoded(text: str) -> bytes:
     try:
         return encode(json.loads(text))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"--happened takes a result as JSON: {error}") from None
+    except EncodingError as error:
+        raise CommandError(f"--happened: {error}") from None

@@ -6,47 +6,55 @@ more than they hold can take all memory. Adding up the promises first is the onl
 
 from __future__ import annotations
 
+import re
+
 from golem_sdk.codec.codes import Code
 
-__all__ = [
-    "CONTAINER_WEIGHT",
-    "ENTRY_WEIGHT",
-    "MAX_WEIGHT",
-    "extra_weight",
-    "may_be_heavy",
-    "weigh",
-]
+__all__ = ["MAX_WEIGHT", "may_be_heavy", "promised", "weigh"]
 
-MAX_WEIGHT = 1_000_000
-"""Bound on what one value may hold: a container weighs 10, a list item 1, a dict entry 4."""
+MAX_WEIGHT = 10_000_000
+"""Bound on what one value may take up, in units of 8 bytes, beside its texts and bytes themselves.
 
-CONTAINER_WEIGHT = 10
-ENTRY_WEIGHT = 4
+An item of a list weighs 1, one of a dict 20; what the item is adds 3 or 4 for a number, 8 for a text, 9 for
+a container, 64 for anything else. So 2,500,000 floats fit, or 1,000,000 short texts.
+"""
 
-_LIGHT_BYTES = MAX_WEIGHT // CONTAINER_WEIGHT  # fewer bytes than this cannot weigh too much
+_LIST = 9
+_ENTRY = 20
+_TEXT = 8
+_FLOAT = 3
+_INT = 4
+_EXTENSION = 64
+_HEAVIEST_BYTE = 25  # no run of bytes weighs more per byte, unless headers lie
+
+_LIGHT_BYTES = MAX_WEIGHT // _HEAVIEST_BYTE  # fewer bytes than this cannot weigh too much
 _MAX_PROMISED = 2_000_000  # list slots that lying headers may allocate: 16 MB
 _EXTRA: dict[int, int] = dict.fromkeys(
-    (Code.SET, Code.FROZENSET, Code.ORDERED_DICT, Code.COUNTER), 4
+    (Code.SET, Code.FROZENSET, Code.ORDERED_DICT, Code.COUNTER), 8
 )
 _RAW = {Code.BYTEARRAY, Code.COMPLEX, Code.DECIMAL, Code.UUID, Code.ZONE_INFO}
 
 
-def _fixed_sizes() -> list[int]:
-    """Bytes of each token whose size its first byte tells; 0 for the others."""
-    sizes = [1] * 256
+def _fixed_tokens() -> list[tuple[int, int]]:
+    """Size and weight of each token whose size its first byte tells; 0 and 0 for the others."""
+    tokens = [(1, 0)] * 256
     for first in range(0x80, 0xA0):
-        sizes[first] = 0
+        tokens[first] = (0, 0)
     for length in range(32):
-        sizes[0xA0 + length] = 1 + length
+        tokens[0xA0 + length] = (1 + length, _TEXT)
     for first in (*range(0xC4, 0xCA), *range(0xD4, 0xE0)):
-        sizes[first] = 0
-    numbers = {0xCA: 5, 0xCB: 9, 0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9}
-    for first, size in {**numbers, 0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9}.items():
-        sizes[first] = size
-    return sizes
+        tokens[first] = (0, 0)
+    tokens[0xCA], tokens[0xCB] = (5, _FLOAT), (9, _FLOAT)
+    for first, size in {0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9}.items():
+        tokens[first] = (size, _INT)
+    for first, size in {0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9}.items():
+        tokens[first] = (size, _INT)
+    return tokens
 
 
-_SIZES = _fixed_sizes()
+_TOKENS = _fixed_tokens()
+_FLOAT_MARK = 0xCB
+_FLOATS = re.compile(rb"(?:\xcb.{8})+", re.DOTALL)  # embeddings: worth a step for all of a list
 _LENGTH_BYTES = {
     0xC4: 1,
     0xC5: 2,
@@ -64,20 +72,17 @@ _LENGTH_BYTES = {
 }
 
 
-def extra_weight(code: int, size: int) -> int:
-    """What an extension over `size` items weighs beyond its body."""
-    return _EXTRA.get(code, 0) * size
-
-
 def may_be_heavy(data: bytes) -> bool:
     """Whether these bytes have to be weighed before they are decoded."""
+    return len(data) > _LIGHT_BYTES or promised(data) > _MAX_PROMISED
+
+
+def promised(data: bytes) -> int:
+    """How many slots of lists and dicts lying headers in these bytes could at most make msgpack allocate."""
     size = len(data)
-    if size > _LIGHT_BYTES:
-        return True
     if size * size <= _MAX_PROMISED:
-        return False
-    headers = sum(map(data.count, (b"\xdc", b"\xdd", b"\xde", b"\xdf")))
-    return headers * size > _MAX_PROMISED
+        return 0
+    return size * sum(map(data.count, (b"\xdc", b"\xdd", b"\xde", b"\xdf")))
 
 
 def weigh(data: bytes) -> int:
@@ -88,9 +93,14 @@ def weigh(data: bytes) -> int:
     position, end, weight, factor = 0, len(data), 0, 0
     while position < end and weight <= MAX_WEIGHT:
         first = data[position]
-        size = _SIZES[first]
+        if first == _FLOAT_MARK and (run := _FLOATS.match(data, position)):
+            weight += _FLOAT * ((run.end() - position) // 9)
+            position = run.end()
+            continue
+        size, token = _TOKENS[first]
         if size:
             position += size
+            weight += token
             continue
         position += 1
         length_bytes = _LENGTH_BYTES.get(first, 0)
@@ -99,18 +109,20 @@ def weigh(data: bytes) -> int:
         if first <= 0x9F or first >= 0xDC:  # array or map
             is_map = first <= 0x8F or first >= 0xDE
             length = first & 0x0F if first <= 0x9F else length
-            weight += CONTAINER_WEIGHT + (ENTRY_WEIGHT if is_map else 1) * length + factor * length
+            weight += _LIST + ((_ENTRY if is_map else 1) + factor) * length
             factor = 0
         elif first <= 0xC6 or 0xD9 <= first <= 0xDB:  # bytes or text
             position += length
+            weight += _TEXT
         else:  # extension: step into a body of further values
             length = 1 << (first - 0xD4) if first >= 0xD4 else length
             code = data[position] if position < end else 0
             position += 1
-            factor = extra_weight(code, 1)
-            if code == Code.BIG_INT:  # weighs as the item that it is
+            factor = _EXTRA.get(code, 0)
+            if code == Code.BIG_INT:
                 position += length
+                weight += _TEXT
             else:
-                weight += CONTAINER_WEIGHT
+                weight += _EXTENSION
                 position += length if code in _RAW else 0
     return weight

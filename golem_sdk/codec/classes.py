@@ -10,23 +10,28 @@ from functools import lru_cache
 from types import MemberDescriptorType, ModuleType
 from typing import Any
 
-from golem_sdk.codec.codes import Refused
+from golem_sdk.codec.codes import Refused, shown
 from golem_sdk.errors import DecodingError
 from golem_sdk.modules import find_module, lasting_name
 
 __all__ = [
     "class_reference",
+    "derives",
     "find_class",
     "mro_of",
     "namespace_of",
     "reference_of",
     "require_class",
+    "runs_when_dropped",
     "slots_of",
 ]
 
-_TYPE_DICT = type.__dict__["__dict__"]
+_TYPE_DICT: Any = type.__dict__["__dict__"]
 _TYPE_MRO = type.__dict__["__mro__"]
 _TYPE_NAME = type.__dict__["__name__"]
+_TYPE_QUALNAME = type.__dict__["__qualname__"]
+_TYPE_MODULE = type.__dict__["__module__"]
+_LONGEST_REFERENCE = 2000
 
 
 def namespace_of(cls: type[Any]) -> Any:
@@ -38,6 +43,19 @@ def mro_of(cls: type[Any]) -> tuple[type[Any], ...]:
     """The class and its bases in method resolution order."""
     mro: tuple[type[Any], ...] = _TYPE_MRO.__get__(cls)
     return mro
+
+
+def derives(cls: type[Any], base: type[Any]) -> bool:
+    """Whether a class is, or extends, another one; asks neither of their metaclasses."""
+    return any(each is base for each in mro_of(cls))
+
+
+def runs_when_dropped(cls: type[Any]) -> bool:
+    """Whether instances run code of their class when they are dropped, however they were made.
+
+    Data that names such a class would choose what that code finds in its instance.
+    """
+    return any("__del__" in namespace_of(each) for each in mro_of(cls))
 
 
 def slots_of(cls: type[Any]) -> dict[str, Any]:
@@ -57,8 +75,9 @@ def reference_of(cls: type[Any]) -> str:
         generic and generic["origin"] is not None
     ):  # Page[Item]: pydantic makes it a subclass of Page
         origin = generic["origin"]
-        return reference_of(origin) + cls.__name__.removeprefix(origin.__name__)
-    return f"{lasting_name(cls.__module__)}:{cls.__qualname__}"
+        own, name = _TYPE_NAME.__get__(cls), _TYPE_NAME.__get__(origin)
+        return f"{reference_of(origin)}{own.removeprefix(name)}"
+    return f"{lasting_name(_TYPE_MODULE.__get__(cls))}:{_TYPE_QUALNAME.__get__(cls)}"
 
 
 def class_reference(value: object) -> str:
@@ -80,15 +99,17 @@ def class_reference(value: object) -> str:
 
 def find_class(reference: str) -> type[Any] | None:
     """The class of that name among the modules imported by now; None when there is none."""
+    if len(reference) > _LONGEST_REFERENCE:
+        return None
     module_name, path, arguments = _split(reference)
     module = find_module(module_name)
-    if type(module) is not ModuleType and ModuleType not in mro_of(type(module)):
+    if not derives(type(module), ModuleType):
         return None
     space: Any = ModuleType.__getattribute__(module, "__dict__")
     found: Any = None
     for part in path:
         found = space.get(part)
-        if type(found) is not type and type not in mro_of(type(found)):
+        if not derives(type(found), type):
             return None
         space = namespace_of(found)
     return _parametrized(found, arguments) if arguments else found
@@ -109,9 +130,10 @@ def require_class(reference: object) -> type[Any]:
     """
     cls = find_class(reference) if type(reference) is str else None
     if cls is None:
-        module = str(reference).partition(":")[0]
+        name = shown(str(reference))
+        module = name.partition(":")[0]
         raise DecodingError(
-            f"stored value needs the class {reference}, which this process does not have. Import "
+            f"stored value needs the class {name}, which this process does not have. Import "
             f"the module {module} before the agents are resumed, and keep the class importable at "
             "module level under the name it was stored with"
         )

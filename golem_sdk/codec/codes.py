@@ -9,7 +9,9 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
-__all__ = ["Code", "Lower", "Lowered", "Malformed", "Raise", "Refused"]
+__all__ = ["Code", "Lower", "Lowered", "Malformed", "Raise", "Refused", "shown"]
+
+_LONGEST_SHOWN = 200
 
 
 class Code(IntEnum):
@@ -45,6 +47,9 @@ class Code(IntEnum):
     NDARRAY = 28
     NUMPY_SCALAR = 29
     PYDANTIC_ZONE = 30
+    IP_ADDRESS = 31
+    PYDANTIC_URL = 32
+    HTTP_MESSAGE = 33
 
 
 Lowered = tuple[Code, Any]
@@ -66,3 +71,10 @@ class Refused(Exception):  # noqa: N818  # a signal inside the codec, never show
 
 class Malformed(Exception):  # noqa: N818  # a signal inside the codec, never shown
     """Stored bytes do not fit their code. Becomes a `DecodingError`."""
+
+
+def shown(text: str) -> str:
+    """A text from stored bytes as it may stand in an error: short, and nothing in it acts on a terminal."""
+    if len(text) > _LONGEST_SHOWN:
+        text = f"{text[:_LONGEST_SHOWN]}… ({len(text) - _LONGEST_SHOWN} more)"
+    return text if text.isprintable() else ascii(text)

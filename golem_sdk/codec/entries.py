@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgpack
 
+from golem_sdk.codec.bounds import MAX_WEIGHT, promised, weigh
+from golem_sdk.codec.codes import shown
 from golem_sdk.core.entries import ENTRY_KINDS, KIND_OF, Entry, OplogRegion, PayloadRef
 from golem_sdk.errors import DecodingError
 
@@ -28,6 +30,9 @@ _END = b"\0"  # of the kinds: no kind has the number 0
 
 _REF = 1
 _REGION = 2
+_DIGEST_BYTES = 32
+_LONGEST_EXTENSION = 64
+_MAX_PROMISED = 2_000_000
 
 _FIELDS: dict[type[Entry], Callable[[Any], Any]] = {
     kind.entry_class: attrgetter(*names)
@@ -84,15 +89,19 @@ def decode_chunk(data: bytes, kinds: bytes | None = None) -> list[Entry]:
     """
     if kinds is None:
         kinds = chunk_kinds(data)
+    packed = data[len(kinds) + 2 :]
+    if promised(packed) > _MAX_PROMISED and weigh(packed) > MAX_WEIGHT:
+        raise DecodingError("not a chunk of oplog entries: more is promised in it than there is")
     try:
         bodies = msgpack.unpackb(
-            data[len(kinds) + 2 :],
+            packed,
             ext_hook=_unpack_other,
+            object_pairs_hook=_unpack_pairs,
             use_list=False,
             unicode_errors="surrogatepass",
         )
     except Exception as error:
-        raise DecodingError(f"not a chunk of oplog entries: {error}") from error
+        raise DecodingError(f"not a chunk of oplog entries: {shown(str(error))}") from error
     if not isinstance(bodies, tuple) or len(kinds) != len(bodies):
         raise DecodingError("not a chunk of oplog entries: kinds and bodies do not match")
     return list(map(_entry, kinds, bodies))
@@ -112,8 +121,11 @@ def _checked(code: int, body: tuple[Any, ...], shape: tuple[object, ...]) -> typ
     entry_class = _CLASS_OF.get(code)
     if entry_class is None:
         raise DecodingError(f"oplog entry kind {code} is not known to this version of golem_sdk")
-    if not all(map(isinstance, body, _types_of(code, entry_class))):
-        raise DecodingError(f"damaged {entry_class.__name__} entry: {body!r:.200}")
+    if not all(
+        type(field) in kinds
+        for field, kinds in zip(body, _types_of(code, entry_class), strict=False)
+    ):
+        raise DecodingError(f"damaged {entry_class.__name__} entry: {shown(repr(body))}")
     if len(_SHAPES) < _MOST_SHAPES:
         _SHAPES[shape] = entry_class
     return entry_class
@@ -149,9 +161,20 @@ def _pack_other(value: object) -> msgpack.ExtType:
 
 
 def _unpack_other(code: int, data: bytes) -> PayloadRef | OplogRegion:
+    if len(data) > _LONGEST_EXTENSION:
+        raise ValueError(f"an extension of {len(data)} bytes")
     first, second = msgpack.unpackb(data, use_list=False)
-    if code == _REF and isinstance(first, bytes) and isinstance(second, int):
-        return PayloadRef(first, second)
-    if code == _REGION and isinstance(first, int) and isinstance(second, int):
-        return OplogRegion(first, second)
-    raise ValueError(f"unknown extension {code}")
+    if type(second) is int and second >= 0:
+        if code == _REF and type(first) is bytes and len(first) == _DIGEST_BYTES:
+            return PayloadRef(first, second)
+        if code == _REGION and type(first) is int and first >= 0:
+            return OplogRegion(first, second)
+    raise ValueError(f"extension {code} is none of an oplog")
+
+
+def _unpack_pairs(pairs: list[tuple[Any, Any]]) -> dict[str, int]:
+    """The only dicts in entries: versions of interceptors."""
+    found = dict(pairs)
+    if len(found) != len(pairs) or any((type(k), type(v)) != (str, int) for k, v in pairs):
+        raise ValueError("a dict that is none of an oplog")
+    return found

@@ -5,8 +5,9 @@ group members, without any ``__init__`` having run. What is different, so that r
 never fails itself:
 
 * An argument that cannot be stored becomes the text ``<not recorded: …>``.
-* An attribute that cannot be stored is None (`openai.RateLimitError.response`, httpx's
-  ``_request``). ``__golem_omitted__`` on the exception names both.
+* An attribute that cannot be stored is None (a socket, an SQL cursor). ``__golem_omitted__`` on the
+  exception names both. Of a response of httpx, as in `httpx.HTTPStatusError` and openai's errors, status,
+  headers and body are kept, of a request the method and the URL without its query.
 * ``__golem_traceback__`` holds (file, line, function) of each frame, outermost first; there is no
   real traceback to continue.
 * A class that this process does not have (local to a function, module not imported), or that cannot
@@ -22,8 +23,16 @@ from contextlib import suppress
 from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk.codec.classes import find_class, mro_of, namespace_of, reference_of
-from golem_sdk.codec.codes import Code, Lower, Lowered, Malformed, Raise
+from golem_sdk.codec.classes import (
+    derives,
+    find_class,
+    mro_of,
+    namespace_of,
+    reference_of,
+    runs_when_dropped,
+)
+from golem_sdk.codec.codes import Code, Lower, Lowered, Malformed, Raise, shown
+from golem_sdk.codec.messages import Message, lower_message, message_in, raise_message
 from golem_sdk.errors import RecordedError
 
 if TYPE_CHECKING:
@@ -43,7 +52,6 @@ _OMITTED = "__golem_omitted__"
 _KEPT_APART = frozenset({_TRACEBACK, _OMITTED, "__notes__"})
 # AttributeError.obj is whatever object lacked the attribute: only for suggestions, often huge
 _NOT_KEPT = frozenset({"obj", "message", "exceptions"})
-_PLAIN_BASES = frozenset({BaseException, object})
 _DATA = (MemberDescriptorType, GetSetDescriptorType)
 
 
@@ -73,9 +81,10 @@ def exception_body(exc: BaseException, encoder: Encoder) -> dict[str, Any]:
     omitted = [n for n in state.get(_OMITTED, ()) if n[:5] == "args[" or state.get(n) is None]
     encoder.links += 1
     try:
-        if isinstance(exc, BaseExceptionGroup):
+        if derives(cls, BaseExceptionGroup):
             body["message"] = namespace_of(BaseExceptionGroup)["message"].__get__(exc)
-            body["members"] = _members(exc)
+            group: Any = exc
+            body["members"] = _members(group)
         else:
             body["args"] = _storable_args(_part(exc, "args"), encoder, omitted)
         attributes = _storable_attributes(_attributes(exc, state, omitted), encoder, omitted)
@@ -126,7 +135,7 @@ def _attributes(exc: BaseException, state: dict[str, Any], omitted: list[str]) -
             continue
         if value is not None or (in_python and name not in omitted):
             found[name] = value
-    return found
+    return {name: message_in(value) for name, value in found.items()}
 
 
 def _descriptors(cls: type[Any]) -> dict[str, tuple[Any, bool]]:
@@ -135,8 +144,9 @@ def _descriptors(cls: type[Any]) -> dict[str, tuple[Any, bool]]:
     for base in reversed(mro_of(cls)):
         space = namespace_of(base)
         in_python = "__slots__" in space
+        plain = base is BaseException or base is object
         for name, descriptor in space.items():
-            kept = base not in _PLAIN_BASES and (in_python or name not in _NOT_KEPT)
+            kept = not plain and (in_python or name not in _NOT_KEPT)
             if kept and type(descriptor) in _DATA and not name.startswith("__"):
                 found[name] = descriptor, in_python
     return found
@@ -213,8 +223,8 @@ def _raise_exception(body: Any) -> BaseException:
     cls = find_class(parts["type"])
     exc = None
     if cls is not None and not parts["cut"]:
-        if BaseException not in mro_of(cls):
-            raise Malformed(f"{parts['type']} is not an exception")
+        if not derives(cls, BaseException):
+            raise Malformed(f"{shown(parts['type'])} is not an exception")
         exc = _rebuilt(cls, parts)
     if exc is None:
         args = parts["args"] if parts["members"] is None else [parts["message"], parts["members"]]
@@ -246,7 +256,7 @@ def _checked(body: Any) -> dict[str, Any]:
     for fits in (
         all(type(text) is str for text in texts),
         all(type(f) is list and [type(x) for x in f] == [str, int, str] for f in frames),
-        all(x is None or x is True or BaseException in mro_of(type(x)) for x in links),
+        all(x is None or x is True or derives(type(x), BaseException) for x in links),
         parts["cause"] is not True,
     ):
         if not fits:
@@ -256,8 +266,8 @@ def _checked(body: Any) -> dict[str, Any]:
 
 def _rebuilt(cls: type[Any], parts: dict[str, Any]) -> BaseException | None:
     """The exception without any ``__init__`` having run; None when its class forbids that."""
-    is_group = BaseExceptionGroup in mro_of(cls)
-    if is_group != (parts["members"] is not None):
+    is_group = derives(cls, BaseExceptionGroup)
+    if is_group != (parts["members"] is not None) or runs_when_dropped(cls):
         return None
     try:
         if is_group:
@@ -286,8 +296,8 @@ def _native_new(cls: type[Any]) -> Callable[..., Any]:
 def _restore_attributes(
     exc: BaseException, attributes: dict[str, Any], omitted: Iterable[str]
 ) -> None:
-    if isinstance(exc, (UnicodeDecodeError, UnicodeEncodeError, UnicodeTranslateError)):
-        _check_unicode_error(exc, attributes)
+    if derives(type(exc), UnicodeError):
+        _check_unicode_error(type(exc), attributes)
     descriptors = _descriptors(type(exc))
     state = object.__getattribute__(exc, "__dict__")
     missing = dict.fromkeys(name for name in omitted if name[:5] != "args[")
@@ -299,10 +309,10 @@ def _restore_attributes(
             descriptors[name][0].__set__(exc, value)
 
 
-def _check_unicode_error(exc: UnicodeError, attributes: dict[str, Any]) -> None:
+def _check_unicode_error(cls: type[Any], attributes: dict[str, Any]) -> None:
     """CPython trusts these members when it prints the error, so they must fit together."""
     text, start, end = (attributes.get(name) for name in ("object", "start", "end"))
-    kind = bytes if isinstance(exc, UnicodeDecodeError) else str
+    kind = bytes if derives(cls, UnicodeDecodeError) else str
     names = attributes.get("reason"), attributes.get("encoding", "")
     if text is None and start is None and end is None:
         return
@@ -313,7 +323,11 @@ def _check_unicode_error(exc: UnicodeError, attributes: dict[str, Any]) -> None:
 
 
 FAMILIES: list[tuple[Callable[[type[Any]], bool], Callable[[type[Any]], Lower]]] = [
-    (lambda cls: BaseException in mro_of(cls), lambda cls: _lower_exception),
+    (lambda cls: derives(cls, BaseException), lambda cls: _lower_exception),
+    (lambda cls: cls is Message, lambda cls: lower_message),
 ]
 
-RAISE: dict[Code, Raise] = {Code.EXCEPTION: _raise_exception}
+RAISE: dict[Code, Raise] = {
+    Code.EXCEPTION: _raise_exception,
+    Code.HTTP_MESSAGE: raise_message,
+}

@@ -10,8 +10,14 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk.codec.classes import class_reference, mro_of, require_class
-from golem_sdk.codec.codes import Code, Lower, Lowered, Malformed, Raise, Refused
+from golem_sdk.codec.classes import (
+    class_reference,
+    derives,
+    namespace_of,
+    require_class,
+    runs_when_dropped,
+)
+from golem_sdk.codec.codes import Code, Lower, Lowered, Malformed, Raise, Refused, shown
 from golem_sdk.codec.records import (
     NO_DEFAULT,
     default_from,
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["FAMILIES", "RAISE"]
 
 _DTYPE = re.compile(r"[<>|=][biufcSUmMV]\d+(\[\d*[A-Za-z]+\])?")  # no objects, no structures
+_PARTS = ("__pydantic_private__", "__pydantic_extra__")
 _PLAIN = (bool, bytes, float, int, str, type(None))
 
 
@@ -43,19 +50,20 @@ def _imported(module: str, consequence: str) -> Any:
 
 def _is_model(cls: type[Any]) -> bool:
     module = sys.modules.get("pydantic.main")
-    return module is not None and module.BaseModel in mro_of(cls)
+    return module is not None and derives(cls, module.BaseModel)
 
 
 def _lower_model(value: Any) -> Lowered:
     cls = type(value)
+    if runs_when_dropped(cls):
+        raise Refused(value, "its class has a __del__", "Keep the data in a class without one.")
     part = object.__getattribute__
     kept: dict[str, Any] = part(value, "__dict__")
     fields = {name: kept[name] for name in cls.__pydantic_fields__ if name in kept}
-    rest = {name: item for name, item in kept.items() if name not in fields}
+    rest = {name: item for name, item in kept.items() if name not in fields and name not in _PARTS}
     unset = [name for name in cls.__pydantic_fields__ if name not in kept]
-    given = sorted(part(value, "__pydantic_fields_set__"))
-    private = part(value, "__pydantic_private__")
-    extra = part(value, "__pydantic_extra__")
+    given = sorted(_slot("__pydantic_fields_set__", value))
+    private, extra = (_slot(name, value) for name in _PARTS)
     return Code.PYDANTIC, [class_reference(value), fields, given, unset, rest, private, extra]
 
 
@@ -71,7 +79,11 @@ def _raise_model(body: Any) -> Any:
     _imported("pydantic.main", "a pydantic model")
     cls = require_class(reference)
     if not _is_model(cls):
-        raise Malformed(f"{reference} is not a pydantic model")
+        raise Malformed(f"{shown(reference)} is not a pydantic model")
+    if runs_when_dropped(cls):
+        raise Malformed(
+            f"{shown(reference)} has a __del__, which would run for what was stored, too"
+        )
     known = inherited(cls, "__pydantic_fields__")
     if not known.keys() >= fields.keys():
         raise unknown_field(cls, min(fields.keys() - known.keys()))
@@ -80,16 +92,28 @@ def _raise_model(body: Any) -> Any:
         for name, field in known.items()
         if name not in unset
     }
-    return _model(cls, {**present, **rest}, set(given), private, extra)
-
-
-def _model(cls: Any, present: Any, given: set[str], private: Any, extra: Any) -> Any:
+    rest = {name: item for name, item in rest.items() if name not in _PARTS}
     value = object.__new__(cls)
-    object.__setattr__(value, "__dict__", present)
-    object.__setattr__(value, "__pydantic_fields_set__", given)
-    object.__setattr__(value, "__pydantic_private__", private)
-    object.__setattr__(value, "__pydantic_extra__", extra)
+    object.__setattr__(value, "__dict__", {**present, **rest})
+    parts = {
+        "__pydantic_fields_set__": set(given),
+        **dict(zip(_PARTS, (private, extra), strict=True)),
+    }
+    for name, item in parts.items():
+        _slots()[name].__set__(value, item)
     return value
+
+
+def _slots() -> Any:
+    """The descriptors of a model's own parts. Its class may hide them: RootModel has them as plain None."""
+    return namespace_of(sys.modules["pydantic.main"].BaseModel)
+
+
+def _slot(name: str, value: Any) -> Any:
+    try:
+        return _slots()[name].__get__(value)
+    except AttributeError:  # never set
+        return None
 
 
 def _default(cls: type[Any], name: str, field: Any) -> Any:
@@ -119,6 +143,41 @@ def _raise_zone(body: Any) -> Any:
     return _imported("pydantic_core", "a time zone made by pydantic").TzInfo(body[0])
 
 
+def _url_type(cls: type[Any]) -> Any:
+    """What of pydantic_core parses this class of URLs, None: it is none."""
+    core, networks = sys.modules.get("pydantic_core"), sys.modules.get("pydantic.networks")
+    for name, base in (("Url", "_BaseUrl"), ("MultiHostUrl", "_BaseMultiHostUrl")):
+        if core is not None and cls is getattr(core, name):
+            return cls
+        if networks is not None and derives(cls, getattr(networks, base)):
+            return getattr(core, name)
+    return None
+
+
+def _lower_url(value: Any) -> Lowered:
+    text = str(value)
+    body = [class_reference(value), text]
+    if str(_raise_url(body)) != text:
+        raise Refused(value, "its text does not lead back to it", "Store the text.")
+    return Code.PYDANTIC_URL, body
+
+
+def _raise_url(body: Any) -> Any:
+    if type(body) is not list or [type(item) for item in body] != [str, str]:
+        raise Malformed("not a URL")
+    _imported("pydantic_core", "a URL made by pydantic")
+    cls = require_class(body[0])
+    parse = _url_type(cls)
+    if parse is None or runs_when_dropped(cls):
+        raise Malformed(f"{shown(body[0])} is not a URL of pydantic")
+    url = parse(body[1])
+    if parse is cls:
+        return url
+    value = object.__new__(cls)
+    object.__getattribute__(value, "__dict__")["_url"] = url
+    return value
+
+
 # --- numpy ----------------------------------------------------------------------------------------
 
 
@@ -129,7 +188,7 @@ def _is_array(cls: type[Any]) -> bool:
 
 def _is_scalar(cls: type[Any]) -> bool:
     numpy = sys.modules.get("numpy")
-    return numpy is not None and numpy.generic in mro_of(cls)
+    return numpy is not None and derives(cls, numpy.generic)
 
 
 def _dtype_text(value: Any) -> str:
@@ -190,6 +249,7 @@ def _dtype(text: str) -> Any:
 
 FAMILIES: list[tuple[Callable[[type[Any]], bool], Callable[[type[Any]], Lower]]] = [
     (_is_model, lambda cls: _lower_model),
+    (lambda cls: _url_type(cls) is not None, lambda cls: _lower_url),
     (_is_pydantic_zone, lambda cls: _lower_zone),
     (_is_array, lambda cls: _lower_array),
     (_is_scalar, lambda cls: _lower_scalar),
@@ -198,6 +258,7 @@ FAMILIES: list[tuple[Callable[[type[Any]], bool], Callable[[type[Any]], Lower]]]
 RAISE: dict[Code, Raise] = {
     Code.PYDANTIC: _raise_model,
     Code.PYDANTIC_ZONE: _raise_zone,
+    Code.PYDANTIC_URL: _raise_url,
     Code.NDARRAY: _raise_array,
     Code.NUMPY_SCALAR: _raise_scalar,
 }

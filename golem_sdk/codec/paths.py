@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["blame"]
 
 _MAX_LABEL = 60
+_SCALARS = (int, float, bool, type(None))
+_HEAVY_LEVELS = 1
 
 
 def blame(
@@ -29,8 +31,11 @@ def blame(
     """
     path = "value"
     trail = {id(value): (path, value)}
-    while True:
+    while not (len(trail) > _HEAVY_LEVELS and _is_heavy(failure)):
+        light = _SCALARS if _is_heavy(failure) else ()
         for label, part in _parts(value):
+            if type(part) in light:
+                continue
             try:
                 attempt(part)
             except Exception as error:  # whatever it is, the innermost one is reported
@@ -45,7 +50,13 @@ def blame(
             value = part
             break
         else:
-            return _refusal(value, failure), path
+            break
+    return _refusal(value, failure), path
+
+
+def _is_heavy(failure: Exception) -> bool:
+    """Whether there is too much of it: this takes long to find out, and is likely to hold of its parts."""
+    return isinstance(failure, Refused) and "too many parts" in failure.reason
 
 
 def _refusal(value: object, failure: Exception) -> Refused:

@@ -17,20 +17,21 @@ import dataclasses
 import enum
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
 import attrs
 
 from golem_sdk.codec.classes import (
     class_reference,
+    derives,
     mro_of,
     namespace_of,
     reference_of,
     require_class,
+    runs_when_dropped,
     slots_of,
 )
-from golem_sdk.codec.codes import Code, Lower, Lowered, Malformed, Raise, Refused
+from golem_sdk.codec.codes import Code, Lower, Lowered, Malformed, Raise, Refused, shown
 from golem_sdk.errors import DecodingError
 
 __all__ = [
@@ -83,7 +84,7 @@ def default_from(value: Any, factory: Any) -> Callable[[], Any] | None:
 def missing_field(cls: type[Any], name: str) -> DecodingError:
     """The error for a field that the stored value lacks and the class cannot fill."""
     return DecodingError(
-        f"stored value of class {reference_of(cls)} has no field {name!r}, and the class has no "
+        f"stored value of class {reference_of(cls)} has no field {shown(repr(name))}, and the class has no "
         "plain default for it. Give the field a default value (or a built-in type as factory), so "
         "that values stored earlier can be read"
     )
@@ -92,8 +93,8 @@ def missing_field(cls: type[Any], name: str) -> DecodingError:
 def unknown_field(cls: type[Any], name: str) -> DecodingError:
     """The error for a stored field that the class does not have."""
     return DecodingError(
-        f"stored value of class {reference_of(cls)} has a field {name!r} that the class does not "
-        "have (any more). Keep the field until no stored value has it"
+        f"stored value of class {reference_of(cls)} has a field {shown(repr(name))} that the class "
+        "does not have (any more). Keep the field until no stored value has it"
     )
 
 
@@ -102,12 +103,12 @@ def unknown_field(cls: type[Any], name: str) -> DecodingError:
 
 def _attrs_defaults(cls: type[Any]) -> dict[str, Callable[[], Any] | None] | None:
     fields = inherited(cls, "__attrs_attrs__")
-    if not isinstance(fields, tuple):
+    if not derives(type(fields), tuple):
         return None
     defaults = {}
     for field in fields:
         default = field.default
-        if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # typed as a function
+        if derives(type(default), attrs.Factory):  # type: ignore[arg-type]  # typed as a function
             factory = None if default.takes_self else default.factory
             defaults[field.name] = default_from(NO_DEFAULT, factory)
         else:
@@ -118,7 +119,7 @@ def _attrs_defaults(cls: type[Any]) -> dict[str, Callable[[], Any] | None] | Non
 
 def _dataclass_defaults(cls: type[Any]) -> dict[str, Callable[[], Any] | None] | None:
     fields = inherited(cls, "__dataclass_fields__")
-    if not isinstance(fields, dict):
+    if type(fields) is not dict:
         return None
     defaults = {}
     for name, field in fields.items():
@@ -132,11 +133,29 @@ def _dataclass_defaults(cls: type[Any]) -> dict[str, Callable[[], Any] | None] |
 _READERS = {Code.ATTRS: _attrs_defaults, Code.DATACLASS: _dataclass_defaults}
 
 
-@lru_cache(maxsize=4096)
+_PLANS: dict[tuple[int, Code], _Plan] = {}
+"""By the class's id: to look up the class itself would ask its metaclass for a hash."""
+_MOST_PLANS = 4096
+
+
 def _plan(cls: type[Any], code: Code) -> _Plan:
+    plan = _PLANS.get((id(cls), code))
+    if plan is None or plan.cls is not cls:
+        plan = _made_plan(cls, code)
+        if len(_PLANS) >= _MOST_PLANS:
+            _PLANS.clear()
+        _PLANS[id(cls), code] = plan
+    return plan
+
+
+def _made_plan(cls: type[Any], code: Code) -> _Plan:
     defaults = _READERS[code](cls)
     if defaults is None:
         raise Malformed(f"{reference_of(cls)} is not of the kind {code.name}")
+    if runs_when_dropped(cls):
+        raise Malformed(
+            f"{reference_of(cls)} has a __del__, which would run for what was stored, too"
+        )
     try:
         object.__new__(cls)
     except TypeError as error:
@@ -226,7 +245,7 @@ def _filled(plan: _Plan, present: dict[str, Any]) -> Any:
 
 def _tuple_fields(cls: type[Any]) -> tuple[str, ...] | None:
     fields = inherited(cls, "_fields")
-    is_named = tuple in mro_of(cls) and type(fields) is tuple and type(fields[:1]) is tuple
+    is_named = derives(cls, tuple) and type(fields) is tuple and type(fields[:1]) is tuple
     return fields if is_named and all(type(name) is str for name in fields) else None
 
 
@@ -242,8 +261,8 @@ def _raise_named_tuple(body: Any) -> Any:
     reference, stored, _, _ = _record_parts(body)
     cls = require_class(reference)
     fields = _tuple_fields(cls)
-    if fields is None:
-        raise Malformed(f"{reference} is not a named tuple")
+    if fields is None or runs_when_dropped(cls):
+        raise Malformed(f"{shown(reference)} is not a named tuple, or has a __del__")
     if not stored.keys() <= set(fields):
         raise unknown_field(cls, min(stored.keys() - set(fields)))
     defaults = inherited(cls, "_field_defaults") or {}
@@ -273,18 +292,18 @@ def _raise_enum(body: Any) -> Any:
         raise Malformed("not an enum member")
     reference, key = body
     cls = require_class(reference)
-    if enum.Enum not in mro_of(cls):
-        raise Malformed(f"{reference} is not an enum")
+    if not derives(cls, enum.Enum):
+        raise Malformed(f"{shown(reference)} is not an enum")
     space = namespace_of(cls)
     if type(key) is str:
         member = space["_member_map_"].get(key)
         if member is None:
             raise DecodingError(
-                f"stored value is the member {key!r} of {reference}, which the enum does not have "
-                "(any more). Keep the member until no stored value has it"
+                f"stored value is the member {shown(repr(key))} of {shown(reference)}, which the enum "
+                "does not have (any more). Keep the member until no stored value has it"
             )
         return member
-    if enum.Flag not in mro_of(cls) or type(key) is not int:
+    if not derives(cls, enum.Flag) or type(key) is not int:
         raise Malformed("not an enum member")
     known = space["_value2member_map_"].get(key)
     # the standard rule for combinations, whatever _missing_ the class itself has
@@ -295,7 +314,7 @@ def _raise_enum(body: Any) -> Any:
 # --- tables ---------------------------------------------------------------------------------------
 
 FAMILIES: list[tuple[Callable[[type[Any]], bool], Callable[[type[Any]], Lower]]] = [
-    (lambda cls: enum.Enum in mro_of(cls), lambda cls: _lower_enum),
+    (lambda cls: derives(cls, enum.Enum), lambda cls: _lower_enum),
     (lambda cls: _tuple_fields(cls) is not None, lambda cls: _lower_named_tuple),
     (lambda cls: _attrs_defaults(cls) is not None, _lower_record(Code.ATTRS)),
     (lambda cls: _dataclass_defaults(cls) is not None, _lower_record(Code.DATACLASS)),

@@ -11,6 +11,14 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 from math import gcd
 from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
 from typing import TYPE_CHECKING, Any
@@ -28,6 +36,17 @@ _COMPLEX = struct.Struct(">dd")
 _ZONE_KEY = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _PATHS: dict[str, type[PurePath]] = {
     kind.__name__: kind for kind in (PurePosixPath, PureWindowsPath, PosixPath, WindowsPath)
+}
+_IP_TYPES: dict[str, Callable[[str], Any]] = {
+    kind.__name__: kind
+    for kind in (
+        IPv4Address,
+        IPv4Interface,
+        IPv4Network,
+        IPv6Address,
+        IPv6Interface,
+        IPv6Network,
+    )
 }
 _FACTORIES: dict[str, type[Any]] = {
     kind.__name__: kind
@@ -163,6 +182,18 @@ def _raise_path(body: list[Any]) -> PurePath:
     return _PATHS[kind](_text(text))
 
 
+def _lower_ip(value: Any) -> Lowered:
+    return Code.IP_ADDRESS, [type(value).__name__, str(value)]
+
+
+def _raise_ip(body: list[Any]) -> Any:
+    kind, text = _list(body, 2)
+    value = _IP_TYPES[kind](_text(text))
+    if str(value) != text:
+        raise Malformed("not an address as it is written")
+    return value
+
+
 def _raise_range(body: list[Any]) -> range:
     return range(*_integers(body, 3))
 
@@ -249,6 +280,10 @@ LOWER: dict[type[Any], Lower] = {
     timezone: _lower_timezone,
     zoneinfo.ZoneInfo: _lower_zone_info,
     **dict.fromkeys(_PATHS.values(), _lower_path),
+    **dict.fromkeys(
+        (IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network),
+        _lower_ip,
+    ),
     OrderedDict: lambda value: (Code.ORDERED_DICT, dict(value)),
     defaultdict: _lower_default_dict,
     Counter: lambda value: (Code.COUNTER, dict(value)),
@@ -277,6 +312,7 @@ RAISE_BODIES: dict[Code, Raise] = {
     Code.TIMEDELTA: _raise_timedelta,
     Code.TIMEZONE: _raise_timezone,
     Code.PATH: _raise_path,
+    Code.IP_ADDRESS: _raise_ip,
     Code.RANGE: _raise_range,
     Code.ORDERED_DICT: lambda body: OrderedDict(_dict(body)),
     Code.DEFAULT_DICT: _raise_default_dict,

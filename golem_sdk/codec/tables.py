@@ -39,7 +39,9 @@ RAISE: dict[int, tuple[Code, bool, Raise]] = {
 }
 """By extension code: the code, whether its body is bytes, and what builds the value from it."""
 
+_SECRETS = ("Secret", "SecretBytes", "SecretStr")  # of pydantic
 _ADVICE: list[tuple[tuple[str, ...], str]] = [
+    (_SECRETS, "A secret is not stored: store its name, and read it again where it is needed."),
     (("function", "method", "builtin_function_or_method"), "Store a name and look it up."),
     (("type", "ABCMeta", "EnumType", "module"), "Store its name and look it up."),
     (("str", "int", "float", "bytes", "list", "dict", "set", "tuple"), "Convert it to a plain {}."),

@@ -5,26 +5,29 @@ own path; every other type is *lowered* to an extension code with a body (`table
 all) and *raised* again when read. Classes are stored by name and looked up among the modules that
 are already imported; reading never imports and never runs a constructor, a validator or a property.
 The only code of a stored class that reading can reach is ``__hash__`` and ``__eq__``, when the
-object was the key of a dict or the element of a set.
+object was the key of a dict or the element of a set. Classes with a ``__del__`` are refused: it
+would run when the value is dropped. Of parts that are shared each place gets its own copy.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 from msgpack import Packer, unpackb
 
-from golem_sdk.codec.bounds import (
-    CONTAINER_WEIGHT,
-    ENTRY_WEIGHT,
-    MAX_WEIGHT,
-    extra_weight,
-    may_be_heavy,
-    weigh,
+from golem_sdk.codec.bounds import MAX_WEIGHT, may_be_heavy, weigh
+from golem_sdk.codec.codes import Code, Malformed, Refused, shown
+from golem_sdk.codec.survey import (
+    MAX_DEPTH,
+    TOO_DEEP,
+    TOO_DEEP_REMEDY,
+    Seen,
+    Survey,
+    parts_of,
 )
-from golem_sdk.codec.codes import Code, Malformed, Refused
 from golem_sdk.errors import DecodingError, EncodingError
 
 if TYPE_CHECKING:
@@ -32,12 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_DEPTH", "decode", "encode"]
 
-MAX_DEPTH = 64
-"""Levels of nesting. A list or dict is one level, any other container or object two or three."""
-
 _C_STACK_LEVELS = 4  # unpackb keeps 40 KiB of C stack per level; deeper levels use the heap
 
-_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _CONTAINER_MARKS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
 _BYTES_MARKS = bytes(range(0xC4, 0xC7))
 _EXTENSION_MARKS = bytes([*range(0xC7, 0xCA), *range(0xD4, 0xD9)])
@@ -48,14 +47,15 @@ _HARMLESS = bytes(b for b in range(256) if b not in _ALL_MARKS)
 UNENCODABLE = (Refused, ValueError, OverflowError, TypeError, RecursionError)
 """What encoding fails with inside the codec: its own signal, and msgpack's errors."""
 
-_TOO_DEEP = f"it is nested deeper than {MAX_DEPTH} levels, or contains itself"
-_TOO_DEEP_REMEDY = "Flatten it, or store the parts separately and refer to them by key."
 _TOO_HEAVY = f"it has too many parts (weight over {MAX_WEIGHT:,})"
 _TOO_HEAVY_REMEDY = "Store it in parts, as bytes, or as a numpy array."
 
 _SAME_KEY_TWICE = "a dict has the same key twice"
 
-_Seen = dict[int, tuple[Any, Code, Any]]  # id -> object (kept alive), its code, its body
+_FEW_KEYS = 32  # of them, all may have the same hash
+_MAX_COMPARISONS = 5_000_000  # of keys and elements that have the same hash
+_EXTENSION_COST = 64
+_BIG_INT_COST = 8
 
 
 def encode(value: object) -> bytes:
@@ -101,7 +101,7 @@ def decode(data: bytes) -> Any:
         if len(marks) > MAX_DEPTH or (
             marks.translate(None, _CONTAINER_MARKS) and _may_hold_timestamp(data)
         ):
-            survey = _Survey(value, decoder.raised or {})
+            survey = Survey(value, decoder.raised or {})
             if survey.foreign:
                 raise DecodingError(
                     "stored value contains an extension that golem_sdk never writes"
@@ -111,7 +111,8 @@ def decode(data: bytes) -> Any:
     except Refused as refusal:
         raise DecodingError(f"stored value cannot be read: {refusal.reason}") from None
     except Exception as error:  # hostile bytes may fail anywhere; callers see one type
-        raise DecodingError(f"stored value is damaged: {type(error).__name__}: {error}") from error
+        what = f"{type(error).__name__}: {shown(str(error))}"
+        raise DecodingError(f"stored value is damaged: {what}") from error
     return value
 
 
@@ -120,19 +121,20 @@ def pack_checked(value: object) -> bytes:
     encoder = Encoder()
     packed = encoder.pack(value)
     marks = packed.translate(None, _HARMLESS)
-    if len(marks) <= MAX_DEPTH and not may_be_heavy(
-        packed
-    ):  # no more bytes than that even look like the start of a container
+    heavy = may_be_heavy(packed)
+    # Often no more bytes than that even look like the start of a container.
+    if len(marks) <= MAX_DEPTH and not heavy:
         opaque = marks.translate(None, _CONTAINER_MARKS)
         if not opaque:
             return packed
         if len(opaque) == encoder.lowered and not opaque.translate(None, _EXTENSION_MARKS):
             return packed  # every extension in it is one that the encoder made
-    survey = _Survey(value, encoder.seen or {})
-    if survey.weight > MAX_WEIGHT:
+    if heavy and weigh(packed) > MAX_WEIGHT:
         raise Refused(value, _TOO_HEAVY, _TOO_HEAVY_REMEDY)
+    survey = Survey(value, encoder.seen or {})
     if survey.foreign:
         encoder.careful = True
+        encoder.spent = 0
         packed = encoder.pack(value)
     return packed
 
@@ -144,11 +146,14 @@ class Encoder:
     nesting = 0
     links = 0  # exceptions around the one being lowered
     lowered = 0
-    seen: _Seen | None = None  # made when needed: most values are plain
+    spent = 0  # at most the weight of what was packed: parts that are shared count each time
+    seen: Seen | None = None  # made when needed: most values are plain
     _exceptions: dict[tuple[int, int, bool], bytes] | None = None
 
     def pack(self, value: object) -> bytes:
         """Bytes of one value inside the one being encoded."""
+        if type(value) is list or type(value) is dict:
+            self._spend(value, parts_of(value))
         if self.careful:
             value = self._without_foreign(value)
         packer = Packer(default=self.lower, strict_types=True, unicode_errors="surrogatepass")
@@ -162,10 +167,11 @@ class Encoder:
             self.seen = {}
         self.lowered += 1
         if self.nesting >= MAX_DEPTH:
-            raise Refused(value, _TOO_DEEP, _TOO_DEEP_REMEDY)
+            raise Refused(value, TOO_DEEP, TOO_DEEP_REMEDY)
         self.nesting += 1
         try:
             code, body = tables.hook_for(type(value))(value)
+            self._spend(value, _BIG_INT_COST if code is Code.BIG_INT else _EXTENSION_COST)
             if code is Code.EXCEPTION:
                 return msgpack.ExtType(code, self._pack_exception(value))
             self.seen[id(value)] = (value, code, body)
@@ -181,11 +187,19 @@ class Encoder:
 
     def accepts(self, value: object) -> bool:
         """Whether a part of an exception can be stored, at whatever depth the exception is."""
+        spent = self.spent
         try:
             self.pack(value)
-            return _Survey(value, self.seen or {}).depth <= MAX_DEPTH // 4
+            return Survey(value, self.seen or {}).depth <= MAX_DEPTH // 4
         except UNENCODABLE:
             return False
+        finally:
+            self.spent = spent
+
+    def _spend(self, value: Any, cost: int) -> None:
+        self.spent += cost
+        if self.spent > MAX_WEIGHT:
+            raise Refused(value, _TOO_HEAVY, _TOO_HEAVY_REMEDY)
 
     def _pack_exception(self, exc: BaseException) -> bytes:
         if self._exceptions is None:
@@ -201,7 +215,7 @@ class Encoder:
                 self.links -= 1
             seen = {} if self.seen is None else self.seen
             # an exception may contain itself, one link further on: the body is measured only here
-            seen[id(exc)] = (exc, Code.EXCEPTION, _Survey(body, seen))
+            seen[id(exc)] = (exc, Code.EXCEPTION, Survey(body, seen))
             self.lowered = -1  # parts were tried before they were packed: do not trust the count
         return packed
 
@@ -233,18 +247,12 @@ def _decode_flat(data: bytes) -> Any:
     return value
 
 
-def _unique_pairs(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    mapping = dict(pairs)
-    if len(mapping) != len(pairs):
-        raise Malformed(_SAME_KEY_TWICE)
-    return mapping
-
-
 class _Decoder:
     """One decoding: raises extensions as msgpack meets them."""
 
     nesting = 0
-    raised: _Seen | None = None  # made when needed: most values are plain
+    comparisons = 0
+    raised: Seen | None = None  # made when needed: most values are plain
 
     def unpack(self, data: bytes) -> Any:
         """The value of these bytes, which may be the body of an extension."""
@@ -253,7 +261,7 @@ class _Decoder:
         return unpackb(
             data,
             ext_hook=self.extension,
-            object_pairs_hook=_unique_pairs,
+            object_pairs_hook=self.mapping,
             strict_map_key=False,
             unicode_errors="surrogatepass",
         )
@@ -264,7 +272,7 @@ class _Decoder:
             read_size=max(len(data), 1),
             max_buffer_size=max(len(data), 1),
             ext_hook=self.extension,
-            object_pairs_hook=_unique_pairs,
+            object_pairs_hook=self.mapping,
             strict_map_key=False,
             unicode_errors="surrogatepass",
         )
@@ -273,6 +281,24 @@ class _Decoder:
         if unpacker.tell() != len(data):
             raise Malformed("extra bytes after a value")
         return value
+
+    def mapping(self, pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        """A dict, whose keys may neither repeat nor take for ever to be told apart."""
+        if len(pairs) > _FEW_KEYS:
+            self._compare([key for key, _ in pairs])
+        mapping = dict(pairs)
+        if len(mapping) != len(pairs):
+            raise Malformed(_SAME_KEY_TWICE)
+        return mapping
+
+    def _compare(self, keys: list[Any]) -> None:
+        """Count how often keys of the same hash will be compared; hostile ones can all have the same."""
+        hashes = [hash(key) for key in keys]
+        if len({*hashes}) == len(hashes):
+            return
+        self.comparisons += sum(n * (n - 1) // 2 for n in Counter(hashes).values())
+        if self.comparisons > _MAX_COMPARISONS:
+            raise Malformed("too many keys or elements with the same hash")
 
     def extension(self, number: int, data: bytes) -> Any:
         entry = _tables().RAISE.get(number)
@@ -291,54 +317,13 @@ class _Decoder:
                 body = self.unpack(data)
             finally:
                 self.nesting -= 1
+        if (code is Code.SET or code is Code.FROZENSET) and len(body) > _FEW_KEYS:
+            self._compare(body)
         value = build(body)
         if self.raised is None:
             self.raised = {}
         self.raised[id(value)] = (value, code, body)
         return value
-
-
-class _Survey:
-    """Depth, weight and unknown leaves of a value whose extensions are known (`seen`).
-
-    Walks level by level, so that neither depth nor width can exhaust the Python stack.
-    """
-
-    def __init__(self, root: Any, seen: _Seen) -> None:
-        self.weight = 0
-        self.foreign = False
-        self._seen = seen
-        level = _compound((root,))
-        self.depth = 0
-        self._inside = 0  # depth within parts that were measured before
-        while level:
-            self.depth += 1
-            if self.depth > MAX_DEPTH:
-                raise Refused(root, _TOO_DEEP, _TOO_DEEP_REMEDY)
-            level = [part for node in level for part in self._parts(node)]
-        self.depth = max(self.depth, self._inside)
-        if self.depth > MAX_DEPTH:
-            raise Refused(root, _TOO_DEEP, _TOO_DEEP_REMEDY)
-
-    def _parts(self, node: Any) -> list[Any]:
-        if type(node) is list:
-            self.weight += CONTAINER_WEIGHT + len(node)
-            return _compound(node)
-        if type(node) is dict:
-            self.weight += CONTAINER_WEIGHT + ENTRY_WEIGHT * len(node)
-            return [*_compound(node), *_compound(node.values())]
-        entry = self._seen.get(id(node))
-        if entry is None:
-            self.foreign = True
-            return []
-        _, code, body = entry
-        if type(body) is _Survey:
-            self.weight += CONTAINER_WEIGHT + body.weight
-            self._inside = max(self._inside, self.depth + body.depth)
-            self.foreign = self.foreign or body.foreign
-            return []
-        self.weight += CONTAINER_WEIGHT + extra_weight(code, len(body))
-        return _compound((body,))
 
 
 def _may_hold_timestamp(data: bytes) -> bool:
@@ -352,7 +337,3 @@ def _tables() -> ModuleType:
     from golem_sdk.codec import tables
 
     return tables
-
-
-def _compound(parts: Any) -> list[Any]:
-    return [part for part in parts if type(part) not in _SCALARS]

@@ -12,6 +12,7 @@ from attrs import frozen
 __all__ = [
     "ENTRY_KINDS",
     "KIND_OF",
+    "LATEST_NS",
     "BeginAtomicRegion",
     "BeginRemoteWrite",
     "ChangePersistenceLevel",
@@ -40,6 +41,10 @@ __all__ = [
 
 OplogIndex = int
 """Position in an agent's oplog; the first entry has 1, 0 means none."""
+
+
+LATEST_NS = 2**63 - 1
+"""The latest moment that is recorded, in the year 2262: what is due later is due then."""
 
 
 @frozen

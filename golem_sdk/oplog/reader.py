@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from golem_sdk.codec.codes import shown
 from golem_sdk.codec.entries import chunk_kinds, decode_chunk
 from golem_sdk.core.entries import (
     KIND_OF,
@@ -165,7 +166,7 @@ def _decode(agent_key: bytes, index: OplogIndex, kinds: bytes, data: bytes) -> l
 
 
 def _corrupt(agent_key: bytes, index: OplogIndex, why: str) -> StoreCorruptError:
-    name = agent_key.decode("utf-8", "replace")
+    name = shown(agent_key.decode("utf-8", "replace"))
     return StoreCorruptError(
         f"the oplog of agent {name} is damaged at entry {index}: {why}. The agent is set aside and other"
         " agents run on; restore the store from a backup to get it back.",

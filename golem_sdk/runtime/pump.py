@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from golem_sdk.core.entries import ImportedFunctionInvoked, TimerSet
+from golem_sdk.core.entries import LATEST_NS, ImportedFunctionInvoked, TimerSet
 from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.runtime.context import SCOPE
@@ -184,13 +184,14 @@ class Pump:
         if noted is not None:
             return noted.due
         now = session.now_ns()
+        due = min(now + delay_ns, LATEST_NS)
         if call.number < 0:
-            return now + delay_ns
+            return due
         patience_ns = session.kernel.patience_s(session) * 1e9
         if delay_ns >= min(_SHORTEST_TIMER_NS, patience_ns):
-            session.writer.append(TimerSet(now, call.number, now + delay_ns))
+            session.writer.append(TimerSet(now, call.number, due))
             session.writer.soon()
-        return now + delay_ns
+        return due
 
     def here(self) -> int:
         """The number of the line of agent code that runs, 0 if it is not known."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from golem_sdk.codec.values import decode, encode
 from golem_sdk.core.delays import Decision, Failure
-from golem_sdk.core.entries import Error
+from golem_sdk.core.entries import LATEST_NS, Error
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.http_status import HttpStatusError, answer_in, wait_s
 from golem_sdk.core.retry import STATUS, choose, step, until_decided
@@ -131,7 +131,7 @@ class Retries:
             begin=begin,
             call=call,
             attempt=1 if retry is None else retry.attempt + 1,
-            due=now + round(decision.delay_s * 1e9),
+            due=min(now + round(decision.delay_s * 1e9), LATEST_NS),
             state=encode(decision.state),
         )
 

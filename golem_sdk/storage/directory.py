@@ -28,6 +28,7 @@ DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 """Error numbers of a write for which there was no room: disk, file size limit, quota."""
 
 _PROBE_BYTES: Final = 1 << 16
+_LONGEST_SHOWN: Final = 500
 
 # From linux/magic.h and the file systems' own sources. On these, locks or flushes of one machine
 # are not what another machine, or the host, sees.
@@ -72,6 +73,9 @@ def _require_directory(path: Path) -> None:
         info = path.stat()
     except FileNotFoundError as error:
         raise StoreError(f"there is no store at {path}: no such directory") from error
+    except (OSError, ValueError) as error:  # too long a name, a NUL in it, a file on the way
+        why = getattr(error, "strerror", None) or str(error)
+        raise StoreError(f"there can be no store at {str(path)[:_LONGEST_SHOWN]}: {why}") from error
     if not stat.S_ISDIR(info.st_mode):
         raise StoreError(f"a store is a directory, but {path} is not one: choose another path")
     if info.st_uid != os.geteuid():

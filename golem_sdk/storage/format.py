@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from golem_sdk.errors import StoreCorruptError, StoreVersionError
@@ -14,6 +15,7 @@ FORMAT: Final = 1
 """What this version of golem_sdk writes, and the newest that it reads."""
 
 FORMAT_KEY: Final = b"format"
+_NUMBER: Final = re.compile(rb"[1-9][0-9]{0,8}")
 
 
 def format_record() -> bytes:
@@ -35,7 +37,15 @@ def check_format(record: bytes | None, store: object) -> None:
             Space.META.name,
             FORMAT_KEY,
         )
-    version = int(open_record(Space.META, FORMAT_KEY, record))
+    text = open_record(Space.META, FORMAT_KEY, record)
+    if not _NUMBER.fullmatch(text):
+        raise StoreCorruptError(
+            f"store {store} says {text[:20]!r} where its format should be: it is damaged. Nothing was "
+            "changed. Restore it from a backup",
+            Space.META.name,
+            FORMAT_KEY,
+        )
+    version = int(text)
     if version > FORMAT:
         raise StoreVersionError(
             f"store {store} has format {version}, this version of golem_sdk knows formats up to "

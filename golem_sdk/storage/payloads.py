@@ -43,7 +43,7 @@ def load_payload(engine: Engine, payload: Payload) -> bytes:
             break
         pieces.append(piece)
     data = b"".join(pieces)
-    if sha256(data).digest() != payload.sha256:
+    if len(data) != payload.size_bytes or sha256(data).digest() != payload.sha256:
         raise StoreCorruptError(
             f"the payload {payload.sha256.hex()} ({payload.size_bytes} bytes) is damaged or incomplete",
             Space.PAYLOAD.name,

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from attrs import fields, frozen
 
-from golem_sdk.codec.values import decode
+from golem_sdk.codec.codes import shown
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.status import AgentStatus, StatusRecord
-from golem_sdk.errors import StoreCorruptError
 from golem_sdk.storage.base import Engine, Space
-from golem_sdk.stores.rows import pack_row, rows
+from golem_sdk.stores.rows import damaged, pack_row, rows, unpack_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["AgentHead", "head_put", "load_head", "load_heads"]
 
 _FIELDS = attrgetter("status.value", *(a.name for a in fields(StatusRecord)[1:]))
+_TYPES = [str, str, str, *({"str": str}.get(str(a.type), int) for a in fields(StatusRecord)[1:])]
+_FEWEST = 3
 
 
 @frozen
@@ -39,7 +40,10 @@ def head_put(head: AgentHead) -> tuple[Space, bytes, bytes]:
 
 def load_head(engine: Engine, agent_id: str) -> AgentHead | None:
     """The head of one agent, ``None`` if it does not exist."""
-    key = storage_key(agent_id)
+    try:
+        key = storage_key(agent_id)
+    except ValueError:  # no agent can be called that
+        return None
     row = engine.get(Space.HEAD, key)
     return None if row is None else _head(key, row)
 
@@ -51,10 +55,13 @@ def load_heads(engine: Engine) -> Iterator[AgentHead]:
 
 
 def _head(key: bytes, row: bytes) -> AgentHead:
+    fields = unpack_row(Space.HEAD, key, row, _TYPES)
+    if len(fields) < _FEWEST:
+        raise damaged(Space.HEAD, key, f"{len(fields)} fields are too few")
+    agent_type, agent_id, status, *rest = fields
     try:
-        agent_type, agent_id, status, *rest = decode(row)
-        if isinstance(agent_type, str) and isinstance(agent_id, str):
+        if storage_key(agent_id) == key:
             return AgentHead(agent_type, agent_id, StatusRecord(AgentStatus(status), *rest))
-    except (ValueError, TypeError):
-        pass
-    raise StoreCorruptError("a damaged HEAD record", Space.HEAD.name, key)
+    except ValueError as error:
+        raise damaged(Space.HEAD, key, shown(str(error))) from None
+    raise damaged(Space.HEAD, key, "it is that of another agent")

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from golem_sdk.codec.values import decode
-from golem_sdk.core.entries import Payload, PayloadRef
+from golem_sdk.core.entries import Payload
 from golem_sdk.core.ids import storage_key
 from golem_sdk.errors import StoreCorruptError
-from golem_sdk.storage.base import Engine, Space
-from golem_sdk.stores.rows import pack_row, rows
+from golem_sdk.storage.base import Engine, Space, be64
+from golem_sdk.stores.rows import damaged, pack_row, payload_of, plain_payload, rows, unpack_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +44,9 @@ class InvocationStatus(Enum):
     CANCELLED = "cancelled"
 
 
+_TYPES = [str, str, str, str, object, object, int]
+
+
 @frozen
 class Invocation:
     """One call of an agent method, accepted and not finished.
@@ -69,8 +71,8 @@ class Invocation:
                 self.agent_id,
                 self.key,
                 self.method,
-                _plain(self.arguments),
-                _plain(self.constructor),
+                plain_payload(self.arguments),
+                plain_payload(self.constructor),
                 self.order,
             ]
         )
@@ -82,14 +84,27 @@ class Invocation:
         Raises:
             StoreCorruptError: the record does not hold one.
         """
+        fields = unpack_row(space, key, row, _TYPES)
+        if len(fields) != len(_TYPES):
+            raise damaged(space, key, f"{len(fields)} fields are too few")
+        agent_type, agent_id, name, method, first, second, order = fields
+        arguments, constructor = payload_of(first), payload_of(second)
+        if arguments is None or constructor is None:
+            raise damaged(space, key, "its arguments are no payload")
+        found = Invocation(agent_type, agent_id, name, method, arguments, constructor, order)
+        if not found._belongs(space, key):
+            raise damaged(space, key, "it is that of another place or agent")
+        return found
+
+    def _belongs(self, space: Space, key: bytes) -> bool:
         try:
-            agent_type, agent_id, name, method, arguments, constructor, order = decode(row)
-            fields = (agent_type, agent_id, name, method)
-            if all(isinstance(text, str) for text in fields) and isinstance(order, int):
-                return Invocation(*fields, _payload(arguments), _payload(constructor), order)
-        except (ValueError, TypeError):
-            pass
-        raise StoreCorruptError(f"a damaged {space.name} record", space.name, key)
+            storage_key(self.key)
+            agent_key = storage_key(self.agent_id)
+        except ValueError:
+            return False
+        if space is Space.INBOX:
+            return key == agent_key + b"\0" + be64(self.order)
+        return key[8:] == be64(self.order) and key[0] < 0x80
 
 
 @frozen
@@ -102,6 +117,9 @@ class Result:
     status: InvocationStatus
     outcome: Payload = b""
     failed: bool = False
+
+
+_OVER = (InvocationStatus.COMPLETED.value, InvocationStatus.CANCELLED.value)
 
 
 def inbox_key(agent_id: str, order: int) -> bytes:
@@ -121,7 +139,7 @@ def scheduled_key(due_ns: int, order: int) -> bytes:
 
 def result_row(result: Result) -> bytes:
     """The value of a result record."""
-    return pack_row([result.status.value, _plain(result.outcome), result.failed])
+    return pack_row([result.status.value, plain_payload(result.outcome), result.failed])
 
 
 def load_result(engine: Engine, agent_id: str, key: str) -> Result | None:
@@ -130,11 +148,11 @@ def load_result(engine: Engine, agent_id: str, key: str) -> Result | None:
     row = engine.get(Space.RESULT, store_key)
     if row is None:
         return None
-    try:
-        status, outcome, failed = decode(row)
-        return Result(InvocationStatus(status), _payload(outcome), bool(failed))
-    except (ValueError, TypeError):
-        raise StoreCorruptError("a damaged RESULT record", Space.RESULT.name, store_key) from None
+    fields = unpack_row(Space.RESULT, store_key, row, [str, object, bool])
+    outcome = payload_of(fields[1]) if len(fields) == 3 else None
+    if outcome is None or fields[0] not in _OVER:
+        raise damaged(Space.RESULT, store_key, "not what became of an invocation")
+    return Result(InvocationStatus(fields[0]), outcome, fields[2])
 
 
 def load_inbox(engine: Engine, agent_id: str) -> list[Invocation]:
@@ -173,16 +191,3 @@ def _readable(
         if on_damage is None:
             raise
         on_damage(error)
-
-
-def _plain(payload: Payload) -> object:
-    return payload if isinstance(payload, bytes) else [payload.sha256, payload.size_bytes]
-
-
-def _payload(value: object) -> Payload:
-    match value:
-        case bytes():
-            return value
-        case [bytes() as digest, int() as size]:
-            return PayloadRef(digest, size)
-    raise ValueError("not a payload")

@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING
 
 import msgpack
 
-from golem_sdk.errors import StoreCorruptError
+from golem_sdk.codec.values import decode
+from golem_sdk.core.entries import LATEST_NS, Payload, PayloadRef
+from golem_sdk.errors import DecodingError, StoreCorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
 
     from golem_sdk.storage.base import Engine, Row, Space
 
-__all__ = ["pack_row", "rows"]
+__all__ = ["damaged", "pack_row", "payload_of", "plain_payload", "rows", "unpack_row"]
 
 _PAGE = 256
+_DIGEST_BYTES = 32
 
 
 def pack_row(fields: Sequence[object]) -> bytes:
@@ -25,6 +29,49 @@ def pack_row(fields: Sequence[object]) -> bytes:
     """
     packed: bytes = msgpack.packb(fields, strict_types=True, unicode_errors="surrogatepass")
     return packed
+
+
+def unpack_row(space: Space, key: bytes, row: bytes, types: Sequence[type[Any]]) -> list[Any]:
+    """The fields of a row: exactly these types, or fewer where a reader has defaults for the rest.
+
+    Numbers are not negative and have at most 63 bits. Nothing but plain values is looked at: a row that was
+    forged may hold whatever `decode` can read.
+
+    Raises:
+        StoreCorruptError: the row holds something else.
+    """
+    try:
+        fields = decode(row)
+    except DecodingError as error:
+        raise damaged(space, key, str(error)) from None
+    if type(fields) is not list or len(fields) > len(types):
+        raise damaged(space, key, f"not a list of at most {len(types)} fields")
+    for number, (field, kind) in enumerate(zip(fields, types, strict=False)):
+        fits = kind is object or type(field) is kind
+        if not fits or (kind is int and not 0 <= field <= LATEST_NS):
+            raise damaged(space, key, f"field {number} is no {kind.__name__} that can be there")
+    return fields
+
+
+def damaged(space: Space, key: bytes, why: str) -> StoreCorruptError:
+    """The error for a record whose checksum is right, but which is not what golem_sdk writes there."""
+    return StoreCorruptError(f"a damaged {space.name} record under {key!r}: {why}", space.name, key)
+
+
+def plain_payload(payload: Payload) -> object:
+    """A payload as the field of a row."""
+    return payload if isinstance(payload, bytes) else [payload.sha256, payload.size_bytes]
+
+
+def payload_of(field: object) -> Payload | None:
+    """The payload in a field of a row, ``None`` if it is none."""
+    if type(field) is bytes:
+        return field
+    if type(field) is list and [type(part) for part in field] == [bytes, int]:
+        digest, size = field
+        if len(digest) == _DIGEST_BYTES and 0 <= size <= LATEST_NS:
+            return PayloadRef(digest, size)
+    return None
 
 
 def rows(

@@ -130,6 +130,10 @@ class Page(pydantic.BaseModel, Generic[T]):
 IntPage = Page[int]
 
 
+class Root(pydantic.RootModel[list[Any]]):
+    pass
+
+
 class TwoArgs(Exception):  # noqa: N818  # as users name them
     """An exception that can be built neither from its args nor without arguments."""
 
@@ -147,6 +151,28 @@ class TouchyError(OSError):
 class SlottedError(Exception):
     __slots__ = ("code",)
     code: object
+
+
+@dataclasses.dataclass
+class Dropped:
+    """Deletes what it names when nobody needs it any more, as temporary files do."""
+
+    path: Any
+
+    def __del__(self) -> None:
+        pass
+
+
+class DroppedModel(pydantic.BaseModel):
+    path: Any = None
+
+    def __del__(self) -> None:
+        pass
+
+
+class DroppedError(Exception):
+    def __del__(self) -> None:
+        pass
 
 
 class OwnGroup(ExceptionGroup[Exception]):

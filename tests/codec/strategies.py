@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pydantic_core
 from hypothesis import strategies as st
+from pydantic import HttpUrl, PostgresDsn
 
 from codec import samples
 from golem_sdk import testing
@@ -25,6 +26,8 @@ def is_exact_path(path: PureWindowsPath) -> bool:
 
 
 atoms = st.one_of(
+    st.ip_addresses(),
+    st.sampled_from([HttpUrl("http://host/?a=1#b"), PostgresDsn("postgres://u:p@h1,h2/db")]),
     st.sampled_from(
         [*samples.Color, *samples.Level, samples.Bits.A | samples.Bits.B, samples.Bits(8)]
     ),

@@ -8,14 +8,22 @@ import threading
 from typing import Any
 
 import httpx
+import httpx2
 import msgpack
 import openai
 import pytest
 
 from codec import samples
+from golem_sdk.codec.codes import Code
 from golem_sdk.codec.exceptions import MAX_FRAMES, MAX_LINKS
 from golem_sdk.codec.values import decode, encode
-from golem_sdk.errors import DecodingError, DivergenceError, RecordedError, StoreCorruptError
+from golem_sdk.errors import (
+    DecodingError,
+    DivergenceError,
+    EncodingError,
+    RecordedError,
+    StoreCorruptError,
+)
 
 
 def raised(make: Any) -> BaseException:
@@ -169,8 +177,9 @@ def test_rate_limit_error_of_openai() -> None:
     back = decode(encode(error))
     assert type(back) is openai.RateLimitError
     assert (back.status_code, back.body, back.message) == (429, {"code": "rate"}, "slow down")
-    assert back.response is None
-    assert set(back.__golem_omitted__) == {"request", "response"}
+    assert back.response.status_code == 429
+    assert str(back.request.url) == str(request.url)
+    assert "__golem_omitted__" not in vars(back)
     assert encode(back) == encode(error)
 
 
@@ -179,8 +188,58 @@ def test_read_timeout_of_httpx() -> None:
     back = decode(encode(error))
     assert type(back) is httpx.ReadTimeout
     assert str(back) == "late"
-    with pytest.raises(RuntimeError, match="has not been set"):
-        _ = back.request
+    assert (back.request.method, str(back.request.url)) == ("GET", "https://a.example")
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
+def test_an_http_error_keeps_its_response_but_no_secrets(library: Any) -> None:
+    url = "https://ada:password@a.example/pay?api_key=SECRET#token"
+    request = library.Request("POST", url, headers={"Authorization": "SECRET"}, content=b"SECRET")
+    answer = {"request": request, "headers": [("X-Limit", "7"), ("x-limit", "8")]}
+    response = library.Response(402, content=b'{"left": 3}', **answer)
+    error = library.HTTPStatusError("no money", request=request, response=response)
+    data = encode(error)
+    assert b"SECRET" not in data
+    assert b"password" not in data
+    back = decode(data)
+    assert encode(back) == data
+    assert (back.response.status_code, back.response.json()) == (402, {"left": 3})
+    assert back.response.headers.get_list("x-limit") == ["7", "8"]
+    assert str(back.request.url) == str(back.response.request.url) == "https://a.example/pay"
+
+
+def test_a_response_that_was_not_read_keeps_its_head() -> None:
+    request = httpx.Request("GET", "https://a.example")
+    response = httpx.Response(500, request=request, stream=httpx.ByteStream(b"never read"))
+    back = decode(encode(httpx.HTTPStatusError("down", request=request, response=response)))
+    assert back.response.status_code == 500
+    with pytest.raises(httpx.ResponseNotRead):
+        _ = back.response.content
+
+
+def test_an_http_message_is_no_value_by_itself() -> None:
+    with pytest.raises(EncodingError, match="Response"):
+        encode(httpx.Response(200))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        ["os", "GET", "http://a"],
+        ["httpx", "GET"],
+        ["httpx", "GET", "http://[::1"],
+        ["httpx", "200", [], b"", None],
+        ["httpx", 200, [["a", "b"]], b"", None],
+        ["httpx", 200, [[b"a"]], b"", None],
+        ["httpx", 200, [], "", None],
+        ["httpx", 200, [], b"", ["GET"]],
+    ],
+    ids=range(9),
+)
+def test_a_malformed_http_message_is_refused(body: Any) -> None:
+    with pytest.raises(DecodingError):
+        decode(msgpack.packb(msgpack.ExtType(Code.HTTP_MESSAGE, msgpack.packb(body))))
 
 
 def test_argument_that_cannot_be_stored_becomes_text() -> None:

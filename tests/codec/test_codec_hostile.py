@@ -91,16 +91,21 @@ def test_bomb_is_refused_within_bounded_memory(name: str) -> None:
 
 
 def test_heaviest_allowed_values_stay_within_bounded_memory() -> None:
-    texts = b"\xdd" + struct.pack(">I", 999_000) + b"\xa2ab" * 999_000
-    pairs = (b"\xce" + struct.pack(">I", n) + b"\x01" for n in range(249_000))
-    mapping = b"\xdf" + struct.pack(">I", 249_000) + b"".join(pairs)
-    sets = b"\xdd" + struct.pack(">I", 40_000) + b"\xc7\x01\x03\x90" * 40_000
-    for data in (texts, mapping, sets):
+    # A tenth of what is allowed, in a tenth of the memory.
+    count = {"texts": 111_000, "pairs": 41_000, "sets": 13_400, "lists": 99_000}
+    many = {name: b"\xdd" + struct.pack(">I", number) for name, number in count.items()}
+    pairs = (b"\xce" + struct.pack(">I", n) + b"\x01" for n in range(count["pairs"]))
+    texts = many["texts"] + b"\xa2ab" * count["texts"]
+    mapping = b"\xdf" + many["pairs"][1:] + b"".join(pairs)
+    sets = many["sets"] + b"\xc7\x01\x03\x90" * count["sets"]
+    lists = many["lists"] + b"\x90" * count["lists"]
+    for data in (texts, mapping, sets, lists):
+        assert bounds.weigh(data) > bounds.MAX_WEIGHT * 0.095
         tracemalloc.start()
         decode(data)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < 100 * 2**20
+        assert peak < 10 * 2**20
 
 
 MALFORMED: dict[str, bytes] = {
@@ -255,12 +260,19 @@ def weighable(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 def weight_of(value: Any) -> int:
     if isinstance(value, (list, tuple)):
-        return 10 * (1 + (type(value) is tuple)) + len(value) + sum(map(weight_of, value))
+        return 9 + 64 * (type(value) is tuple) + len(value) + sum(map(weight_of, value))
     if isinstance(value, set):
-        return 20 + 5 * len(value)
+        return 64 + 9 + 9 * len(value) + sum(map(weight_of, value))
     if isinstance(value, dict):
-        return 10 + 4 * len(value) + sum(map(weight_of, value.values()))
-    return 0
+        parts = [*value, *value.values()]
+        return 9 + 20 * len(value) + sum(map(weight_of, parts))
+    if isinstance(value, (str, bytes)):
+        return 8
+    if isinstance(value, float):
+        return 3
+    if not -(2**63) <= value < 2**64:
+        return 8
+    return 0 if -32 <= value < 128 else 4
 
 
 def test_depth_limit_is_the_same_for_what_others_wrote() -> None:
@@ -274,7 +286,7 @@ def test_weigher_steps_over_exactly_the_raw_bodies() -> None:
     assert bounds._RAW | {Code.BIG_INT} == raw
 
 
-@given(st.recursive(st.integers() | st.text() | st.binary(), weighable))
+@given(st.recursive(st.integers() | st.floats() | st.text() | st.binary(), weighable))
 def test_weight_told_from_bytes_is_that_of_the_value(value: Any) -> None:
     assert bounds.weigh(encode(value)) == weight_of(value)
 

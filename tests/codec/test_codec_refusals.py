@@ -13,12 +13,14 @@ from typing import Any
 
 import msgpack
 import numpy as np
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from codec import samples
 from codec.strategies import is_exact_path, same
+from golem_sdk.codec import values
 from golem_sdk.codec.values import MAX_DEPTH, decode, encode
 from golem_sdk.errors import EncodingError
 
@@ -131,5 +133,39 @@ def test_value_that_contains_itself_is_refused_with_the_place() -> None:
 
 def test_value_with_too_many_parts_is_refused() -> None:
     with pytest.raises(EncodingError, match="too many parts"):
-        encode([0] * 1_000_001)
+        encode([0] * 10_000_001)
     assert decode(encode([0] * 500_000)) == [0] * 500_000
+
+
+def test_a_batch_of_embeddings_can_be_a_result() -> None:
+    embeddings = [[n + 0.5] * 1536 for n in range(1000)]
+    assert decode(encode(embeddings)) == embeddings
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda v: [v, v], lambda v: {"a": v, "b": v}, lambda v: (v, v), lambda v: [(v,), (v,)]],
+    ids=["list", "dict", "tuple", "mixed"],
+)
+def test_what_is_shared_counts_each_time_and_takes_no_longer(
+    wrap: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lowered = 0
+    lower = values.Encoder.lower
+
+    def counted(encoder: Any, value: Any) -> Any:
+        nonlocal lowered
+        lowered += 1
+        return lower(encoder, value)
+
+    monkeypatch.setattr(values.Encoder, "lower", counted)
+    with pytest.raises(EncodingError, match="too many parts"):
+        encode(nested(30, wrap))
+    assert lowered < 1_000_000
+    few = nested(6, wrap)
+    assert decode(encode(few)) == few
+
+
+def test_a_secret_is_refused_as_one() -> None:
+    with pytest.raises(EncodingError, match="A secret is not stored"):
+        encode({"token": pydantic.SecretStr("x")})
