@@ -45,9 +45,6 @@ _FOLLOWED = {
 }
 """Types, most without a public name, through which a frame leads to the coroutines it holds."""
 
-_left_behind: list[object] = []
-"""Coroutines that cannot be ended. Python would complain at their destruction, so there is none."""
-
 
 def unwind_task(task: AgentTask, signal: Callable[[], BaseException]) -> None:
     """Run a pending task to its end with a fresh ``signal`` raised wherever it waits.
@@ -102,12 +99,19 @@ def _throw_until_over(coroutine: Any, signal: Callable[[], BaseException]) -> No
             coroutine.throw(signal())
         except BaseException:  # it is over; what its finally blocks raise, nobody can hear
             return
-    _left_behind.append(coroutine)
+    _leave_behind(coroutine)
     _log.warning(
         "A coroutine of an unloaded agent does not end: %r catches every control signal and waits again."
         " Nothing it does is recorded any more. Let BaseException pass through its except clauses.",
         coroutine,
     )
+
+
+def _leave_behind(coroutine: object) -> None:
+    """Keep a coroutine for ever: its destruction, be it at the interpreter's end, would never end either."""
+    import ctypes  # few programs ever come here
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
 
 
 def _never_started(root: Any) -> list[CoroutineType[Any, Any, Any]]:
