@@ -96,6 +96,21 @@ def mark_begin_operation() -> OplogIndex:
 
     An exception that leaves the agent's method before the end runs everything from here on again, as with
     `atomically`. What is open when the method returns is closed. Outside agents it gives 0.
+
+    Example:
+        >>> from golem_sdk import Runtime, agent, durable, mark_begin_operation, mark_end_operation
+        >>> @durable
+        ... def order_part(name: str) -> str:
+        ...     return f"{name} ordered"
+        >>> @agent
+        ... def assemble(parts: list) -> list:
+        ...     begin = mark_begin_operation()  # a crash before its end orders all parts again
+        ...     ordered = [order_part(name) for name in parts]
+        ...     mark_end_operation(begin)
+        ...     return ordered
+        >>> with Runtime.memory() as runtime:
+        ...     runtime.run(assemble, ["frame", "wheel"])
+        ['frame ordered', 'wheel ordered']
     """
     session = current()
     return 0 if session is None else session.operations.open_manually()

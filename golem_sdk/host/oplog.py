@@ -77,6 +77,23 @@ def set_oplog_index(index: OplogIndex) -> None:
             invocation; it lies inside `atomically` or a ``PERSIST_NOTHING`` block, which run again as a whole
             only: from their begin; calls of other tasks are under way; a write made with
             `idempotence_mode(False)` would be sent again.
+
+    Example:
+        >>> from golem_sdk import Runtime, agent, durable, get_oplog_index, set_oplog_index
+        >>> answers = ["busy", "ready"]
+        >>> @durable
+        ... def ask_printer() -> str:
+        ...     return answers.pop(0)
+        >>> @agent
+        ... def wait_for_printer(name: str) -> str:
+        ...     start = get_oplog_index()
+        ...     answer = ask_printer()
+        ...     if answer == "busy":
+        ...         set_oplog_index(start)  # asks again; the answer "busy" is forgotten
+        ...     return answer
+        >>> with Runtime.memory() as runtime:
+        ...     runtime.run(wait_for_printer, "first floor")
+        'ready'
     """
     _check_count(index, "set_oplog_index takes an oplog index")
     _session("set_oplog_index").operations.jump(index)
