@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from golem_sdk.cli.agents import add_agent_commands
 from golem_sdk.cli.demo.command import add_demo_command
+from golem_sdk.cli.doctor import add_doctor_command
 from golem_sdk.cli.fuzz import add_fuzz_command
 from golem_sdk.cli.output import CommandError, shorten, visible
 from golem_sdk.errors import GolemError
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add_demo_command(commands)
     add_agent_commands(commands)
     add_fuzz_command(commands)
+    add_doctor_command(commands)
     return parser
 
 

@@ -10,13 +10,14 @@ from golem_sdk.core.entries import Create
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.machine import Machine
 from golem_sdk.core.status import NEW_AGENT, AgentStatus, StatusRecord, fold_status
-from golem_sdk.errors import AgentFailedError, DivergenceError
+from golem_sdk.errors import AgentFailedError, DivergenceError, StoreCorruptError
 from golem_sdk.oplog.reader import read_entries, survey, surveyed_entries
 from golem_sdk.runtime.definitions import AgentDefinition, code_of, definition_named
 from golem_sdk.runtime.divergence import hash_canary
 from golem_sdk.runtime.session import Session
 from golem_sdk.runtime.sites import SiteTable
 from golem_sdk.runtime.unknown import noted_unknown
+from golem_sdk.storage.base import Space
 
 if TYPE_CHECKING:
     from golem_sdk.runtime.actor import Actor
@@ -38,7 +39,15 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
     found = survey(kernel.engine, agent_key)
     head = actor.head()
     record = head.record if head is not None else NEW_AGENT
-    if record.last > found.last or (head is None and found.last):
+    if record.last > found.last:  # both are written together (K2)
+        raise StoreCorruptError(
+            f"the oplog of agent {actor.agent_id} ends at entry {found.last}, but its entry {record.last} was"
+            " on disk. It is set aside and other agents run on. Restore the store from a backup to get it"
+            " back; `golem agent revert` has it go on from an earlier entry",
+            Space.OPLOG.name,
+            agent_key,
+        )
+    if head is None and found.last:
         record = fold_status(read_entries(kernel.engine, agent_key))
     parked = kernel.parked(actor.agent_type, actor.agent_id, record)
     if parked is not None:

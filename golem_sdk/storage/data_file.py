@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ from golem_sdk.errors import StoreCorruptError, StoreLockedError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Extent", "data_extent", "register", "unregister"]
+__all__ = ["Extent", "Meta", "data_extent", "register", "sound_metas", "unregister"]
 
 _MAGIC: Final = 0xBEEFC0DE
 _DATA_VERSION: Final = 1
@@ -27,8 +28,8 @@ _META_PAGE_FLAG: Final = 0x08
 _PAGE_SIZES: Final = frozenset(1 << bits for bits in range(8, 17))
 
 # mp_pgno, mp_pad, mp_flags, mp_lower/mp_upper; then mm_magic, mm_version, mm_address, mm_mapsize;
-# md_pad (in mm_dbs[0] the page size) and md_flags of both mm_dbs; mm_last_pg, mm_txnid
-_META: Final = struct.Struct("=QHHI IIQQ IH42x IH42x QQ")
+# md_pad (in mm_dbs[0] the page size) and md_flags of both mm_dbs, md_root of mm_dbs[1]; mm_last_pg, mm_txnid
+_META: Final = struct.Struct("=QHHI IIQQ IH42x IH34xQ QQ")
 _DATABASE_FLAGS: Final = (0x08, 0)  # free pages: MDB_INTEGERKEY; names of databases: none
 
 
@@ -47,22 +48,32 @@ class Extent:
 
 
 @frozen
-class _Meta:
+class Meta:
+    """What a meta page says: the state of the file after a transaction.
+
+    Attributes:
+        page_size: in bytes.
+        last_page: number of the last page in use.
+        transaction: the transaction's number.
+        root: number of the page at which the names of the spaces begin.
+    """
+
     page_size: int
     last_page: int
     transaction: int
+    root: int
 
 
 def data_extent(path: Path) -> Extent:
-    """Check both meta pages of data file ``path``; an empty file is a new store.
+    """Check both meta pages of data file ``path``.
 
     Raises:
         StoreCorruptError: a meta page is damaged or not that of a store.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if os.fstat(descriptor).st_size == 0:
-            return Extent(0, 0, 0)
+        if os.fstat(descriptor).st_size == 0:  # none is ever made so
+            raise _damaged(path, "it is empty")
         pair = _meta_pair(path, descriptor)
         while pair != (again := _meta_pair(path, descriptor)):  # somebody is committing right now
             pair = again
@@ -82,16 +93,33 @@ def data_extent(path: Path) -> Extent:
     return Extent(size, (newest.last_page + 1) * newest.page_size, newest.transaction)
 
 
-def _meta_pair(path: Path, descriptor: int) -> tuple[_Meta, _Meta]:
+def sound_metas(path: Path) -> list[Meta]:
+    """Those of the two meta pages of data file ``path`` that make sense, the newest first."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        metas = []
+        with suppress(StoreCorruptError):
+            metas.append(_meta(path, 0, os.pread(descriptor, _META.size, 0)))
+        for size in [meta.page_size for meta in metas] or sorted(_PAGE_SIZES):
+            with suppress(StoreCorruptError):
+                second = _meta(path, 1, os.pread(descriptor, _META.size, size))
+                if second.page_size == size:
+                    metas.append(second)
+    finally:
+        os.close(descriptor)
+    return sorted(metas, key=lambda meta: meta.transaction, reverse=True)
+
+
+def _meta_pair(path: Path, descriptor: int) -> tuple[Meta, Meta]:
     first = _meta(path, 0, os.pread(descriptor, _META.size, 0))
     return first, _meta(path, 1, os.pread(descriptor, _META.size, first.page_size))
 
 
-def _meta(path: Path, number: int, data: bytes) -> _Meta:
+def _meta(path: Path, number: int, data: bytes) -> Meta:
     if len(data) < _META.size:
         raise _damaged(path, f"it ends before meta page {number}")
     page, _, flags, _, magic, version, _, _, *rest = _META.unpack(data)
-    page_size, free_flags, _, main_flags, last_page, transaction = rest
+    page_size, free_flags, _, main_flags, root, last_page, transaction = rest
     if (magic, version) != (_MAGIC, _DATA_VERSION):
         raise _damaged(path, f"meta page {number} is not one of LMDB 0.9")
     if (
@@ -102,7 +130,7 @@ def _meta(path: Path, number: int, data: bytes) -> _Meta:
         or last_page < 1
     ):
         raise _damaged(path, f"meta page {number} makes no sense")
-    return _Meta(page_size, last_page, transaction)
+    return Meta(page_size, last_page, transaction, root)
 
 
 def _damaged(path: Path, why: str) -> StoreCorruptError:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
+import shutil
 import stat
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from golem_sdk.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = [
     "DISK_FULL",
     "create_private_file",
+    "founding",
     "no_room_after",
     "prepare_directory",
-    "prepare_store",
     "require_store",
+    "sync_directory",
 ]
 
 DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
@@ -59,7 +63,7 @@ def prepare_directory(path: Path) -> None:
         with suppress(FileExistsError):
             path.mkdir(0o700)
             path.chmod(0o700)  # mkdir obeys the umask, which may take away even our own rights
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
     _require_directory(path)
 
 
@@ -96,16 +100,37 @@ def _require_directory(path: Path) -> None:
         )
 
 
-def prepare_store(path: Path) -> None:
-    """Make directory ``path`` and, empty, the files of a store in it, as far as they are missing.
+@contextmanager
+def founding(path: Path) -> Iterator[Path | None]:
+    """Make directory ``path`` if it is missing; gives where to make its data file. ``None``: it has one.
+
+    The file is moved to its place when the block is left: were it made there, a power cut could leave a torn
+    one, which cannot be told from a damaged one.
 
     Raises:
         StoreError: the directory cannot hold a store.
     """
     prepare_directory(path)
-    made = [create_private_file(path / name) for name in ("data.mdb", "lock.mdb")]
-    if any(made):
-        _sync_directory(path)
+    create_private_file(path / "lock.mdb")
+    data, place = path / "data.mdb", path / "new"
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if data.exists():
+            yield None
+            return
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        place.chmod(0o700)
+        try:
+            yield place
+            (place / "data.mdb").chmod(0o600)
+            (place / "data.mdb").replace(data)
+            os.fsync(descriptor)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+    finally:
+        os.close(descriptor)
 
 
 def require_store(path: Path) -> None:
@@ -134,7 +159,7 @@ def create_private_file(path: Path) -> bool:
     return made
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Make the names in ``path`` durable: a file whose name is lost with the power is lost."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

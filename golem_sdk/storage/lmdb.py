@@ -4,7 +4,7 @@ Default flags only: every commit flushes data first, then the meta page, so an a
 survives kill -9 and power loss. (The other flags lose or mix acknowledged data.) What LMDB does not
 do is done here: damage is noticed, a full map grows, a full disk is survived, a fork is refused.
 
-The only module that imports lmdb. Import it where it is used, not at the top of a module.
+The only module that imports lmdb, but for `pins`. Import it where it is used, not at the top of a module.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from golem_sdk.errors import (
     StoreError,
     StoreFullError,
 )
+from golem_sdk.storage.applying import apply_batches, check_tally, count_records
 from golem_sdk.storage.base import Space, check_key, check_range
 from golem_sdk.storage.cursor import find, read_page
 from golem_sdk.storage.data_file import data_extent, register, unregister
-from golem_sdk.storage.directory import DISK_FULL, no_room_after, prepare_store, require_store
+from golem_sdk.storage.directory import DISK_FULL, founding, no_room_after, require_store
 from golem_sdk.storage.format import FORMAT_KEY, check_format, format_record
 from golem_sdk.storage.gate import MapGate
 from golem_sdk.storage.process import check_process
-from golem_sdk.storage.records import open_record, seal
+from golem_sdk.storage.records import open_record
+from golem_sdk.storage.tally import TALLY_KEY, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,10 +52,11 @@ _MIB: Final = 1 << 20
 _MAX_DATABASES: Final = 32
 _MAX_READERS = 1024  # threads that read at the same time
 _WALK_PAGE: Final = 1_000
-_OWN_PAGES: Final = 1_000  # less than any record that LMDB gives pages of its own (2 KiB)
 
 # py-lmdb has no annotations for it
 _verify_structure: Callable[[str], list[str]] = lmdb_verify.verify
+
+_NAMES: Final = {space: space.name.lower().encode() for space in Space}
 
 _DAMAGE: Final = (
     lmdb.BadTxnError,
@@ -76,8 +79,8 @@ class LmdbEngine:
         path: the directory.
         map_size: address space to begin with, in bytes; it doubles whenever it is full.
         max_map_size: the most it may grow to; a commit that needs more raises StoreFullError.
-        checked_size: a file of up to so many bytes has its page structure checked now, at about 4 ms
-            per MiB; damage there could hide rows, or make LMDB end the process. Longer: `verify`.
+        checked_size: a file of up to so many bytes has its page structure and tally checked now, at about
+            6 ms per MiB; damage there could hide rows, or make LMDB end the process. Longer: `verify`.
         read_only: look at a store that another process may own; `commit` raises.
 
     Raises:
@@ -104,12 +107,18 @@ class LmdbEngine:
         self._commit_lock = Lock()  # one write transaction at a time; taken before the other one
         self._map = MapGate()
         self._data = path / "data.mdb"
-        (require_store if read_only else prepare_store)(path)
+        if read_only:
+            require_store(path)
+        else:
+            self._found()
         self._file = register(self._data)
         try:
             self._check_file(checked_size)
-            self._env = self._open(min(map_size, max_map_size))
+            self._env = self._open(path, min(map_size, max_map_size))
             self._databases = self._open_databases()
+            if not read_only:
+                self._adopt()
+                self._check_tally(recount=self._data.stat().st_size <= checked_size)
             self._env.reader_check()
         except BaseException as error:
             self._abandon()
@@ -122,7 +131,7 @@ class LmdbEngine:
     def _check_file(self, checked_size: int) -> None:
         """Refuse a damaged file; lengthen one that merely never got its last free pages."""
         extent = data_extent(self._data)
-        while extent.short or (not self.read_only and 0 < extent.size <= checked_size):
+        while extent.short or (not self.read_only and extent.size <= checked_size):
             problems = self._structure()
             if not problems:
                 break
@@ -134,9 +143,9 @@ class LmdbEngine:
         if extent.short and not self.read_only:
             os.truncate(self._data, extent.claimed)
 
-    def _open(self, map_size: int) -> lmdb.Environment:
+    def _open(self, path: Path, map_size: int) -> lmdb.Environment:
         return lmdb.open(
-            str(self.path),
+            str(path),
             map_size=map_size,
             readonly=self.read_only,
             create=False,
@@ -146,25 +155,45 @@ class LmdbEngine:
             lib_version=0,  # never what an environment variable says: one format per store version
         )
 
+    def _found(self) -> None:
+        """Make what is missing of a store; its file with all spaces."""
+        with founding(self.path) as place:
+            if place is None:
+                return
+            (place / "data.mdb").touch(0o600)
+            try:
+                with self._open(place, _MIB) as env, env.begin(write=True) as txn:
+                    opened = [env.open_db(name, txn=txn) for name in _NAMES.values()]
+                    meta = opened[list(_NAMES).index(Space.META)]
+                    txn.put(FORMAT_KEY, format_record(), db=meta)
+                    txn.put(TALLY_KEY, Tally(txn.id()).to_record(), db=meta)
+            except lmdb.Error as error:
+                raise self._translated(error, "making") from error
+
     def _open_databases(self) -> list[lmdb._Database | None]:
-        """The database of each space, at the space's number. A new store gets all at once."""
+        """The database of each space, at the space's number."""
         env = self._env
-        names = {space: space.name.lower().encode() for space in Space}
         with env.begin() as txn:
-            new = txn.stat()["entries"] == 0
-            missing = [space.name for space in Space if txn.get(names[space]) is None]
-        if new:
-            with env.begin(write=True) as txn:
-                opened = {space: env.open_db(names[space], txn=txn) for space in Space}
-                txn.put(FORMAT_KEY, format_record(), db=opened[Space.META])
-        elif missing:
+            missing = [space.name for space in Space if txn.get(_NAMES[space]) is None]
+        if missing:
             raise self._damaged(f"it lacks its space {missing[0]}")
-        else:
-            opened = {space: env.open_db(names[space], create=False) for space in Space}
+        opened = {space: env.open_db(name, create=False) for space, name in _NAMES.items()}
         with env.begin(opened[Space.META]) as txn:
             check_format(txn.get(FORMAT_KEY), self.path)
         by_number = {space.value: database for space, database in opened.items()}
         return [by_number.get(number) for number in range(max(Space) + 1)]
+
+    def _adopt(self) -> None:
+        """Give a store that was made before there were tallies its own."""
+        with self._env.begin(write=True) as txn:
+            if txn.get(TALLY_KEY, db=self._databases[Space.META]) is None:
+                tally = count_records(txn, self._databases).to_record()
+                txn.put(TALLY_KEY, tally, db=self._databases[Space.META])
+
+    def _check_tally(self, *, recount: bool) -> None:
+        """Refuse a store with pages of an earlier time."""
+        with self._map.reading(), self._env.begin(buffers=True) as views:
+            check_tally(views, self._databases, recount=recount)
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -188,40 +217,11 @@ class LmdbEngine:
     def _transact(self, batches: Sequence[Batch]) -> list[bool]:
         txn = self._env.begin(write=True)
         try:
-            won = self._apply(txn, batches)
+            won = apply_batches(txn, self._databases, batches)
             txn.commit()
         except BaseException:
             txn.abort()
             raise
-        return won
-
-    def _apply(self, txn: Txn, batches: Sequence[Batch]) -> list[bool]:
-        put, delete, databases = txn.put, txn.delete, self._databases
-        lost_chains: set[int] = set()
-        large: set[tuple[Space, bytes]] = set()
-        won = []
-        for batch in batches:
-            happens = not (batch.chain and batch.chain in lost_chains)
-            if happens and batch.claim is not None:
-                space, key, value = batch.claim
-                record = seal(space, key, value)
-                happens = put(key, record, overwrite=False, db=databases[space])
-                if len(value) > _OWN_PAGES:
-                    large.add((space, key))
-            won.append(happens)
-            if not happens:
-                lost_chains.add(batch.chain)
-                continue
-            for space, key, value in batch.puts:
-                # LMDB would put a smaller value into the pages of a larger one of the same
-                # transaction and count them wrong, which checking the structure calls damage.
-                if large and (space, key) in large:
-                    delete(key, db=databases[space])
-                if len(value) > _OWN_PAGES:
-                    large.add((space, key))
-                put(key, seal(space, key, value), db=databases[space])
-            for space, key in batch.dels:
-                delete(key, db=databases[space])
         return won
 
     def _grow(self) -> None:
@@ -309,21 +309,23 @@ class LmdbEngine:
         with self._commit_lock:
             problems = [self._damaged(problem) for problem in self._structure()]
             # Walking a broken tree would add nothing, or not end.
-            return problems or [found for space in Space if (found := self._walk(space))]
+            problems = problems or [found for space in Space if (found := self._walk(space))]
+            if not problems:
+                try:
+                    self._check_tally(recount=True)
+                except StoreCorruptError as error:
+                    problems.append(error)
+            return problems
 
     def _walk(self, space: Space) -> StoreCorruptError | None:
-        lo, count, rows = b"", 0, [(b"", b"")]
+        lo, rows = b"", [(b"", b"")]
         try:
             while rows:
                 rows = self.scan(space, lo, None, limit=_WALK_PAGE)
-                count += len(rows)
                 lo = rows[-1][0] + b"\0" if rows else lo
         except StoreCorruptError as error:
             return error
-        expected = self._read(lambda txn: txn.stat(self._databases[space])["entries"])
-        if count == expected:
-            return None
-        return self._damaged(f"{space.name} holds {count} of its {expected} records")
+        return None
 
     def _structure(self) -> list[str]:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -16,9 +16,10 @@ from golem_sdk.errors import StoreLockedError
 from golem_sdk.storage.directory import create_private_file, prepare_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
-__all__ = ["OwnerLock"]
+__all__ = ["OwnerLock", "owner_of", "unowned"]
 
 _LONGEST_NOTE: Final = 4096
 
@@ -76,6 +77,43 @@ class OwnerLock:
         traceback: TracebackType | None,
     ) -> None:
         self.release()
+
+
+@contextmanager
+def unowned(path: Path) -> Iterator[None]:
+    """Keep runtimes from the store in directory ``path`` in this block. Writes nothing there.
+
+    Raises:
+        StoreLockedError: one has it open.
+    """
+    try:
+        descriptor = os.open(path / "owner.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:  # no runtime ever had it
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreLockedError(_refusal(path, _read_note(descriptor))) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def owner_of(path: Path) -> dict[str, object] | None:
+    """Who has the store in directory ``path`` open: pid, host, start, as far as known; ``None``: nobody."""
+    try:
+        with unowned(path):
+            return None
+    except StoreLockedError:
+        with suppress(OSError):
+            descriptor = os.open(path / "owner.lock", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return _read_note(descriptor)
+            finally:
+                os.close(descriptor)
+        return {}
 
 
 def _write_note(descriptor: int) -> None:

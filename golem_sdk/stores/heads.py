@@ -16,7 +16,7 @@ from golem_sdk.stores.rows import damaged, pack_row, rows, unpack_row
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["AgentHead", "head_put", "load_head", "load_heads"]
+__all__ = ["AgentHead", "head_put", "load_head", "load_heads", "read_head"]
 
 _FIELDS = attrgetter("status.value", *(a.name for a in fields(StatusRecord)[1:]))
 _TYPES = [str, str, str, *({"str": str}.get(str(a.type), int) for a in fields(StatusRecord)[1:])]
@@ -45,16 +45,21 @@ def load_head(engine: Engine, agent_id: str) -> AgentHead | None:
     except ValueError:  # no agent can be called that
         return None
     row = engine.get(Space.HEAD, key)
-    return None if row is None else _head(key, row)
+    return None if row is None else read_head(key, row)
 
 
 def load_heads(engine: Engine) -> Iterator[AgentHead]:
     """All heads, in the order of their ids; later pages may be newer than earlier ones."""
     for key, row in rows(engine, Space.HEAD, b"\0", None):
-        yield _head(key, row)
+        yield read_head(key, row)
 
 
-def _head(key: bytes, row: bytes) -> AgentHead:
+def read_head(key: bytes, row: bytes) -> AgentHead:
+    """The head in a record.
+
+    Raises:
+        StoreCorruptError: the record does not hold one.
+    """
     fields = unpack_row(Space.HEAD, key, row, _TYPES)
     if len(fields) < _FEWEST:
         raise damaged(Space.HEAD, key, f"{len(fields)} fields are too few")

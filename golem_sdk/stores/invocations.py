@@ -26,6 +26,7 @@ __all__ = [
     "load_result",
     "load_scheduled",
     "pending_agents",
+    "read_result",
     "result_key",
     "result_row",
     "scheduled_key",
@@ -146,8 +147,15 @@ def load_result(engine: Engine, agent_id: str, key: str) -> Result | None:
     """What became of an idempotency key, ``None`` if the agent never saw it or is not done with it."""
     store_key = result_key(agent_id, key)
     row = engine.get(Space.RESULT, store_key)
-    if row is None:
-        return None
+    return None if row is None else read_result(store_key, row)
+
+
+def read_result(store_key: bytes, row: bytes) -> Result:
+    """The result in a record.
+
+    Raises:
+        StoreCorruptError: the record does not hold one.
+    """
     fields = unpack_row(Space.RESULT, store_key, row, [str, object, bool])
     outcome = payload_of(fields[1]) if len(fields) == 3 else None
     if outcome is None or fields[0] not in _OVER:

@@ -1,0 +1,150 @@
+"""What a commit does inside one write transaction of an ordered map, whose name is not LMDB here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from golem_sdk.errors import StoreCorruptError
+from golem_sdk.storage.base import Space
+from golem_sdk.storage.records import seal
+from golem_sdk.storage.tally import TALLY_KEY, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from golem_sdk.storage.base import Batch
+
+__all__ = ["apply_batches", "check_tally", "count_records"]
+
+_OWN_PAGES: Final = 1_000  # less than any record that LMDB gives pages of its own (2 KiB)
+
+Database = Any
+"""Whatever names a space to a transaction."""
+
+
+class Reading(Protocol):
+    """What is needed of a transaction that reads, in copies or in views."""
+
+    def id(self) -> int:
+        """The number of the last transaction that wrote."""
+        ...
+
+    def get(self, key: bytes, /, *, db: Database) -> bytes | memoryview | None:
+        """The value under ``key``."""
+        ...
+
+    def cursor(self, db: Database, /) -> Any:
+        """A cursor over a space."""
+        ...
+
+
+class Transaction(Reading, Protocol):
+    """What is needed of a write transaction; its number is its own."""
+
+    def put(self, key: bytes, value: bytes, /, *, overwrite: bool, db: Database) -> bool:
+        """Store it; whether it was stored."""
+        ...
+
+    def replace(self, key: bytes, value: bytes, /, db: Database) -> bytes | None:
+        """Store it; what was there before."""
+        ...
+
+    def pop(self, key: bytes, /, db: Database) -> bytes | None:
+        """Remove it; what was there."""
+        ...
+
+
+def apply_batches(
+    txn: Transaction, databases: Sequence[Database], batches: Sequence[Batch]
+) -> list[bool]:
+    """Do what ``batches`` say, in order; for each whether it happened.
+
+    Raises:
+        StoreCorruptError: the store's tally is not that of the last transaction.
+    """
+    tally = load_tally(txn, databases[Space.META], txn.id() - 1)
+    lost_chains: set[int] = set()
+    large: set[tuple[Space, bytes]] = set()
+    won, changed = [], False
+    for batch in batches:
+        happens = not (batch.chain and batch.chain in lost_chains)
+        if happens and batch.claim is not None:
+            space, key, value = batch.claim
+            record = seal(space, key, value)
+            happens = txn.put(key, record, overwrite=False, db=databases[space])
+            if happens:
+                tally.add(space, record)
+            if len(value) > _OWN_PAGES:
+                large.add((space, key))
+        won.append(happens)
+        if not happens:
+            lost_chains.add(batch.chain)
+            continue
+        changed = changed or bool(batch.claim or batch.puts or batch.dels)
+        for space, key, value in batch.puts:
+            record, database = seal(space, key, value), databases[space]
+            # LMDB would put a smaller value into the pages of a larger one of the same
+            # transaction and count them wrong, which checking the structure calls damage.
+            if large and (space, key) in large:
+                tally.remove(space, txn.pop(key, database))
+            if len(value) > _OWN_PAGES:
+                large.add((space, key))
+            tally.remove(space, txn.replace(key, record, database))
+            tally.add(space, record)
+        for space, key in batch.dels:
+            tally.remove(space, txn.pop(key, databases[space]))
+    if changed:
+        tally.transaction = txn.id()
+        txn.put(TALLY_KEY, tally.to_record(), overwrite=True, db=databases[Space.META])
+    return won
+
+
+def load_tally(txn: Reading, meta: Database, transaction: int) -> Tally:
+    """The store's tally, after ``transaction``.
+
+    Raises:
+        StoreCorruptError: it is missing, or of another transaction.
+    """
+    record = txn.get(TALLY_KEY, db=meta)
+    if record is None:
+        raise StoreCorruptError("the store has no tally", Space.META.name, TALLY_KEY)
+    tally = Tally.from_record(bytes(record))
+    if tally.transaction != transaction:
+        raise StoreCorruptError(
+            f"transaction {transaction} of the store finds records of transaction"
+            f" {tally.transaction}: its disk has lost a write. Nothing was changed. Restore the store from"
+            " a backup, or run `golem doctor --repair`",
+            Space.META.name,
+            TALLY_KEY,
+        )
+    return tally
+
+
+def count_records(txn: Reading, databases: Sequence[Database]) -> Tally:
+    """A tally of what is really there."""
+    tally = Tally(txn.id())
+    for space in Space:
+        if space is not Space.META:
+            cursor = txn.cursor(databases[space])
+            tally.add_all(space, cursor.iternext(keys=False, values=True))
+    return tally
+
+
+def check_tally(txn: Reading, databases: Sequence[Database], *, recount: bool) -> None:
+    """Check that what a read transaction sees is of its own time, each page of it with ``recount``.
+
+    Raises:
+        StoreCorruptError: it is not.
+    """
+    kept = load_tally(txn, databases[Space.META], txn.id())
+    if not recount:
+        return
+    found = count_records(txn, databases)
+    for space in Space:
+        if not found.agrees(kept, space):
+            raise StoreCorruptError(
+                f"{space.name} holds {found.count(space)} records that do not add up to the"
+                f" {kept.count(space)} that were written: some are lost, or came back from an earlier time."
+                " Nothing was changed. Restore the store from a backup, or run `golem doctor --repair`",
+                space.name,
+            )

@@ -1,0 +1,104 @@
+"""A sum over all records, kept among them: what tells that a page is whole, but of another time.
+
+A disk that loses a write leaves what was in its place before: with LMDB an older page, whose records
+have right checksums and right keys. Nothing in it says that it is old. So every transaction writes how
+many records each space holds and the sum of their checksums, and its own number: a store whose records
+do not add up to that has lost some, or got old ones back (K2).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, Protocol
+
+from golem_sdk.storage.base import Space
+from golem_sdk.storage.records import OVERHEAD, open_record, seal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["TALLY_KEY", "SealedRecords", "Tally"]
+
+TALLY_KEY: Final = b"tally"
+"""Its key in `Space.META`. The records of that space are not counted."""
+
+_SLOTS: Final = 16  # spaces have numbers below
+_ROW: Final = struct.Struct(f">Q{2 * _SLOTS}Q")
+_MASK: Final = 2**64 - 1
+
+
+class SealedRecords(Protocol):
+    """A sealed record, or a view of one."""
+
+    def __getitem__(self, part: slice, /) -> bytes | memoryview:
+        """Some of its bytes."""
+        ...
+
+
+class Tally:
+    """What the records of a store add up to, after a transaction.
+
+    Attributes:
+        RECORD_SIZE: how long its sealed record is, in bytes.
+        transaction: the transaction's number.
+    """
+
+    RECORD_SIZE: Final = _ROW.size + OVERHEAD
+
+    __slots__ = ("_numbers", "transaction")
+
+    def __init__(self, transaction: int = 0, numbers: Sequence[int] = (0,) * (2 * _SLOTS)) -> None:
+        self.transaction = transaction
+        self._numbers = list(numbers)
+
+    @staticmethod
+    def from_record(record: bytes) -> Tally:
+        """The tally in a sealed record.
+
+        Raises:
+            StoreCorruptError: it is damaged.
+        """
+        return Tally.from_value(open_record(Space.META, TALLY_KEY, record))
+
+    @staticmethod
+    def from_value(value: bytes) -> Tally:
+        """The tally in the value of a sound record."""
+        transaction, *numbers = _ROW.unpack(value)
+        return Tally(transaction, numbers)
+
+    def to_record(self) -> bytes:
+        """The sealed record to put under `TALLY_KEY`."""
+        numbers = [number & _MASK for number in self._numbers]
+        return seal(Space.META, TALLY_KEY, _ROW.pack(self.transaction, *numbers))
+
+    def add(self, space: Space, record: SealedRecords) -> None:
+        """Count one more sealed record."""
+        if space:
+            self._numbers[2 * space] += 1
+            self._numbers[2 * space + 1] += int.from_bytes(record[1:9], "big")
+
+    def remove(self, space: Space, record: SealedRecords | None) -> None:
+        """Count one less; ``None``: there was none."""
+        if space and record is not None:
+            self._numbers[2 * space] -= 1
+            self._numbers[2 * space + 1] -= int.from_bytes(record[1:9], "big")
+
+    def add_all(self, space: Space, records: Iterable[SealedRecords]) -> None:
+        """Count many."""
+        from_bytes, count, total = int.from_bytes, 0, 0
+        for record in records:
+            count += 1
+            total += from_bytes(record[1:9], "big")
+        self._numbers[2 * space] += count
+        self._numbers[2 * space + 1] += total
+
+    def count(self, space: Space) -> int:
+        """How many records ``space`` holds."""
+        return self._numbers[2 * space] & _MASK
+
+    def agrees(self, other: Tally, space: Space) -> bool:
+        """Whether both count the same records in ``space``."""
+        return all(
+            (self._numbers[at] - other._numbers[at]) & _MASK == 0
+            for at in (2 * space, 2 * space + 1)
+        )
