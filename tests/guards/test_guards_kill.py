@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,3 +86,36 @@ def test_p3_killed_at_every_moment(program: str, url: str, ledger: Path, tmp_pat
         assert int(cents) == (program == "transactional"), "P3: exactly once"
     assert moment > 4, "before, after, between"
     assert len(seen) > 1 or program == "jump"
+
+
+BESIDE = {
+    "beside": {"once", "a", "b", "after"},
+    "batch_beside": {"a", "b", "c", "foreign", "after"},
+    "unclosable": {"once", "a", "after"},
+}
+"""Programs of several tasks, and their effects."""
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("program", BESIDE)
+def test_p3_killed_beside_other_tasks(program: str, url: str, ledger: Path, tmp_path: Path) -> None:
+    results, moment = set(), 0
+    while True:
+        moment += 1
+        ledger.write_text("")
+        store = tmp_path / f"store{moment}"
+        if live(store, url, program, moment).returncode == 0:  # it has no further moments
+            break
+        whole = live(store, url, program, 0)
+        assert whole.returncode == 0
+        rows = [json.loads(row) for row in ledger.read_text().splitlines()]
+        seen = Counter(path.strip("/") for _, path, _ in rows)
+        assert seen["once"] <= 1, "P3: at most once"
+        assert max(seen.values(), default=0) <= 2, "P3: once more at most per crash"
+        for path in seen:
+            keys = {key for key, at, _ in rows if at.strip("/") == path}
+            assert len(keys) == 1, "P3: one key per effect"
+        result = whole.stdout.split()[0]
+        results.add(result)
+        assert set(seen) == BESIDE[program] if result == "after" else result == "unknown"
+    assert results == {"after", "unknown"}

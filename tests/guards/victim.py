@@ -6,6 +6,7 @@ never): before and after each effect, and between the agent's statements. A life
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sqlite3
@@ -13,7 +14,7 @@ import sys
 import time
 import urllib.request
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from golem_sdk import (
     FunctionType,
@@ -36,11 +37,11 @@ from golem_sdk.durability import (
     persist_durable_function_invocation,
     read_persisted_durable_function_invocation,
 )
-from golem_sdk.errors import UnknownOutcomeError
+from golem_sdk.errors import UnknownOutcomeError, UsageError
 from golem_sdk.transactions import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 STORE, URL, PROGRAM, MOMENT = "", "", "", 0
 passed = 0
@@ -171,6 +172,66 @@ def transactional() -> None:
     moment()
 
 
+# --- several tasks -----------------------------------------------------------------------------------
+
+
+@durable(name="victim:post-async")
+async def post_async(path: str, key: str) -> str:
+    return await asyncio.to_thread(tell, path, key)
+
+
+async def write_async(path: str) -> str:
+    done = await post_async(path, str(generate_idempotency_key()))
+    moment()
+    return done
+
+
+async def write_once(path: str) -> str:
+    with idempotence_mode(False):
+        return await write_async(path)
+
+
+async def beside() -> None:
+    """A write that is sent once, and a region beside it."""
+
+    async def region() -> None:
+        with atomically():
+            await write_async("a")
+            await write_async("b")
+
+    await asyncio.gather(write_once("once"), region())
+
+
+async def batch_beside() -> None:
+    """A batch, and a write of another task that is none of its own."""
+
+    async def parts() -> None:
+        begin = begin_durable_function(FunctionType.WRITE_REMOTE_BATCHED)
+        await write_async("a")
+        await write_async("b")
+        await write_async("c")
+        end_durable_function(FunctionType.WRITE_REMOTE_BATCHED, begin)
+
+    await asyncio.gather(parts(), write_async("foreign"))
+
+
+async def unclosable() -> None:
+    """A region whose end may come before that of a write in it that is sent once."""
+    task = None
+    try:
+        with atomically():
+            task = asyncio.create_task(write_once("once"))
+            await write_async("a")
+    except UsageError:
+        pass
+    assert task is not None
+    await task
+
+
+ASYNC_PROGRAMS: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+    each.__name__: each for each in (beside, batch_beside, unclosable)
+}
+
 PROGRAMS: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
@@ -196,14 +257,21 @@ def victim(program: str) -> str:
     return write("after")
 
 
+@agent
+async def victim_of_tasks(program: str) -> str:
+    await ASYNC_PROGRAMS[program]()
+    return await write_async("after")
+
+
 def main() -> None:
+    target = victim if PROGRAM in PROGRAMS else victim_of_tasks
     with closing(bank()) as setup:
         setup.execute("CREATE TABLE IF NOT EXISTS account (name TEXT PRIMARY KEY, cents INTEGER)")
         setup.execute("INSERT OR IGNORE INTO account VALUES ('ada', 0)")
         setup.commit()
     with Runtime(STORE) as runtime:
         try:
-            result = runtime.run(victim, PROGRAM)
+            result = runtime.run(target, PROGRAM)
         except UnknownOutcomeError:
             result = "unknown"
     with closing(bank()) as look_into:
