@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -23,9 +24,10 @@ from storage import children
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
-    from pathlib import Path
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{children.ROOT}:{children.ROOT / 'tests'}"}
+
+TESTS = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{children.ROOT}:{TESTS}"}
 SECTOR = 512
 EXHAUSTIVE = 4  # of so many writes without a flush, every subset
 CALLS = (

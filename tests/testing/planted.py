@@ -214,7 +214,7 @@ def endless(text: str) -> str:
 
 
 @agent
-def leaving(text: str) -> str:
+def planted_leaving(text: str) -> str:
     charge(text)
     os._exit(7)
 

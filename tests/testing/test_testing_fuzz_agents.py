@@ -239,7 +239,7 @@ def test_a_run_that_does_not_end_is_a_fault() -> None:
 
 def test_a_process_that_ends_itself_is_told() -> None:
     with pytest.raises(Exception, match="status 7"):
-        crash_at_every_index(planted.leaving, "x", jobs=2)
+        crash_at_every_index(planted.planted_leaving, "x", jobs=2)
 
 
 @pytest.mark.parametrize(
