@@ -140,7 +140,11 @@ class OplogWriter:
                 puts = tuple((space, key, value) for (space, key), value in self._puts.items())
                 batch = Batch(claim, puts, tuple(self._dels))
                 self._buffer, self._puts, self._dels, self._size_bytes = [], {}, [], 0
-                self._ticket = self._committer.submit(batch, self._writer)
+                try:
+                    self._ticket = self._committer.submit(batch, self._writer)
+                except BaseException as error:
+                    self.fence(error)  # what follows must not be taken for all that there is
+                    raise
             return self._ticket
 
     def commit(self) -> None:

@@ -14,6 +14,7 @@ from threading import Lock, RLock
 from typing import TYPE_CHECKING
 
 from golem_sdk.errors import (
+    AgentControlSignal,
     AgentFailedError,
     AgentFencedSignal,
     DivergenceError,
@@ -331,7 +332,7 @@ class Kernel:
                 self.closed = error
             for actor in self._actors.values():
                 if actor.session is not None:
-                    with suppress(GolemError):  # it has ended by itself
+                    with suppress(GolemError, AgentControlSignal):  # it has ended by itself
                         actor.session.writer.flush()
             actors = self._drop_all(error)
         self._unregister()
@@ -349,6 +350,7 @@ class Kernel:
         self._resting.clear()
         self.intake.forget()
         for actor in actors:
+            actor.retired = True  # first: one that is loading its session looks afterwards
             session = actor.session
             if session is not None:
                 session.end(AgentFencedSignal(error))

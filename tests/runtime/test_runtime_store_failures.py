@@ -1,0 +1,84 @@
+"""A store that refuses: nothing that it has not written is taken for written, and no agent runs twice."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from golem_sdk import Runtime, agent
+from golem_sdk.core.entries import Create, NoOp
+from golem_sdk.core.plan import EMPTY_PLAN
+from golem_sdk.errors import AgentSuspendedSignal, RuntimeClosedError, StoreFullError
+from golem_sdk.oplog.writer import OplogWriter
+from golem_sdk.runtime.settings import Settings
+from golem_sdk.storage.base import Batch
+from golem_sdk.storage.committer import Committer
+from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.testing.environment import VirtualEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class FullOnce(MemoryEngine):
+    """Refuses the next commit when it is told to."""
+
+    full = False
+
+    def commit(self, batches: Sequence[Batch]) -> list[bool]:
+        if self.full:
+            self.full = False
+            raise StoreFullError("no room")
+        return super().commit(batches)
+
+
+@agent
+class RefusedTally:
+    def __init__(self, name: str) -> None:
+        self.value = 0
+
+    def add(self, by: int) -> int:
+        self.value += by
+        return self.value
+
+
+def virtual() -> Runtime:
+    settings = Settings(suspend_after_s=1e6, write_behind_s=None)
+    return Runtime.over(MemoryEngine(), VirtualEnvironment(), settings)
+
+
+def test_p4_what_a_refused_flush_has_dropped_is_not_taken_for_written() -> None:
+    engine = FullOnce()
+    committer = Committer(engine, write_behind_s=None)
+    writer = OplogWriter(b"log", committer, 0, EMPTY_PLAN)
+    writer.append(Create(1, "t", "t(1)", b"", "code", 7, "0", {}))
+    writer.commit()
+    engine.full = True
+    with pytest.raises(StoreFullError):
+        committer.wait(committer.submit(Batch()))
+    writer.append(NoOp(2))
+    with suppress(StoreFullError):  # as the write-behind thread does
+        writer.flush()
+    with pytest.raises(StoreFullError):
+        writer.commit()
+
+
+def test_an_agent_that_is_being_loaded_is_dropped_with_the_others() -> None:
+    with virtual() as runtime:
+        runtime.get(RefusedTally, "loading").add(1)
+        dropped = runtime._kernel._drop_all(StoreFullError("no room"))
+        assert dropped
+        assert all(actor.retired for actor in dropped)
+
+
+def test_closing_while_an_agent_is_being_suspended_raises_nothing() -> None:
+    runtime = virtual()
+    runtime.get(RefusedTally, "suspending").add(1)
+    (actor,) = runtime._kernel._actors.values()
+    assert actor.session is not None
+    actor.session.end(AgentSuspendedSignal("the agent waits"))
+    runtime.close()
+    with pytest.raises(RuntimeClosedError):
+        runtime.get(RefusedTally, "suspending").add(1)
