@@ -105,7 +105,7 @@ class Invocation:
             return False
         if space is Space.INBOX:
             return key == agent_key + b"\0" + be64(self.order)
-        return key[8:] == be64(self.order) and key[0] < 0x80
+        return key[8:] == be64(self.order)
 
 
 @frozen

@@ -14,6 +14,7 @@ from golem_sdk.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @agent
@@ -89,6 +90,15 @@ def test_nothing_is_scheduled_beyond_what_can_be_stored(
 @pytest.mark.parametrize("at", [datetime(2499, 12, 31, tzinfo=UTC), timedelta(days=365 * 400)])
 def test_a_far_time_is_fine(runtime: Runtime, at: datetime | timedelta) -> None:
     assert runtime.schedule(at, runtime.get(Limited, "a").work).cancel()
+
+
+@pytest.mark.parametrize("year", [2261, 2263, 2300, 2499])
+def test_a_far_time_is_still_known_after_a_restart(tmp_path: Path, year: int) -> None:
+    with Runtime(tmp_path) as runtime:
+        at = datetime(year, 1, 1, tzinfo=UTC)
+        runtime.schedule(at, runtime.get(Limited, "a").work, key="far")
+    with Runtime(tmp_path) as runtime:
+        assert runtime.trigger(runtime.get(Limited, "a").work, key="far").cancel()
 
 
 @pytest.mark.parametrize(
