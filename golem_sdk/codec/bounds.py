@@ -10,7 +10,7 @@ import re
 
 from golem_sdk.codec.codes import Code
 
-__all__ = ["MAX_WEIGHT", "may_be_heavy", "promised", "weigh"]
+__all__ = ["MAX_WEIGHT", "may_be_heavy", "promises_much", "weigh"]
 
 MAX_WEIGHT = 10_000_000
 """Bound on what one value may take up, in units of 8 bytes, beside its texts and bytes themselves.
@@ -74,15 +74,15 @@ _LENGTH_BYTES = {
 
 def may_be_heavy(data: bytes) -> bool:
     """Whether these bytes have to be weighed before they are decoded."""
-    return len(data) > _LIGHT_BYTES or promised(data) > _MAX_PROMISED
+    return len(data) > _LIGHT_BYTES or promises_much(data)
 
 
-def promised(data: bytes) -> int:
-    """How many slots of lists and dicts lying headers in these bytes could at most make msgpack allocate."""
+def promises_much(data: bytes) -> bool:
+    """Whether lying headers in these bytes could make msgpack allocate more slots than it should."""
     size = len(data)
     if size * size <= _MAX_PROMISED:
-        return 0
-    return size * sum(map(data.count, (b"\xdc", b"\xdd", b"\xde", b"\xdf")))
+        return False
+    return size * sum(map(data.count, (b"\xdc", b"\xdd", b"\xde", b"\xdf"))) > _MAX_PROMISED
 
 
 def weigh(data: bytes) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgpack
 
-from golem_sdk.codec.bounds import MAX_WEIGHT, promised, weigh
+from golem_sdk.codec.bounds import MAX_WEIGHT, promises_much, weigh
 from golem_sdk.codec.codes import shown
 from golem_sdk.core.entries import ENTRY_KINDS, KIND_OF, Entry, OplogRegion, PayloadRef
 from golem_sdk.errors import DecodingError
@@ -32,7 +32,6 @@ _REF = 1
 _REGION = 2
 _DIGEST_BYTES = 32
 _LONGEST_EXTENSION = 64
-_MAX_PROMISED = 2_000_000
 
 _FIELDS: dict[type[Entry], Callable[[Any], Any]] = {
     kind.entry_class: attrgetter(*names)
@@ -90,7 +89,7 @@ def decode_chunk(data: bytes, kinds: bytes | None = None) -> list[Entry]:
     if kinds is None:
         kinds = chunk_kinds(data)
     packed = data[len(kinds) + 2 :]
-    if promised(packed) > _MAX_PROMISED and weigh(packed) > MAX_WEIGHT:
+    if promises_much(packed) and weigh(packed) > MAX_WEIGHT:
         raise DecodingError("not a chunk of oplog entries: more is promised in it than there is")
     try:
         bodies = msgpack.unpackb(

@@ -95,15 +95,15 @@ class Announcements:
             UsageError: it was ended already, or never begun.
         """
         self._operations.check_open(begin, "no write that is open")
-        self._operations.mark(
-            EndRemoteWrite(self._operations.session.now_ns(), begin), "an announced write ends"
-        )
+        self._end(begin, "an announced write ends")
 
     def withdrawn(self, call: StartedCall) -> None:
         """Agent code has cancelled an announced write: it is over, and nobody knows whether it happened."""
-        self._operations.mark(
-            EndRemoteWrite(self._operations.session.now_ns(), call.begin), "a write is cancelled"
-        )
+        self._end(call.begin, "a write is cancelled")
+
+    def _end(self, begin: OplogIndex, doing: str) -> None:
+        now_ns = self._operations.session.now_ns()
+        self._operations.mark(EndRemoteWrite(now_ns, begin), doing)
 
     def under_way(self) -> bool:
         """Whether some task waits for one."""

@@ -192,9 +192,7 @@ class ResultEffect:
         """See `Effect.launch`."""
         try:
             completion = self._enqueue()
-        except (
-            REFUSALS
-        ) as error:  # of the agent that is asked: for the one that asks it is an outcome
+        except REFUSALS as error:  # of the agent asked: an outcome, for the one that asks
             session.mailbox.post(Mail(call.number, *failure(error)))
             return
         completion.listen(

@@ -58,8 +58,8 @@ class Strand:
         self._namespace = uuid5(self.namespace, f"{times} times back to {index}")
 
 
-Place = tuple[Strand, str]
-"""Where a call is made: its strand, and which of that strand's calls it is."""
+Place = tuple[Strand, int]
+"""Where a call is made: its strand, and which of that strand's calls (of its zone's, in one) it is."""
 
 _STRAND: ContextVar[Strand | None] = ContextVar("golem_strand", default=None)
 
@@ -99,24 +99,23 @@ class Keys:
         """A call is started here; gives from what its key is derived."""
         strand = self._strand
         strand.calls += 1
-        return strand, f"call {strand.calls}"
+        return strand, strand.calls
 
     def called(self, zone: OplogIndex) -> Place:
         """A call is made in a zone; gives from what its key is derived."""
         count = self._called[zone] = self._called.get(zone, 0) + 1
-        return self._strand, f"unrecorded {count}"
+        return self._strand, count
 
     def upcoming(self) -> UUID:
         """The key of the next call that starts here."""
         scope, strand = SCOPE.get(), self._strand
-        if scope.zone:
-            return self.key((strand, f"unrecorded {self._called.get(scope.zone, 0) + 1}"), scope)
-        return self.key((strand, f"call {strand.calls + 1}"), scope)
+        made = self._called.get(scope.zone, 0) if scope.zone else strand.calls
+        return self.key((strand, made + 1), scope)
 
     def key(self, place: Place, scope: Scope) -> UUID:
         """That of a call which was started at this place, under these guards."""
-        strand, name = place
-        return uuid5(_base(strand, scope), name)
+        strand, number = place
+        return uuid5(_base(strand, scope), f"{'unrecorded' if scope.zone else 'call'} {number}")
 
     def generate(self) -> UUID:
         """A key for agent code. In a zone that replay skips, its own positions count."""

@@ -73,7 +73,7 @@ class Operations:
     # --- atomic regions ---------------------------------------------------------------------------
 
     def begin_region(
-        self, is_foreign: Callable[[ImportedFunctionInvoked], bool] = lambda _: False
+        self, is_foreign: Callable[[ImportedFunctionInvoked], bool] | None = None
     ) -> OplogIndex:
         """Open an atomic region; if it was never closed, everything in it is dropped and runs again.
 
@@ -357,7 +357,7 @@ class Operations:
     def _rerun(
         self,
         begin: OplogIndex,
-        is_foreign: Callable[[ImportedFunctionInvoked], bool] = lambda _: False,
+        is_foreign: Callable[[ImportedFunctionInvoked], bool] | None = None,
     ) -> None:
         """Run what began there again: what other tasks have done since is dropped, too, and done again.
 
@@ -368,7 +368,7 @@ class Operations:
         if any(isinstance(entry, BeginRemoteWrite) for entry in dropped):
             raise session.park(unknown_region(session, begin))
         made = [entry for entry in dropped if isinstance(entry, ImportedFunctionInvoked)]
-        if any(is_foreign(entry) for entry in made):
+        if is_foreign and any(is_foreign(entry) for entry in made):
             raise session.park(mixed_batch(session, begin))
         last = session.writer.last
         if last > begin:

@@ -6,9 +6,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk import (
-    durable,
-)
+from golem_sdk import durable
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import Step, drive
 
@@ -22,7 +20,7 @@ RUNS: Counter[str] = Counter()
 LIFE = [0]
 
 
-def begin(_: int) -> None:
+def begin() -> None:
     SENT.clear()
     RUNS.clear()
     LIFE[0] = 0
@@ -57,7 +55,7 @@ def crashed_everywhere(target: Any, *, result: object = "ok") -> Iterator[str]:
     yield "calm"
     for append in range(1, whole.appends + 1):
         for moment in CrashMoment:
-            begin(0)
+            begin()
             point = CrashPoint(append, moment)
             ended(
                 drive([Step(target, ("x",))], [point], suspend_after_s=1e9, on_crash=next_life),

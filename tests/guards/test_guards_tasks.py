@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,10 +18,6 @@ from golem_sdk import (
 )
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import Step, drive
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 from guards.everywhere import (
     LIFE,
     SENT,
@@ -34,13 +29,7 @@ from guards.everywhere import (
     send,
 )
 
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    begin(0)
-    yield
-    begin(0)
-
+pytestmark = pytest.mark.usefixtures("fresh")
 
 # --- regions --------------------------------------------------------------------------------------
 
@@ -190,7 +179,7 @@ async def cancels_a_charge(name: str) -> str:
 def test_p2_a_cancelled_charge_is_over_in_every_life() -> None:
     appends = ended(drive([Step(cancels_a_charge, ("x",))], suspend_after_s=1e9), "ok").appends
     for append in range(6, appends + 1):  # from the cancellation on
-        begin(0)
+        begin()
         point = CrashPoint(append, CrashMoment.DURABLE)
         ended(drive([Step(cancels_a_charge, ("x",))], [point], suspend_after_s=1e9), "ok")
         assert SENT.count("charge") == 0

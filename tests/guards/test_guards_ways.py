@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -30,10 +30,6 @@ from golem_sdk.durability import (
 )
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import Step, drive
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 from guards.everywhere import (
     RUNS,
     SENT,
@@ -45,13 +41,7 @@ from guards.everywhere import (
     send,
 )
 
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    begin(0)
-    yield
-    begin(0)
-
+pytestmark = pytest.mark.usefixtures("fresh")
 
 # --- sagas and checkpoints ------------------------------------------------------------------------
 
@@ -221,7 +211,7 @@ def test_a_batch_with_a_foreign_write_in_it_does_not_run_again(name: str, parks:
     appends = drive(steps, suspend_after_s=1e9).appends
     ends = set()
     for append in range(1, appends + 1):
-        begin(0)
+        begin()
         end = drive(steps, [CrashPoint(append, CrashMoment.DURABLE)], suspend_after_s=1e9)
         ends.add(end.results[0][1])
     assert ends == ({"ok", "UnknownOutcomeError"} if parks else {"ok"})

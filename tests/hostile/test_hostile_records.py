@@ -11,7 +11,7 @@ import pytest
 
 from codec import samples
 from golem_sdk import Runtime, agent
-from golem_sdk.codec import entries
+from golem_sdk.codec import bounds
 from golem_sdk.codec.codes import Code
 from golem_sdk.codec.entries import FORMAT_VERSION, decode_chunk
 from golem_sdk.codec.values import encode
@@ -73,7 +73,7 @@ def test_k1_a_chunk_that_promises_too_much_is_refused_within_bounded_memory(name
 
 
 def test_a_chunk_that_is_not_weighed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entries, "_MAX_PROMISED", 10**18)
+    monkeypatch.setattr(bounds, "_MAX_PROMISED", 10**18)
     assert peak_of(BOMBS["nested-lies"]) > 24 * MEGABYTE
 
 

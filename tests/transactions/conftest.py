@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+import sqlite3
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,3 +36,12 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     conninfo = request.getfixturevalue("postgres") if "sqlite" not in request.param else ""
     with open_database(request.param, tmp_path / "bank.db", conninfo) as found:
         yield found
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The file of a SQLite database of payments, with none in it."""
+    found = tmp_path / "bank.db"
+    with closing(sqlite3.connect(found)) as connection:
+        connection.execute("CREATE TABLE paid (cents INTEGER)")
+    return found

@@ -22,29 +22,11 @@ from golem_sdk.transactions.outcomes import Claim
 from golem_sdk.transactions.perform import Fate, Work, transact
 from golem_sdk.transactions.steps import run
 from static.source_tree import run_python
+from transactions.databases import paid, pay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    found = tmp_path / "bank.db"
-    with closing(sqlite3.connect(found)) as connection:
-        connection.execute("CREATE TABLE paid (cents INTEGER)")
-    return found
-
-
-def paid(path: Path) -> int:
-    with closing(sqlite3.connect(path)) as connection:
-        found: int = connection.execute("SELECT count(*) FROM paid").fetchone()[0]
-        return found
-
-
-def pay(tx: Any, cents: int = 1) -> int:
-    tx.execute("INSERT INTO paid VALUES (?)", (cents,))
-    return cents
 
 
 def pay_and_fail(tx: Any) -> None:

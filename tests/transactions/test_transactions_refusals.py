@@ -16,29 +16,11 @@ import sqlalchemy
 from golem_sdk import Runtime, agent
 from golem_sdk.errors import UsageError
 from golem_sdk.transactions import forget_outcomes, transaction
+from transactions.databases import paid, pay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    found = tmp_path / "bank.db"
-    with closing(sqlite3.connect(found)) as connection:
-        connection.execute("CREATE TABLE paid (cents INTEGER)")
-    return found
-
-
-def paid(path: Path) -> int:
-    with closing(sqlite3.connect(path)) as connection:
-        found: int = connection.execute("SELECT count(*) FROM paid").fetchone()[0]
-        return found
-
-
-def pay(tx: Any, cents: int = 1) -> int:
-    tx.execute("INSERT INTO paid VALUES (?)", (cents,))
-    return cents
 
 
 # --- where it is decorated ------------------------------------------------------------------------
