@@ -12,7 +12,7 @@ from typing import Any
 from golem_sdk.codec.bounds import MAX_WEIGHT
 from golem_sdk.codec.codes import Code, Refused
 
-__all__ = ["MAX_DEPTH", "TOO_DEEP", "TOO_DEEP_REMEDY", "Seen", "Survey", "parts_of"]
+__all__ = ["MAX_DEPTH", "TOO_DEEP", "TOO_DEEP_REMEDY", "Seen", "Survey", "is_shallow", "parts_of"]
 
 MAX_DEPTH = 64
 """Levels of nesting. A list or dict is one level, any other container or object two or three."""
@@ -38,20 +38,8 @@ def parts_of(value: Any) -> int:
     """
     if len(value) > MAX_WEIGHT:
         return len(value)
-    if len(value) <= _FEW:
-        for part in value if type(value) is list else value.values():
-            if type(part) is list or type(part) is dict:
-                if len(part) > _FEW:
-                    break
-                inside: Any = part
-                for inner in inside if type(part) is list else inside.values():
-                    if type(inner) is list or type(inner) is dict:
-                        break
-                else:
-                    continue
-                break
-        else:
-            return 0
+    if is_shallow(value):
+        return 0
     level, total = [value], 0
     for _ in range(MAX_DEPTH):
         below = get_referents(*level)
@@ -62,6 +50,21 @@ def parts_of(value: Any) -> int:
         if total > _MANY:
             break
     return _parts(value, {}, 1)
+
+
+def is_shallow(value: Any) -> bool:
+    """Whether a list or dict has but a few parts, and lists and dicts in it a few that are neither."""
+    if len(value) > _FEW:
+        return False
+    for part in value if type(value) is list else value.values():
+        if type(part) is list or type(part) is dict:
+            if len(part) > _FEW:
+                return False
+            inside: Any = part
+            for inner in inside if type(part) is list else inside.values():
+                if type(inner) is list or type(inner) is dict:
+                    return False
+    return True
 
 
 def _parts(value: Any, known: dict[int, int], depth: int) -> int:

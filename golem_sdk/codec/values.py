@@ -26,6 +26,7 @@ from golem_sdk.codec.survey import (
     TOO_DEEP_REMEDY,
     Seen,
     Survey,
+    is_shallow,
     parts_of,
 )
 from golem_sdk.errors import DecodingError, EncodingError
@@ -43,6 +44,9 @@ _EXTENSION_MARKS = bytes([*range(0xC7, 0xCA), *range(0xD4, 0xD9)])
 _ALL_MARKS = _CONTAINER_MARKS + _BYTES_MARKS + _EXTENSION_MARKS
 _FLAT_MARKS = bytes(range(0x80, 0xA0)) + _BYTES_MARKS  # of short lists and dicts, and of bytes
 _HARMLESS = bytes(b for b in range(256) if b not in _ALL_MARKS)
+_CLEAR = _HARMLESS + _CONTAINER_MARKS
+
+_SMALL = 1_000  # bytes, which cannot weigh too much
 
 UNENCODABLE = (Refused, ValueError, OverflowError, TypeError, RecursionError)
 """What encoding fails with inside the codec: its own signal, and msgpack's errors."""
@@ -91,10 +95,10 @@ def decode(data: bytes) -> Any:
             class or field that this process does not have.
     """
     try:
-        if may_be_heavy(data) and weigh(data) > MAX_WEIGHT:
+        if len(data) > _SMALL and may_be_heavy(data) and weigh(data) > MAX_WEIGHT:
             raise DecodingError(f"stored value has too many parts (weight over {MAX_WEIGHT:,})")
         marks = data.translate(None, _HARMLESS)
-        if len(marks) <= 1 and not marks.translate(None, _FLAT_MARKS):
+        if len(marks) <= 1 and marks in _FLAT_MARKS:
             return _decode_flat(data)
         decoder = _Decoder()
         value = decoder.unpack(data)
@@ -118,6 +122,24 @@ def decode(data: bytes) -> Any:
 
 def pack_checked(value: object) -> bytes:
     """Like `encode`, but fails with the codec's internal signals and msgpack's own errors."""
+    packed = _pack_plain(value)
+    return _pack_any(value) if packed is None else packed
+
+
+def _pack_plain(value: object) -> bytes | None:
+    """The bytes of a small value that msgpack alone packs right, as most are; ``None``: look closer."""
+    if (type(value) is list or type(value) is dict) and not is_shallow(value):
+        return None
+    try:
+        # One of its own each time: a collection in here may run code that encodes, too.
+        packed: bytes = Packer(strict_types=True, unicode_errors="surrogatepass").pack(value)
+    except (ValueError, OverflowError, TypeError):
+        return None
+    # No byte of it even looks like one of bytes or of an extension.
+    return packed if len(packed) <= _SMALL and not packed.translate(None, _CLEAR) else None
+
+
+def _pack_any(value: object) -> bytes:
     encoder = Encoder()
     packed = encoder.pack(value)
     marks = packed.translate(None, _HARMLESS)

@@ -36,11 +36,6 @@ class Cursor:
         self.upcoming: Item | None = None
         self._advance()
 
-    @property
-    def at_end(self) -> bool:
-        """Whether every visible replayed entry was taken: what follows is live."""
-        return self.upcoming is None
-
     def take(self) -> Item:
         """Consume the next entry.
 

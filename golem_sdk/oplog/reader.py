@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Survey", "chunk_key", "read_entries", "survey", "surveyed_entries"]
 
-_PAGE = 64
+_PAGE = 128
 
 _KEPT_BYTES = 4 << 20
 """As much of an oplog is kept by its survey, and not read again."""
@@ -96,7 +96,7 @@ def survey(engine: Engine, agent_key: bytes) -> Survey:
     Raises:
         StoreCorruptError: a record is damaged, an index is missing, or the entries break the oplog's rules.
     """
-    last, create, plan, plain = 0, None, EMPTY_PLAN, _plain_kinds(EMPTY_PLAN)
+    last, create, plan, plain = 0, None, EMPTY_PLAN, _PLAIN_AT_FIRST
     sites: list[DescribeCallSite] = []
     kept: deque[_Chunk] = deque()
     room = _KEPT_BYTES
@@ -108,6 +108,7 @@ def survey(engine: Engine, agent_key: bytes) -> Survey:
         last = index + len(kinds) - 1
         if not kinds.translate(None, plain):
             continue
+        before = plan
         for at, entry in enumerate(_decode(agent_key, index, kinds, data), start=index):
             if isinstance(entry, Create):
                 create = entry
@@ -117,7 +118,8 @@ def survey(engine: Engine, agent_key: bytes) -> Survey:
                 plan = plan_after(plan, at, entry)
             except OplogRuleError as error:
                 raise _corrupt(agent_key, at, str(error)) from None
-        plain = _plain_kinds(plan)
+        if plan is not before:
+            plain = _plain_kinds(plan)
     if last and create is None:
         raise _corrupt(agent_key, 1, "the first entry is not Create")
     return Survey(last, create, plan, tuple(sites), kept)
@@ -130,6 +132,9 @@ def _plain_kinds(plan: Plan) -> bytes:
         for kind in KIND_OF.values()
         if kind.entry_class is not DescribeCallSite and not plan.concerns(kind.entry_class)
     )
+
+
+_PLAIN_AT_FIRST = _plain_kinds(EMPTY_PLAN)
 
 
 def _chunks(engine: Engine, agent_key: bytes, first: OplogIndex) -> Iterator[_Chunk]:

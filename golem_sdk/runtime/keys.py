@@ -97,7 +97,7 @@ class Keys:
 
     def started(self) -> Place:
         """A call is started here; gives from what its key is derived."""
-        strand = self._strand
+        strand = _STRAND.get() or self._main
         strand.calls += 1
         return strand, strand.calls
 

@@ -325,19 +325,12 @@ class Session:
             site = self.sites.here() or (0 if task is None else task.site)
         number = 0 if task is None else task.number
         begin = 0
-        if function_type in ANNOUNCED and not scope.idempotent:
+        if not scope.idempotent and function_type in ANNOUNCED:
             begin = self.operations.writes.announce(name, packed, fingerprint, site, number)
         try:
+            place = self.keys.started()
             return self.machine.start(
-                name,
-                function_type,
-                packed,
-                fingerprint,
-                site=site,
-                task=number,
-                begin=begin,
-                repeatable=repeatable,
-                place=self.keys.started(),
+                name, function_type, packed, fingerprint, site, number, begin, repeatable, place
             )
         except Mismatch as mismatch:
             raise self.diverged(mismatch) from None

@@ -21,6 +21,7 @@ from hypothesis import given
 
 from codec import samples
 from codec.strategies import same, values
+from golem_sdk.codec.values import _pack_any as longhand
 from golem_sdk.codec.values import decode, encode
 
 
@@ -95,6 +96,7 @@ def test_s2_one_of_each(value: Any) -> None:
     back = decode(encode(value))
     assert same(back, value)
     assert encode(back) == encode(value)
+    assert encode(value) == longhand(value)  # which small plain values do not take
 
 
 def test_array_keeps_its_layout_and_writability() -> None:

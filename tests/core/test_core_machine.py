@@ -189,7 +189,7 @@ def test_skipped_regions_do_not_exist_for_the_cursor() -> None:
     items: Items = [(i, ExportedFunctionInvoked(1, str(i), "m", b"")) for i in range(2, 9)]
     cursor = Cursor(iter(items), Regions((OplogRegion(3, 4), OplogRegion(7, 8))))
     taken = []
-    while not cursor.at_end:
+    while cursor.upcoming is not None:
         taken.append(cursor.take()[0])
     assert taken == [2, 5, 6]
     with pytest.raises(IndexError):
