@@ -10,10 +10,9 @@ from attrs import frozen
 from golem_sdk.codec.values import decode
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.status import AgentStatus
-from golem_sdk.errors import AgentNotFoundError
 from golem_sdk.oplog.reader import read_entries
 from golem_sdk.storage.payloads import load_payload
-from golem_sdk.stores.heads import AgentHead, load_head, load_heads
+from golem_sdk.stores.heads import AgentHead, known_head, load_heads
 from golem_sdk.stores.invocations import load_inbox
 
 if TYPE_CHECKING:
@@ -63,9 +62,10 @@ class Viewer:
     ) -> Iterator[AgentMetadata]:
         """Metadata of all agents, in the order of their ids; only those that pass ``filter``."""
         for head in load_heads(self._engine):
-            metadata = self._metadata(head)
-            if filter is None or filter(metadata):
-                yield metadata
+            if head.record.last:  # it has begun
+                metadata = self._metadata(head)
+                if filter is None or filter(metadata):
+                    yield metadata
 
     def metadata(self, agent_id: str) -> AgentMetadata:
         """Metadata of one agent.
@@ -73,10 +73,7 @@ class Viewer:
         Raises:
             AgentNotFoundError: the store has no such agent.
         """
-        head = load_head(self._engine, agent_id)
-        if head is None:
-            raise AgentNotFoundError(f"the store has no agent {agent_id}")
-        return self._metadata(head)
+        return self._metadata(known_head(self._engine, agent_id))
 
     def oplog(self, agent_id: str, *, start: OplogIndex = 1) -> Iterator[tuple[OplogIndex, Entry]]:
         """The committed entries of one agent from index ``start`` on.

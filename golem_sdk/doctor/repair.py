@@ -186,8 +186,7 @@ class _Rescue:
                 error_code="",
                 error_type=StoreCorruptError.__name__,
             )
-        if record.last:
-            self._put(*head_put(AgentHead(agent.agent_type, agent.name, record)))
+        self._put(*head_put(AgentHead(agent.agent_type, agent.name, record)))
 
     # --- results and queues -----------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from golem_sdk.core.entries import (
     OplogIndex,
     PayloadRef,
 )
-from golem_sdk.core.ids import derive_key
+from golem_sdk.core.ids import derive_key, storage_key
 from golem_sdk.errors import (
     AgentControlSignal,
     AgentFailedError,
@@ -23,6 +23,7 @@ from golem_sdk.errors import (
     GolemError,
     RuntimeClosedError,
 )
+from golem_sdk.oplog.reader import Survey, survey
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.runtime.definitions import INIT
 from golem_sdk.runtime.effects import AlarmEffect, TimerEffect
@@ -78,6 +79,7 @@ class Actor:
         completions: ends that somebody may wait for, by idempotency key.
         retired: another actor stands, or will stand, for this agent: nothing may be added here.
         asleep: the agent is unloaded until its timer or a message wakes it.
+        blank: the store has nothing of the agent, not even a head.
         parked: why it takes no new invocations.
     """
 
@@ -88,6 +90,7 @@ class Actor:
         agent_id: str,
         queue: list[Invocation],
         head: AgentHead | None,
+        found: Survey | None = None,
     ) -> None:
         self.agent_type = agent_type
         self.agent_id = agent_id
@@ -98,23 +101,26 @@ class Actor:
         self.session: Session | None = None
         self.retired = False
         self.asleep = False
+        self.blank = False
         self.parked: AgentFailedError | None = None
         self._kernel = kernel
-        self._first_head: tuple[AgentHead | None] | None = (head,)
+        self._read: tuple[AgentHead | None, Survey | None] | None = (head, found)
         self._execution: Execution | None = None
         self._scheduled = False
         self._again = False
         self._turn = 0
         self._overdue = -1
 
-    def head(self) -> AgentHead | None:
-        """The agent's head on disk. Whoever made the actor has just read it: the first load does not."""
-        first, self._first_head = self._first_head, None
-        return load_head(self._kernel.engine, self.agent_id) if first is None else first[0]
+    def on_disk(self) -> tuple[AgentHead | None, Survey]:
+        """The agent's head and oplog. Whoever made the actor has just read them: the first load does not."""
+        engine = self._kernel.engine
+        head, found = self._read or (load_head(engine, self.agent_id), None)
+        self._read = None
+        return head, found or survey(engine, storage_key(self.agent_id))
 
     def unpark(self) -> None:
         """An operator has mended the agent on disk (under ``mutex``; then `wake`)."""
-        self.parked, self._first_head = None, None
+        self.parked, self._read = None, None
 
     def wake(self) -> None:
         """There is something to do: run on a worker, soon. Thread-safe and cheap when already running."""
@@ -140,8 +146,13 @@ class Actor:
 
     def add(self, invocation: Invocation, completion: Completion) -> None:
         """Queue an accepted invocation (under ``mutex``; then `wake`, unless the actor is asleep)."""
-        self.completions[invocation.key] = completion
+        self.expect(invocation.key, completion)
         self.queue.append(invocation)
+
+    def expect(self, key: str, completion: Completion) -> None:
+        """An invocation is stored that is to be queued, now or later (under ``mutex``)."""
+        self.completions[key] = completion
+        self.blank = False
 
     def surrender(self) -> Leavings:
         """Stop standing for the agent, whatever it does: give away what has to go on without this actor."""
@@ -320,7 +331,7 @@ class Actor:
             return
         environment = self._kernel.environment
         now = environment.now_ns()
-        patience_ns = round(self._kernel.patience_s(session) * 1e9)
+        patience_ns = round(self._kernel.settings.patience_s(session.writer) * 1e9)
         due = [e.due_ns for e in effects if isinstance(e, TimerEffect | AlarmEffect)]
         wake_at = min(due, default=0)
         if self._overdue == self._turn - 1 or (wake_at and wake_at - now > patience_ns):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from golem_sdk.core.ids import AgentId
+from golem_sdk.core.status import NEW_AGENT
 from golem_sdk.errors import (
     InvocationCancelledError,
     RuntimeClosedError,
@@ -18,6 +19,7 @@ from golem_sdk.errors import (
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.payloads import load_payload, split_payload
+from golem_sdk.stores.heads import AgentHead, head_put
 from golem_sdk.stores.invocations import (
     Invocation,
     InvocationStatus,
@@ -80,7 +82,7 @@ class Intake:
             if completion is None:
                 if actor.parked is not None:
                     raise actor.parked
-                invocation, puts = self._invocation(request)
+                invocation, puts = self._invocation(request, actor)
                 self._write(writer, [*puts, _queued(invocation)])
                 completion = Completion(actor.agent_id, request.key, InvocationStatus.PENDING)
                 actor.add(invocation, completion)
@@ -97,11 +99,11 @@ class Intake:
                 return known
             if actor.parked is not None:
                 raise actor.parked
-            invocation, puts = self._invocation(request)
+            invocation, puts = self._invocation(request, actor)
             row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order), invocation.to_row())
             self._write(writer, [*puts, row])
             completion = Completion(actor.agent_id, request.key, InvocationStatus.SCHEDULED)
-            actor.completions[request.key] = completion
+            actor.expect(request.key, completion)
             self._arm(due_ns, invocation)
         return completion
 
@@ -145,9 +147,8 @@ class Intake:
         for due_ns, invocation in load_scheduled(self._kernel.engine, set_aside):
             self.above(invocation.order)
             with self._kernel.holding(invocation.agent_type, invocation.agent_id) as actor:
-                actor.completions[invocation.key] = Completion(
-                    actor.agent_id, invocation.key, InvocationStatus.SCHEDULED
-                )
+                completion = Completion(actor.agent_id, invocation.key, InvocationStatus.SCHEDULED)
+                actor.expect(invocation.key, completion)
                 self._arm(due_ns, invocation)
 
     def above(self, order: int) -> None:
@@ -205,7 +206,7 @@ class Intake:
     def _known(self, actor: Actor, key: str) -> Completion | None:
         self._kernel.check_open()
         completion = actor.completions.get(key)
-        if completion is not None:
+        if completion is not None or actor.blank:
             return completion
         result = load_result(self._kernel.engine, actor.agent_id, key)
         if result is None:
@@ -219,10 +220,12 @@ class Intake:
             return completion
         return None
 
-    def _invocation(self, request: Request) -> tuple[Invocation, list[Put]]:
+    def _invocation(self, request: Request, actor: Actor) -> tuple[Invocation, list[Put]]:
         arguments, puts = split_payload(request.arguments)
         constructor, more = split_payload(request.constructor)
         order, agent = self._next(), request.agent
+        if actor.blank:  # the first thing that is stored of it comes with a head
+            more.append(head_put(AgentHead(agent.agent_type, agent.text, NEW_AGENT)))
         invocation = Invocation(
             agent.agent_type, agent.text, request.key, request.method, arguments, constructor, order
         )

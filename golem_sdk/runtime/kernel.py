@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock, RLock
 from typing import TYPE_CHECKING
 
+from golem_sdk.core.ids import storage_key
 from golem_sdk.errors import (
     AgentControlSignal,
     AgentFailedError,
@@ -26,6 +27,7 @@ from golem_sdk.errors import (
     UnknownAgentTypeError,
     UsageError,
 )
+from golem_sdk.oplog.reader import survey
 from golem_sdk.runtime.actor import Actor, Leavings
 from golem_sdk.runtime.definitions import AgentDefinition, registered
 from golem_sdk.runtime.hostloop import HostLoop
@@ -47,7 +49,6 @@ if TYPE_CHECKING:
     from golem_sdk.core.entries import OplogIndex, Payload
     from golem_sdk.core.status import StatusRecord
     from golem_sdk.runtime.environment import Environment
-    from golem_sdk.runtime.session import Session
     from golem_sdk.runtime.settings import Origin, Settings
 
 __all__ = ["Kernel"]
@@ -55,11 +56,8 @@ __all__ = ["Kernel"]
 _log = logging.getLogger("golem_sdk")
 
 _RETRY_NS = 1_000_000_000
-_FOR_EVER_S = 1e9
 _OF_ONE_AGENT = (StoreCorruptError, RecordSizeError)
 """Refusals of the store that concern one agent's records only."""
-_PATIENCE_PER_ENTRY_S = 0.0001
-"""Replaying an entry is cheaper than this: a wait is only worth unloading for if it is longer."""
 
 
 class Kernel:
@@ -108,8 +106,10 @@ class Kernel:
         if self.closed is not None:
             raise self.closed
 
-    def actor(self, agent_type: str, agent_id: str) -> Actor:
+    def actor(self, agent_type: str, agent_id: str, *, queued: bool = False) -> Actor:
         """The actor of an agent, made if need be with what the store has queued for it.
+
+        Which is nothing if it has neither head nor oplog, unless it was seen to be ``queued``.
 
         Raises:
             RuntimeClosedError: the runtime is closed.
@@ -120,17 +120,27 @@ class Kernel:
         if actor is not None:
             return actor
         with self._making_of(agent_id):
-            return self._actors.get(agent_id) or self._made(agent_type, agent_id)
+            return self._actors.get(agent_id) or self._made(agent_type, agent_id, queued=queued)
 
     def _making_of(self, agent_id: str) -> Lock:
         return self._making[hash(agent_id) % len(self._making)]
 
-    def _made(self, agent_type: str, agent_id: str, left: Leavings | None = None) -> Actor:
+    def _made(
+        self,
+        agent_type: str,
+        agent_id: str,
+        left: Leavings | None = None,
+        *,
+        queued: bool = False,
+    ) -> Actor:
         head = load_head(self.engine, agent_id)
-        inbox = load_inbox(self.engine, agent_id)
+        found = survey(self.engine, storage_key(agent_id)) if head is None else None
+        blank = found is not None and not found.last and not queued
+        inbox = [] if blank else load_inbox(self.engine, agent_id)
         if inbox:
             self.intake.above(inbox[-1].order)
-        actor = Actor(self, agent_type, agent_id, inbox, head)
+        actor = Actor(self, agent_type, agent_id, inbox, head, found)
+        actor.blank = blank
         if left is not None:
             actor.inherit(left)
         with self._mutex:
@@ -185,16 +195,6 @@ class Kernel:
     def load_payload(self, payload: Payload) -> bytes:
         """A whole payload, wherever it is kept."""
         return load_payload(self.engine, payload)
-
-    def patience_s(self, session: Session) -> float:
-        """How long an agent may wait in memory before it is unloaded.
-
-        One with something open (an atomic region) is not: coming back, it would have to begin that anew.
-        """
-        if session.writer.plan.open_begins:
-            return _FOR_EVER_S
-        patience_s = self.settings.suspend_after_s
-        return max(patience_s, session.writer.last * _PATIENCE_PER_ENTRY_S) if patience_s else 0.0
 
     # --- recovery and failures --------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from golem_sdk.core.ids import storage_key
 from golem_sdk.core.machine import Machine
 from golem_sdk.core.status import NEW_AGENT, AgentStatus, StatusRecord, fold_status
 from golem_sdk.errors import AgentFailedError, DivergenceError, StoreCorruptError
-from golem_sdk.oplog.reader import read_entries, survey, surveyed_entries
+from golem_sdk.oplog.reader import read_entries, surveyed_entries
 from golem_sdk.runtime.definitions import AgentDefinition, code_of, definition_named
 from golem_sdk.runtime.divergence import hash_canary
 from golem_sdk.runtime.session import Session
@@ -36,8 +36,7 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
     """
     definition = definition_named(actor.agent_type)
     agent_key = storage_key(actor.agent_id)
-    found = survey(kernel.engine, agent_key)
-    head = actor.head()
+    head, found = actor.on_disk()
     record = head.record if head is not None else NEW_AGENT
     if record.last > found.last:  # both are written together (K2)
         raise StoreCorruptError(
@@ -47,7 +46,7 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
             Space.OPLOG.name,
             agent_key,
         )
-    if head is None and found.last:
+    if not record.last and found.last:  # its head was lost
         record = fold_status(read_entries(kernel.engine, agent_key))
     parked = kernel.parked(actor.agent_type, actor.agent_id, record)
     if parked is not None:

@@ -98,7 +98,7 @@ def _await_next_attempt(session: Session, call: StartedCall) -> None:
 
 
 def _mail(session: Session, call: StartedCall, effect: Effect, due: int) -> object:
-    patience_s = session.kernel.patience_s(session)
+    patience_s = session.kernel.settings.patience_s(session.writer)
     if due and due - session.now_ns() > patience_s * 1e9:
         patience_s = 0.0
     mail = session.mailbox.wait(call.number, patience_s, session.kernel.environment)

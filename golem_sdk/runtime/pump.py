@@ -187,7 +187,7 @@ class Pump:
         due = min(now + delay_ns, LATEST_NS)
         if call.number < 0:
             return due
-        patience_ns = session.kernel.patience_s(session) * 1e9
+        patience_ns = session.kernel.settings.patience_s(session.writer) * 1e9
         if delay_ns >= min(_SHORTEST_TIMER_NS, patience_ns):
             session.writer.append(TimerSet(now, call.number, due))
             session.writer.soon()

@@ -21,7 +21,7 @@ def wake_pending(kernel: Kernel, agent_type: str | None = None) -> None:
         if agent_type not in (None, invocation.agent_type):
             continue
         try:
-            actor = kernel.actor(invocation.agent_type, invocation.agent_id)
+            actor = kernel.actor(invocation.agent_type, invocation.agent_id, queued=True)
             head = load_head(kernel.engine, invocation.agent_id)
         except StoreCorruptError as error:
             set_aside(error)

@@ -15,10 +15,10 @@ from golem_sdk.core.entries import (
 from golem_sdk.core.function_type import BATCH, FunctionType
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.status import status_after
-from golem_sdk.errors import AgentNotFoundError, UsageError
+from golem_sdk.errors import UsageError
 from golem_sdk.oplog.reader import read_entries, survey
 from golem_sdk.oplog.writer import OplogWriter
-from golem_sdk.stores.heads import AgentHead, head_put, load_head
+from golem_sdk.stores.heads import AgentHead, head_put, known_head
 
 if TYPE_CHECKING:
     from golem_sdk.core.plan import Plan
@@ -44,9 +44,7 @@ def resolve(
         AgentNotFoundError: the store has no such agent.
         UsageError: none of its writes has an unknown outcome, or an atomic region around it is open.
     """
-    head = load_head(engine, agent_id)
-    if head is None:
-        raise AgentNotFoundError(f"the store has no agent {agent_id}")
+    head = known_head(engine, agent_id)
     agent_key = storage_key(agent_id)
     found = survey(engine, agent_key)
     index = _unknown(agent_id, found.plan)

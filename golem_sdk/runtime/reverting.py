@@ -8,12 +8,12 @@ from golem_sdk.core.entries import Create, ExportedFunctionInvoked, OplogIndex, 
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.reverting import Reversal, revert_to, target_before
 from golem_sdk.core.status import status_after
-from golem_sdk.errors import AgentNotFoundError, InvocationCancelledError, UsageError
+from golem_sdk.errors import InvocationCancelledError, UsageError
 from golem_sdk.oplog.reader import read_entries, survey
 from golem_sdk.oplog.writer import OplogWriter
 from golem_sdk.runtime.definitions import INIT
 from golem_sdk.storage.base import Space
-from golem_sdk.stores.heads import AgentHead, head_put, load_head
+from golem_sdk.stores.heads import AgentHead, head_put, known_head
 from golem_sdk.stores.invocations import Invocation, inbox_key, load_inbox, result_key
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def revert(
     """
     if (to_index is None) == (invocations is None):
         raise UsageError("say either to_index or invocations")
-    head = load_head(engine, agent_id)
-    if head is None:
-        raise AgentNotFoundError(f"the store has no agent {agent_id}")
+    head = known_head(engine, agent_id)
     agent_key = storage_key(agent_id)
     found = survey(engine, agent_key)
     if invocations is not None:

@@ -13,6 +13,10 @@ from golem_sdk.runtime.performing import Performer
 
 __all__ = ["Origin", "Settings", "sdk_version"]
 
+_FOR_EVER_S = 1e9
+_PATIENCE_PER_ENTRY_S = 0.0001
+"""Replaying an entry is cheaper than this: a wait is only worth unloading for if it is longer."""
+
 
 @frozen
 class Settings:
@@ -32,6 +36,16 @@ class Settings:
     write_behind_s: float | None = 0.002
     writer_class: type[OplogWriter] = OplogWriter
     performer: Performer | None = None
+
+    def patience_s(self, writer: OplogWriter) -> float:
+        """How long the agent of this oplog may wait in memory before it is unloaded.
+
+        One with something open (an atomic region) is not: coming back, it would have to begin that anew.
+        """
+        if writer.plan.open_begins:
+            return _FOR_EVER_S
+        patience_s = self.suspend_after_s
+        return max(patience_s, writer.last * _PATIENCE_PER_ENTRY_S) if patience_s else 0.0
 
 
 @frozen

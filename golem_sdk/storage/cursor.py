@@ -76,7 +76,7 @@ def read_page(
         above = hi is not None and _seek(cursor, space, hi)
         found = cursor.prev() if above else cursor.last()
     else:
-        found = _seek(cursor, space, lo)
+        found = _seek(cursor, space, lo, hi)
     while found and len(page) < limit:
         key, record = cursor.item()
         if key < lo if reverse else (hi is not None and key >= hi):
@@ -89,8 +89,8 @@ def read_page(
     return page
 
 
-def _seek(cursor: Cursor, space: Space, key: bytes) -> bool:
-    """Go to the first row at or after ``key``; ``False`` when there is none."""
+def _seek(cursor: Cursor, space: Space, key: bytes, hi: bytes | None = None) -> bool:
+    """Go to the first row at or after ``key``; ``False`` when there is none before ``hi``."""
     if not key:
         return cursor.first()
     found = cursor.set_range(key)
@@ -99,9 +99,10 @@ def _seek(cursor: Cursor, space: Space, key: bytes) -> bool:
         check_record_key(space, at, record)
         if at < key:
             raise _misplaced(space, at)
-    if _check_before(cursor, space, key, found):
-        return found and cursor.next()
-    return found and cursor.first()
+    before = _check_before(cursor, space, key, found)
+    if not found or (hi is not None and at >= hi):  # no need to go back
+        return False
+    return cursor.next() if before else cursor.first()
 
 
 def _check_before(cursor: Cursor, space: Space, key: bytes, found: bool) -> bool:

@@ -10,13 +10,14 @@ from attrs import fields, frozen
 from golem_sdk.codec.codes import shown
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.status import AgentStatus, StatusRecord
+from golem_sdk.errors import AgentNotFoundError
 from golem_sdk.storage.base import Engine, Space
 from golem_sdk.stores.rows import damaged, pack_row, rows, unpack_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["AgentHead", "head_put", "load_head", "load_heads", "read_head"]
+__all__ = ["AgentHead", "head_put", "known_head", "load_head", "load_heads", "read_head"]
 
 _FIELDS = attrgetter("status.value", *(a.name for a in fields(StatusRecord)[1:]))
 _TYPES = [str, str, str, *({"str": str}.get(str(a.type), int) for a in fields(StatusRecord)[1:])]
@@ -25,7 +26,11 @@ _FEWEST = 3
 
 @frozen
 class AgentHead:
-    """What a listing shows of an agent without reading its oplog. Rebuilt from the oplog when lost."""
+    """What a listing shows of an agent without reading its oplog. Rebuilt from the oplog when lost.
+
+    It is stored with the first thing that is stored of an agent: the call that has it made. Of an agent
+    without head and oplog nothing else is looked for.
+    """
 
     agent_type: str
     agent_id: str
@@ -46,6 +51,18 @@ def load_head(engine: Engine, agent_id: str) -> AgentHead | None:
         return None
     row = engine.get(Space.HEAD, key)
     return None if row is None else read_head(key, row)
+
+
+def known_head(engine: Engine, agent_id: str) -> AgentHead:
+    """The head of an agent that has begun.
+
+    Raises:
+        AgentNotFoundError: the store has no such agent, or only calls that wait for it.
+    """
+    head = load_head(engine, agent_id)
+    if head is None or not head.record.last:
+        raise AgentNotFoundError(f"the store has no agent {agent_id}")
+    return head
 
 
 def load_heads(engine: Engine) -> Iterator[AgentHead]:

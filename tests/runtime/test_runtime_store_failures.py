@@ -9,17 +9,20 @@ import pytest
 
 from golem_sdk import Runtime, agent
 from golem_sdk.core.entries import Create, NoOp
+from golem_sdk.core.ids import storage_key
 from golem_sdk.core.plan import EMPTY_PLAN
 from golem_sdk.errors import AgentSuspendedSignal, RuntimeClosedError, StoreFullError
 from golem_sdk.oplog.writer import OplogWriter
 from golem_sdk.runtime.settings import Settings
-from golem_sdk.storage.base import Batch
+from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.committer import Committer
+from golem_sdk.storage.lmdb import LmdbEngine
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.testing.environment import VirtualEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 class FullOnce(MemoryEngine):
@@ -82,3 +85,17 @@ def test_closing_while_an_agent_is_being_suspended_raises_nothing() -> None:
     runtime.close()
     with pytest.raises(RuntimeClosedError):
         runtime.get(RefusedTally, "suspending").add(1)
+
+
+def test_k2_a_head_that_was_lost_is_made_anew(tmp_path: Path) -> None:
+    with Runtime(tmp_path) as runtime:
+        runtime.trigger(runtime.get(RefusedTally, "x").add, 1, key="once").result()
+        before = runtime.metadata('RefusedTally("x")')
+    engine = LmdbEngine(tmp_path)
+    engine.commit([Batch(dels=((Space.HEAD, storage_key('RefusedTally("x")')),))])
+    engine.close()
+    with Runtime(tmp_path) as runtime:
+        assert runtime.trigger(runtime.get(RefusedTally, "x").add, 1, key="once").result() == 1
+        assert runtime.get(RefusedTally, "x").add(2) == 3
+        after = runtime.metadata('RefusedTally("x")')
+    assert (after.created_at, after.completed) == (before.created_at, before.completed + 1)
