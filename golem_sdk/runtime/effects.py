@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from golem_sdk.errors import (
     AgentFailedError,
+    AgentFencedSignal,
     InvocationNotFoundError,
+    RuntimeClosedError,
     StoreCorruptError,
+    StoreError,
     UnknownAgentTypeError,
 )
 from golem_sdk.runtime.context import SCOPE, SESSION
@@ -30,7 +33,17 @@ if TYPE_CHECKING:
     from golem_sdk.runtime.session import Session
     from golem_sdk.runtime.timers import Timer
 
-__all__ = ["AlarmEffect", "Effect", "HostEffect", "LaneEffect", "ResultEffect", "TimerEffect"]
+__all__ = [
+    "AlarmEffect",
+    "Effect",
+    "HostEffect",
+    "LaneEffect",
+    "ResultEffect",
+    "TimerEffect",
+    "asked",
+]
+
+T = TypeVar("T")
 
 NONE = success(None)
 REFUSALS = (
@@ -201,6 +214,22 @@ class ResultEffect:
 
     def cancel(self) -> None:
         """See `Effect.cancel`."""
+
+
+def asked(session: Session, ask: Callable[[], T]) -> T:
+    """What this runtime itself answers to agent code.
+
+    If its store fails, that is no outcome to be recorded: the agent starts anew from disk.
+
+    Raises:
+        AgentControlSignal: it failed.
+    """
+    try:
+        return ask()
+    except REFUSALS:
+        raise
+    except (StoreError, RuntimeClosedError) as error:
+        raise session.end(AgentFencedSignal(error)) from error
 
 
 def _mail(call: int, task: asyncio.Task[Any]) -> Mail:

@@ -18,7 +18,7 @@ from golem_sdk.core.ids import AgentId, agent_id
 from golem_sdk.errors import InvocationNotFoundError, UsageError
 from golem_sdk.runtime.context import current
 from golem_sdk.runtime.definitions import AgentDefinition, definition_of
-from golem_sdk.runtime.effects import ResultEffect
+from golem_sdk.runtime.effects import ResultEffect, asked
 from golem_sdk.runtime.intake import Request
 from golem_sdk.runtime.limits import due_ns, timeout_s
 from golem_sdk.runtime.outcomes import reveal
@@ -97,7 +97,7 @@ class InvocationHandle(Generic[T]):
             name,
             FunctionType.READ_REMOTE,
             [self.agent_id, self.key],
-            lambda: self._completion().status,
+            lambda: asked(session, lambda: self._completion().status),
         )
         return status
 
@@ -111,7 +111,7 @@ class InvocationHandle(Generic[T]):
             name,
             FunctionType.WRITE_REMOTE,
             [self.agent_id, self.key],
-            lambda: self._kernel.intake.cancel(self._agent, self.key),
+            lambda: asked(session, lambda: self._kernel.intake.cancel(self._agent, self.key)),
         )
         return cancelled
 

@@ -27,7 +27,7 @@ from golem_sdk.runtime.agent_code import AgentCode
 from golem_sdk.runtime.context import SCOPE, SESSION
 from golem_sdk.runtime.custom import CustomFunctions
 from golem_sdk.runtime.divergence import divergence_error
-from golem_sdk.runtime.effects import Effect, HostEffect, LaneEffect, TimerEffect
+from golem_sdk.runtime.effects import Effect, HostEffect, LaneEffect, TimerEffect, asked
 from golem_sdk.runtime.keys import Keys
 from golem_sdk.runtime.lanes import current_lane
 from golem_sdk.runtime.mailbox import Mail, Mailbox
@@ -164,7 +164,7 @@ class Session:
         """A durable call that leaves a message for another agent; it rides in this agent's next commit."""
 
         def perform() -> None:
-            enqueue()
+            asked(self, enqueue)
 
         self.call(name, FunctionType.WRITE_LOCAL, request, perform)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from golem_sdk import Runtime, agent
+from golem_sdk import Runtime, agent, get, schedule, trigger
 from golem_sdk.core.entries import Create, NoOp
-from golem_sdk.core.ids import storage_key
+from golem_sdk.core.ids import AgentId, storage_key
 from golem_sdk.core.plan import EMPTY_PLAN
-from golem_sdk.errors import AgentSuspendedSignal, RuntimeClosedError, StoreFullError
+from golem_sdk.errors import AgentSuspendedSignal, RuntimeClosedError, StoreError, StoreFullError
 from golem_sdk.oplog.writer import OplogWriter
+from golem_sdk.runtime.context import current
+from golem_sdk.runtime.handles import InvocationHandle
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.committer import Committer
@@ -21,20 +24,28 @@ from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.testing.environment import VirtualEnvironment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 
-class FullOnce(MemoryEngine):
-    """Refuses the next commit when it is told to."""
+class Failing(MemoryEngine):
+    """Refuses the next commit, or the next read of an agent's results, when it is told to."""
 
     full = False
+    unreadable: bytes | None = None
 
     def commit(self, batches: Sequence[Batch]) -> list[bool]:
         if self.full:
             self.full = False
             raise StoreFullError("no room")
         return super().commit(batches)
+
+    def get(self, space: Space, key: bytes) -> bytes | None:
+        prefix, is_result = self.unreadable, space is Space.RESULT
+        if prefix is not None and is_result and key.startswith(prefix):
+            self.unreadable = None
+            raise StoreError("cannot read")
+        return super().get(space, key)
 
 
 @agent
@@ -47,13 +58,16 @@ class RefusedTally:
         return self.value
 
 
-def virtual() -> Runtime:
+def virtual(engine: MemoryEngine | None = None) -> Runtime:
     settings = Settings(suspend_after_s=1e6, write_behind_s=None)
-    return Runtime.over(MemoryEngine(), VirtualEnvironment(), settings)
+    return Runtime.over(engine or MemoryEngine(), VirtualEnvironment(), settings)
+
+
+# --- what is not written --------------------------------------------------------------------------
 
 
 def test_p4_what_a_refused_flush_has_dropped_is_not_taken_for_written() -> None:
-    engine = FullOnce()
+    engine = Failing()
     committer = Committer(engine, write_behind_s=None)
     writer = OplogWriter(b"log", committer, 0, EMPTY_PLAN)
     writer.append(Create(1, "t", "t(1)", b"", "code", 7, "0", {}))
@@ -99,3 +113,51 @@ def test_k2_a_head_that_was_lost_is_made_anew(tmp_path: Path) -> None:
         assert runtime.get(RefusedTally, "x").add(2) == 3
         after = runtime.metadata('RefusedTally("x")')
     assert (after.created_at, after.completed) == (before.created_at, before.completed + 1)
+
+
+# --- what an agent asks of the runtime --------------------------------------------------------------
+
+
+@agent
+def triggers(name: str) -> int:
+    total: int = trigger(get(RefusedTally, name).add, 2).result()
+    return total
+
+
+@agent
+def schedules(name: str) -> int:
+    total: int = schedule(timedelta(days=3), get(RefusedTally, name).add, 3).result()
+    return total
+
+
+@agent
+def looks(name: str) -> str:
+    return _handle(name).status().name
+
+
+def _handle(name: str) -> InvocationHandle[int]:
+    session = current()
+    assert session is not None
+    agent_id = AgentId("RefusedTally", f'RefusedTally("{name}")')
+    return InvocationHandle(session.kernel, agent_id, "known")
+
+
+@pytest.mark.parametrize(
+    ("asks", "answer"),
+    [
+        (triggers, 2),
+        (schedules, 3),
+        (looks, "COMPLETED"),
+    ],
+)
+def test_p2_a_store_that_cannot_be_read_is_no_outcome_of_a_call(
+    asks: Callable[[str], object], answer: object
+) -> None:
+    engine = Failing()
+    with virtual(engine) as runtime:
+        runtime.trigger(runtime.get(RefusedTally, "asked").add, 0, key="known").result()
+        engine.unreadable = b"RefusedTally"
+        with pytest.raises(StoreError, match="cannot read"):
+            runtime.run(asks, "asked")
+    with virtual(engine.snapshot()) as runtime:
+        assert runtime.run(asks, "asked") == answer
