@@ -33,6 +33,8 @@ from golem_sdk.stores.invocations import (
 )
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from golem_sdk.oplog.writer import OplogWriter
     from golem_sdk.runtime.actor import Actor
     from golem_sdk.runtime.kernel import Kernel
@@ -66,6 +68,9 @@ class Intake:
         self._order = 0
         self._arming = Lock()
         self._timers: dict[tuple[str, str], tuple[int, Invocation, Timer]] = {}
+        self._recovering = Lock()
+        self._losses, self._made_good = 1, 0  # of what is scheduled; as many if all of it is armed
+        self._loss: BaseException = RuntimeClosedError("the runtime is being opened")
 
     def enqueue(self, request: Request, writer: OplogWriter | None = None) -> Completion:
         """Accept an invocation, or find the one with the same key.
@@ -77,7 +82,7 @@ class Intake:
             RuntimeClosedError, StoreError: it was not accepted.
             AgentFailedError: the agent is parked.
         """
-        with self._kernel.holding(request.agent.agent_type, request.agent.text) as actor:
+        with self._holding(request.agent) as actor:
             completion = self._known(actor, request.key)
             if completion is None:
                 if actor.parked is not None:
@@ -93,7 +98,7 @@ class Intake:
         self, request: Request, due_ns: int, writer: OplogWriter | None = None
     ) -> Completion:
         """Accept an invocation that is to be queued at ``due_ns`` (nanoseconds since the epoch)."""
-        with self._kernel.holding(request.agent.agent_type, request.agent.text) as actor:
+        with self._holding(request.agent) as actor:
             known = self._known(actor, request.key)
             if known is not None:
                 return known
@@ -108,9 +113,12 @@ class Intake:
         return completion
 
     def cancel(self, agent: AgentId, key: str) -> bool:
-        """Take back an invocation that has not begun; ``False`` if it has, or is over, or unknown."""
-        with self._kernel.holding(agent.agent_type, agent.text) as actor:
-            completion = actor.completions.get(key)
+        """Take back an invocation that has not begun; ``False`` if it has, or is over, or unknown.
+
+        ``True`` also if it was taken back before: who asks again after a crash gets the same answer.
+        """
+        with self._holding(agent) as actor:
+            completion = self._known(actor, key)
             if completion is None:
                 return False
             if completion.status is InvocationStatus.SCHEDULED:
@@ -126,7 +134,7 @@ class Intake:
                 actor.queue.remove(invocation)
                 row = (Space.INBOX, inbox_key(agent.text, invocation.order))
             else:
-                return False
+                return completion.status is InvocationStatus.CANCELLED
             del actor.completions[key]
             completion.status = InvocationStatus.CANCELLED
             self._write(None, [_cancelled_row(invocation)], [row])
@@ -136,28 +144,39 @@ class Intake:
 
     def find(self, agent: AgentId, key: str) -> Completion | None:
         """The completion of an invocation accepted earlier, ``None`` if its key is unknown."""
-        with self._kernel.holding(agent.agent_type, agent.text) as actor:
+        with self._holding(agent) as actor:
             known = self._known(actor, key)
         if known is not None:
             _nudge(actor, known)
         return known
 
     def recover(self) -> None:
-        """Arm the timers of everything scheduled on disk."""
-        for due_ns, invocation in load_scheduled(self._kernel.engine, set_aside):
-            self.above(invocation.order)
-            with self._kernel.holding(invocation.agent_type, invocation.agent_id) as actor:
-                completion = Completion(actor.agent_id, invocation.key, InvocationStatus.SCHEDULED)
-                actor.expect(invocation.key, completion)
-                self._arm(due_ns, invocation)
+        """Arm the timers of everything scheduled on disk, unless they are armed."""
+        with self._recovering:
+            losses = self._losses
+            if losses == self._made_good:
+                return
+            for due_ns, invocation in load_scheduled(self._kernel.engine, set_aside):
+                self.above(invocation.order)
+                agent = invocation.agent_type, invocation.agent_id
+                self._kernel.actor(*agent, queued=True)  # an older version gave it no head
+                with self._kernel.holding(*agent) as actor:
+                    completion = Completion(
+                        actor.agent_id, invocation.key, InvocationStatus.SCHEDULED
+                    )
+                    actor.expect(invocation.key, completion)
+                    self._arm(due_ns, invocation)
+            self._made_good = losses
 
     def above(self, order: int) -> None:
         """A place in a queue is taken on disk: later ones come after it, whatever the clock says."""
         with self._orders:
             self._order = max(self._order, order)
 
-    def forget(self) -> None:
-        """Disarm everything; what is on disk stays."""
+    def forget(self, reason: BaseException) -> None:
+        """Disarm everything, for ``reason``; what is on disk stays, and `recover` comes before all else."""
+        self._loss = reason
+        self._losses += 1
         timers, self._timers = self._timers, {}
         for _, _, timer in timers.values():
             timer.cancel()
@@ -187,7 +206,7 @@ class Intake:
             return
         with self._kernel.holding(invocation.agent_type, invocation.agent_id) as actor:
             row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order))
-            known = self._known(actor, invocation.key)
+            known = self._found(actor, invocation.key)
             if known is not None and known.status is not InvocationStatus.SCHEDULED:
                 self._write(None, [], [row])  # its key was used meanwhile
                 return
@@ -203,7 +222,19 @@ class Intake:
         if not actor.asleep:
             actor.wake()
 
+    def _holding(self, agent: AgentId) -> AbstractContextManager[Actor]:
+        """The agent's actor, which has everything that is scheduled: `_known` raises if it does not."""
+        if self._losses != self._made_good:
+            self._kernel.check_open()
+            self.recover()
+        return self._kernel.holding(agent.agent_type, agent.text)
+
     def _known(self, actor: Actor, key: str) -> Completion | None:
+        if self._losses != self._made_good:  # just now: nobody has what is scheduled
+            raise self._loss
+        return self._found(actor, key)
+
+    def _found(self, actor: Actor, key: str) -> Completion | None:
         self._kernel.check_open()
         completion = actor.completions.get(key)
         if completion is not None or actor.blank:

@@ -200,8 +200,12 @@ class Kernel:
 
     def recover(self) -> None:
         """Take up everything that the store says is unfinished."""
-        self.intake.recover()
-        wake_pending(self)
+        self.environment.enter()  # or a simulated clock would go on between what is taken up
+        try:
+            self.intake.recover()
+            wake_pending(self)
+        finally:
+            self.environment.leave()
 
     def agent_ended(self, actor: Actor, reason: BaseException) -> None:
         """An agent cannot go on, for ``reason``. Its own fault parks it; the store's fault stops all."""
@@ -348,7 +352,7 @@ class Kernel:
         actors = list(self._actors.values())
         self._actors.clear()
         self._resting.clear()
-        self.intake.forget()
+        self.intake.forget(error)
         for actor in actors:
             actor.retired = True  # first: one that is loading its session looks afterwards
             session = actor.session

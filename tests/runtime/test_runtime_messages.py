@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from golem_sdk import Runtime, agent, durable, get
+from golem_sdk import Runtime, agent, durable, get, schedule
 from golem_sdk.core.entries import Error
 from golem_sdk.errors import AgentFailedError, GolemError, UsageError
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.stores.invocations import InvocationStatus
+from golem_sdk.testing.crash import CrashMoment, CrashPoint
+from golem_sdk.testing.driver import Step, drive
 from golem_sdk.testing.environment import VirtualEnvironment
 
 if TYPE_CHECKING:
@@ -222,6 +224,21 @@ def test_p4_what_has_begun_is_not_taken_back_after_a_crash(computer: Computer) -
         computer.run_on()
         begun.result(timeout=60)
         assert clerk.log() == ["begun"]
+
+
+@agent
+def takes_back_twice(name: str) -> list[bool]:
+    later = schedule(timedelta(days=3), get(QueueClerk, name).work, "never")
+    return [later.cancel(), later.cancel()]
+
+
+def test_p2_an_agent_that_crashes_after_cancelling_gets_the_same_answer() -> None:
+    step = Step(takes_back_twice, ("t",))
+    calm = drive([step])
+    assert calm.results == (("result", [True, True]),)
+    for append in range(1, calm.appends + 1):
+        for moment in CrashMoment:
+            assert drive([step], [CrashPoint(append, moment)]).results == calm.results
 
 
 @pytest.mark.parametrize("dies", [False, True], ids=["calm", "killed"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.lmdb import LmdbEngine
 from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.stores.invocations import InvocationStatus
 from golem_sdk.testing.environment import VirtualEnvironment
 
 if TYPE_CHECKING:
@@ -135,6 +137,16 @@ def looks(name: str) -> str:
     return _handle(name).status().name
 
 
+@agent
+def takes_back(name: str) -> bool:
+    return _handle(name).cancel()
+
+
+@agent
+async def takes_back_in_a_thread(name: str) -> bool:
+    return await asyncio.to_thread(_handle(name).cancel)
+
+
 def _handle(name: str) -> InvocationHandle[int]:
     session = current()
     assert session is not None
@@ -148,6 +160,8 @@ def _handle(name: str) -> InvocationHandle[int]:
         (triggers, 2),
         (schedules, 3),
         (looks, "COMPLETED"),
+        (takes_back, False),
+        (takes_back_in_a_thread, False),
     ],
 )
 def test_p2_a_store_that_cannot_be_read_is_no_outcome_of_a_call(
@@ -161,3 +175,47 @@ def test_p2_a_store_that_cannot_be_read_is_no_outcome_of_a_call(
             runtime.run(asks, "asked")
     with virtual(engine.snapshot()) as runtime:
         assert runtime.run(asks, "asked") == answer
+
+
+# --- what is scheduled ------------------------------------------------------------------------------
+
+
+def test_what_is_scheduled_is_known_while_a_full_store_is_waited_for() -> None:
+    with virtual() as runtime:
+        tally, kernel = runtime.get(RefusedTally, "scheduled"), runtime._kernel
+        handle = runtime.schedule(timedelta(days=1), tally.add, 1, key="tomorrow")
+        with kernel._mutex:
+            kernel._drop_all(StoreFullError("no room"))
+        assert handle.status() is InvocationStatus.SCHEDULED
+        kernel.recover()
+        assert handle.result() == 1
+
+
+def test_what_is_scheduled_is_not_unknown_when_the_store_fails_at_that_moment() -> None:
+    with virtual() as runtime:
+        tally, kernel = runtime.get(RefusedTally, "lately"), runtime._kernel
+        handle = runtime.schedule(timedelta(days=1), tally.add, 1, key="tomorrow")
+        recover = kernel.intake.recover
+
+        def recover_and_fail() -> None:
+            recover()
+            kernel._drop_all(StoreFullError("no room, again"))
+
+        kernel._drop_all(StoreFullError("no room"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kernel.intake, "recover", recover_and_fail)
+            with pytest.raises(StoreFullError, match="again"):
+                handle.status()
+        assert handle.status() is InvocationStatus.SCHEDULED
+
+
+def test_what_is_due_when_the_store_is_full_runs_once_when_there_is_room() -> None:
+    engine = Failing()
+    with virtual(engine) as runtime:
+        tally = runtime.get(RefusedTally, "due")
+        handle = runtime.schedule(timedelta(days=1), tally.add, 1, key="tomorrow")
+        engine.full = True
+        with pytest.raises(StoreFullError):
+            handle.result()
+        assert handle.result() == 1
+        assert tally.add(0) == 1
