@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from golem_sdk.core.entries import OplogIndex
     from golem_sdk.runtime.custom import PersistedInvocation
+    from golem_sdk.runtime.environment import Source as Source
 
 __all__ = [
     "begin_durable_function",
@@ -253,6 +254,13 @@ def may_have_been_made(session: Session) -> bool:
     atomic region around it. If so, a failure to find out is no outcome: raise `UndecidedError`.
     """
     return session.operations.may_have_been_made(SCOPE.get().region)
+
+
+def reading(
+    session: Session, real: Callable[[], T], virtual: Callable[[Source], T]
+) -> Callable[[], T]:
+    """What reads a clock, or draws: ``real``, or in a simulation ``virtual`` of its time and entropy."""
+    return session.kernel.environment.reading(real, virtual)
 
 
 def agent_random(session: Session) -> random.Random:

@@ -61,12 +61,13 @@ def time_patches(version: str) -> list[Patch]:
 def _reading(name: str) -> Callable[[Any], MethodType]:
     def make(original: Callable[[], Any]) -> MethodType:
         current, call, qualified = durability.current, durability.durable_call, f"time.{name}"
+        read, virtual = durability.reading, _virtual(name)
 
         def reading(_home: object) -> Any:
             session = current()
             if session is None:
                 return original()
-            return call(session, qualified, _LOCAL, None, original)
+            return call(session, qualified, _LOCAL, None, read(session, original, virtual))
 
         return replacement_of(original, reading, "time")
 
@@ -79,9 +80,8 @@ def _of_clock(name: str) -> Callable[[Any], MethodType]:
             session = durability.current()
             if session is None:
                 return original(clock)
-            return durability.durable_call(
-                session, f"time.{name}", _LOCAL, int(clock), lambda: original(clock)
-            )
+            read = durability.reading(session, lambda: original(clock), _virtual(name))
+            return durability.durable_call(session, f"time.{name}", _LOCAL, int(clock), read)
 
         return replacement_of(original, reading, "time")
 
@@ -90,11 +90,25 @@ def _of_clock(name: str) -> Callable[[Any], MethodType]:
 
 def _now(session: Any, name: str) -> float:
     """The recorded time of day, in seconds."""
-    return durability.durable_call(session, f"time.{name}", _LOCAL, None, _seconds)
+    read = durability.reading(session, _seconds, _seconds_of)
+    return durability.durable_call(session, f"time.{name}", _LOCAL, None, read)
 
 
 def _seconds() -> float:
     return originals.time_ns() / 1e9
+
+
+def _virtual(name: str) -> Callable[[durability.Source], Any]:
+    """What the function gives when the time is simulated: all clocks begin with 1970 then."""
+    return _nanoseconds_of if name.endswith("_ns") else _seconds_of
+
+
+def _seconds_of(source: durability.Source) -> float:
+    return source.now_ns() / 1e9
+
+
+def _nanoseconds_of(source: durability.Source) -> int:
+    return source.now_ns()
 
 
 def _of_now(name: str) -> Callable[[Any], MethodType]:

@@ -78,7 +78,7 @@ def _editable() -> bool:
 
 
 def _now(original: Any) -> Any:
-    current, call = durability.current, durability.durable_call
+    current, call, read = durability.current, durability.durable_call, durability.reading
     local_wall = functools.partial(_local_wall, original)
     utc_wall = functools.partial(_utc_wall, original)
     datetime, bound = dates.datetime, original.__get__(None, dates.datetime)
@@ -88,17 +88,19 @@ def _now(original: Any) -> Any:
         if session is None:
             return bound(tz) if cls is datetime else original(cls, tz)  # type: ignore[no-any-return]  # a datetime
         if tz is None:
-            return _naive(cls, call(session, "datetime.now", _LOCAL, None, local_wall))
+            local = read(session, local_wall, _local_wall_of)
+            return _naive(cls, call(session, "datetime.now", _LOCAL, None, local))
         if not isinstance(tz, dates.tzinfo):
             return original(cls, tz)  # raises its own TypeError
-        moment = _naive(dates.datetime, call(session, "datetime.now", _LOCAL, "tz", utc_wall))
+        utc = read(session, utc_wall, _utc_wall_of)
+        moment = _naive(dates.datetime, call(session, "datetime.now", _LOCAL, "tz", utc))
         return _as_subclass(cls, tz.fromutc(moment.replace(tzinfo=tz)))
 
     return _class_method(original, now)
 
 
 def _utcnow(real_now: Any, original: Any) -> Any:
-    current, call = durability.current, durability.durable_call
+    current, call, read = durability.current, durability.durable_call, durability.reading
     utc_wall = functools.partial(_utc_wall, real_now)
 
     def utcnow(cls: type[dates.datetime]) -> dates.datetime:
@@ -108,7 +110,8 @@ def _utcnow(real_now: Any, original: Any) -> Any:
             warnings.warn(_UTCNOW_DEPRECATED, DeprecationWarning, stacklevel=2)
         if session is None:
             return real_now(cls, dates.UTC).replace(tzinfo=None)  # type: ignore[no-any-return]  # a datetime
-        return _naive(cls, call(session, "datetime.utcnow", _LOCAL, None, utc_wall))
+        utc = read(session, utc_wall, _utc_wall_of)
+        return _naive(cls, call(session, "datetime.utcnow", _LOCAL, None, utc))
 
     return _class_method(original, utcnow)
 
@@ -121,13 +124,26 @@ def _class_method(original: Any, function: Callable[..., Any]) -> Any:
 
 def _local_wall(real_now: Any) -> int:
     """The wall clock: microseconds since 1970 as the local zone shows it, times two, plus the fold."""
-    local: dates.datetime = real_now(dates.datetime, None)
+    return _wall(real_now(dates.datetime, None))
+
+
+def _local_wall_of(source: durability.Source) -> int:
+    ns = source.now_ns()
+    second = dates.datetime.fromtimestamp(ns // 10**9)  # noqa: DTZ006  # the local zone is asked for
+    return _wall(second.replace(microsecond=ns // 1000 % 10**6))
+
+
+def _wall(local: dates.datetime) -> int:
     return (local - _EPOCH) // _MICROSECOND * 2 + local.fold
 
 
 def _utc_wall(real_now: Any) -> int:
     utc: dates.datetime = real_now(dates.datetime, dates.UTC).replace(tzinfo=None)
     return (utc - _EPOCH) // _MICROSECOND * 2
+
+
+def _utc_wall_of(source: durability.Source) -> int:
+    return source.now_ns() // 1000 * 2
 
 
 def _naive(cls: type[dates.datetime], wall: int) -> dates.datetime:

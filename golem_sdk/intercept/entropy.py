@@ -35,6 +35,8 @@ __all__ = ["entropy_patches", "tempfile_patches"]
 
 _LOCAL = FunctionType.READ_LOCAL
 _SEED_BYTES = 32
+_GREGORIAN_TO_UNIX = 0x01B21DD213814000
+"""By how many steps of 100 ns the calendar of UUIDs of version 1 is ahead (RFC 9562)."""
 # Spelled out, because taking and passing on any arguments would cost more than the rest.
 _LIMITED = frozenset({"randint", "uniform"})
 
@@ -122,14 +124,15 @@ def _with_any_arguments(name: str) -> Callable[[Any], MethodType]:
 
 
 def _urandom(original: Callable[[int], bytes]) -> MethodType:
-    current, call = durability.current, durability.durable_call
+    current, call, read = durability.current, durability.durable_call, durability.reading
 
     def urandom(_home: object, size: int, /) -> bytes:
         session = current()
         if session is None:
             return original(size)
         # No lambda: a variable that one closes over costs every call, also outside agents.
-        return call(session, "os.urandom", _LOCAL, size, functools.partial(original, size))
+        real, virtual = functools.partial(original, size), functools.partial(_drawn, size)
+        return call(session, "os.urandom", _LOCAL, size, read(session, real, virtual))
 
     return replacement_of(original, urandom, "os")
 
@@ -139,11 +142,16 @@ def _getrandom(original: Callable[[int, int], bytes]) -> MethodType:
         session = durability.current()
         if session is None:
             return original(size, flags)
-        return durability.durable_call(
-            session, "os.getrandom", _LOCAL, [size, flags], lambda: original(size, flags)
+        draw = durability.reading(
+            session, lambda: original(size, flags), lambda source: source.entropy(size)
         )
+        return durability.durable_call(session, "os.getrandom", _LOCAL, [size, flags], draw)
 
     return replacement_of(original, getrandom, "os")
+
+
+def _drawn(size: int, source: durability.Source) -> bytes:
+    return source.entropy(size)
 
 
 def _uuid1(original: Callable[..., uuid.UUID]) -> MethodType:
@@ -151,19 +159,47 @@ def _uuid1(original: Callable[..., uuid.UUID]) -> MethodType:
         session = durability.current()
         if session is None:
             return original(node, clock_seq)
-        made = durability.durable_call(
-            session, "uuid.uuid1", _LOCAL, None, lambda: original(node, clock_seq).bytes
+        make = durability.reading(
+            session,
+            lambda: original(node, clock_seq).bytes,
+            lambda source: _uuid1_of(source, node, clock_seq).bytes,
         )
+        made = durability.durable_call(session, "uuid.uuid1", _LOCAL, None, make)
         return uuid.UUID(bytes=made)
 
     return replacement_of(original, uuid1, "uuid")
+
+
+def _uuid1_of(source: durability.Source, node: int | None, clock_seq: int | None) -> uuid.UUID:
+    steps = source.now_ns() // 100 + _GREGORIAN_TO_UNIX
+    drawn = int.from_bytes(source.entropy(8), "big")
+    sequence = drawn >> 48 if clock_seq is None else clock_seq
+    return uuid.UUID(
+        fields=(
+            steps & 0xFFFFFFFF,
+            steps >> 32 & 0xFFFF,
+            steps >> 48 & 0x0FFF,
+            sequence >> 8 & 0x3F,
+            sequence & 0xFF,
+            drawn & 0xFFFFFFFFFFFF if node is None else node,
+        ),
+        version=1,
+    )
+
+
+_real_seed = functools.partial(originals.urandom, _SEED_BYTES)
+_virtual_seed = functools.partial(_drawn, _SEED_BYTES)
 
 
 def _seed(original: Callable[..., None]) -> Callable[..., None]:
     def seed(self: random.Random, a: Any = None, version: int = 2) -> None:
         if a is None and (session := durability.current()) is not None:
             a = durability.durable_call(
-                session, "random.Random.seed", _LOCAL, None, lambda: originals.urandom(_SEED_BYTES)
+                session,
+                "random.Random.seed",
+                _LOCAL,
+                None,
+                durability.reading(session, _real_seed, _virtual_seed),
             )
         original(self, a, version)
 

@@ -5,10 +5,11 @@ Production and simulation differ in this object only.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from golem_sdk import originals
 from golem_sdk.runtime.timers import AGAIN_NS, TimerThread
@@ -19,15 +20,17 @@ if TYPE_CHECKING:
 
     from golem_sdk.runtime.timers import Timer
 
-__all__ = ["Environment", "RealEnvironment"]
+__all__ = ["Environment", "RealEnvironment", "Source"]
+
+T = TypeVar("T")
 
 _log = logging.getLogger("golem_sdk")
 
 _IDLE_S = 10.0
 
 
-class Environment(Protocol):
-    """What the runtime needs from the world."""
+class Source(Protocol):
+    """Where time and entropy come from."""
 
     def now_ns(self) -> int:
         """Nanoseconds since the epoch."""
@@ -35,6 +38,22 @@ class Environment(Protocol):
 
     def entropy(self, size: int) -> bytes:
         """``size`` random bytes."""
+        ...
+
+
+class Environment(Source, Protocol):
+    """What the runtime needs from the world."""
+
+    def reading(self, real: Callable[[], T], virtual: Callable[[Source], T]) -> Callable[[], T]:
+        """What reads a clock, or draws, for agent code: ``real``; simulated, ``virtual`` of some source."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Block this thread of the runtime."""
+        ...
+
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """A new loop, on which the real effects of asynchronous agents are to run."""
         ...
 
     def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer:
@@ -72,6 +91,18 @@ class RealEnvironment:
     def entropy(self, size: int) -> bytes:
         """See `Environment.entropy`."""
         return originals.urandom(size)
+
+    def reading(self, real: Callable[[], T], virtual: Callable[[Source], T]) -> Callable[[], T]:
+        """See `Environment.reading`."""
+        return real
+
+    def sleep(self, seconds: float) -> None:
+        """See `Environment.sleep`."""
+        originals.sleep(seconds)
+
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """See `Environment.event_loop`."""
+        return asyncio.new_event_loop()
 
     def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer:
         """See `Environment.call_at`."""

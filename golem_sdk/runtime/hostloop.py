@@ -21,9 +21,16 @@ _LAST_WORDS_S = 1.0
 
 
 class HostLoop:
-    """An asyncio loop in a daemon thread of its own, started with the first effect."""
+    """An asyncio loop in a daemon thread of its own, started with the first effect.
 
-    def __init__(self) -> None:
+    Args:
+        make_loop: makes the loop.
+    """
+
+    def __init__(
+        self, make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    ) -> None:
+        self._make_loop = make_loop
         self._mutex = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
@@ -81,7 +88,7 @@ class HostLoop:
     def _running(self) -> asyncio.AbstractEventLoop | None:
         with self._mutex:
             if self._loop is None and not self._closed:
-                loop = asyncio.new_event_loop()
+                loop = self._make_loop()
                 thread = Thread(target=self._serve, args=(loop,), name="golem-host", daemon=True)
                 try:
                     originals.start_thread(thread)

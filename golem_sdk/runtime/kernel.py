@@ -12,6 +12,7 @@ from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from threading import Lock, RLock
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from golem_sdk.core.ids import storage_key
 from golem_sdk.errors import (
@@ -87,8 +88,10 @@ class Kernel:
         self.settings = settings
         self.origin = origin
         self.before_invocation = before_invocation
-        self.committer = Committer(engine, write_behind_s=settings.write_behind_s)
-        self.host = HostLoop()
+        self.committer = Committer(
+            engine, write_behind_s=settings.write_behind_s, pause=environment.sleep
+        )
+        self.host = HostLoop(environment.event_loop)
         self.intake = Intake(self)
         self.closed: BaseException | None = None
         self._pid = os.getpid()
@@ -123,7 +126,7 @@ class Kernel:
             return self._actors.get(agent_id) or self._made(agent_type, agent_id, queued=queued)
 
     def _making_of(self, agent_id: str) -> Lock:
-        return self._making[hash(agent_id) % len(self._making)]
+        return self._making[crc32(agent_id.encode(errors="surrogatepass")) % len(self._making)]
 
     def _made(
         self,

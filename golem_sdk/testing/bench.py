@@ -174,7 +174,7 @@ class _Run:
 
     def _live(self, point: CrashAt | None, ends_at: float | None) -> bool:
         """One life of the process; whether it crashed."""
-        environment = VirtualEnvironment(self._lives, self._now_ns)
+        environment = VirtualEnvironment(self._lives, self._now_ns, performs=True)
         agent, call, after = self._bench.resolved(point)
         trap = IndexTrap(self.engine, point, agent, call, after)
         settings = Settings(

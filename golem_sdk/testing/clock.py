@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from golem_sdk.codec.values import decode
 from golem_sdk.errors import UsageError
 from golem_sdk.testing.environment import VirtualEnvironment
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-    from golem_sdk.core.machine import StartedCall
-    from golem_sdk.core.scopes import Scope
-    from golem_sdk.runtime.performing import Performer
-    from golem_sdk.runtime.session import Session
     from golem_sdk.runtime.timers import Timer
 
-__all__ = ["PausedEnvironment", "VirtualClock", "VirtualPerformer"]
+__all__ = ["PausedEnvironment", "VirtualClock"]
 
 _LONGEST_S = 60.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_SEED_BYTES = 32
 
 
 class PausedEnvironment(VirtualEnvironment):
@@ -203,78 +197,5 @@ class VirtualClock:
         return f"<virtual clock at {self.now:%F %T.%f}>"
 
 
-def _reading(environment: PausedEnvironment, call: StartedCall) -> Callable[[], Any] | None:
-    """How the environment answers a look at a clock or a draw of random bytes; ``None``: other calls."""
-    read = _READINGS.get(call.function_name)
-    if read is None:
-        return None
-    return lambda: read(environment, decode(call.request))
-
-
-class VirtualPerformer:
-    """Performs looks at clocks and draws of random bytes in virtual time, and leaves the rest to others.
-
-    Args:
-        beyond: what performs the rest; ``None``: the real world.
-    """
-
-    def __init__(self, beyond: Performer | None = None) -> None:
-        self._beyond = beyond
-
-    def perform(
-        self, session: Session, call: StartedCall, scope: Scope, action: Callable[[], Any]
-    ) -> Any:
-        """See `Performer.perform`."""
-        environment = session.kernel.environment
-        assert isinstance(environment, PausedEnvironment), "it is made for those"
-        action = _reading(environment, call) or action
-        return (
-            action() if self._beyond is None else self._beyond.perform(session, call, scope, action)
-        )
-
-    async def perform_async(
-        self,
-        session: Session,
-        call: StartedCall,
-        scope: Scope,
-        action: Callable[[], Awaitable[Any]],
-    ) -> Any:
-        """See `Performer.perform_async`."""
-        if self._beyond is None:
-            return await action()
-        return await self._beyond.perform_async(session, call, scope, action)
-
-
 def _moment(now_ns: int) -> datetime:
     return _EPOCH + now_ns // 1000 * _MICROSECOND
-
-
-def _wall(moment: datetime) -> int:
-    """As `golem_sdk.intercept.dates` records it: microseconds since 1970, times two, plus the fold."""
-    since = moment.replace(tzinfo=UTC, fold=0) - _EPOCH
-    return since // _MICROSECOND * 2 + moment.fold
-
-
-def _now_wall(environment: PausedEnvironment, zone: object) -> int:
-    moment = _moment(environment.now_ns())
-    return _wall(moment if zone else moment.astimezone())
-
-
-def _seconds(environment: PausedEnvironment, request: object) -> float:
-    return environment.now_ns() / 1e9
-
-
-def _nanoseconds(environment: PausedEnvironment, request: object) -> int:
-    return environment.now_ns()
-
-
-_SECONDS = "time monotonic perf_counter localtime gmtime ctime asctime strftime"
-_READINGS: dict[str, Callable[[PausedEnvironment, Any], Any]] = {
-    **dict.fromkeys((f"time.{name}" for name in _SECONDS.split()), _seconds),
-    **dict.fromkeys(("time.time_ns", "time.monotonic_ns", "time.perf_counter_ns"), _nanoseconds),
-    "datetime.now": _now_wall,
-    "datetime.utcnow": lambda environment, _: _now_wall(environment, "UTC"),
-    "os.urandom": lambda environment, size: environment.entropy(size),
-    "random.Random.seed": lambda environment, _: environment.entropy(_SEED_BYTES),
-}
-"""By the names of the durable calls that `golem_sdk.intercept` makes."""

@@ -9,11 +9,14 @@ from attrs import fields, frozen
 
 from golem_sdk.app import Runtime
 from golem_sdk.core.entries import KIND_OF, Entry, OplogIndex
+from golem_sdk.core.ids import storage_key
 from golem_sdk.errors import GolemError, RuntimeClosedError, StoreError
+from golem_sdk.oplog.reader import read_entries
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.stores.heads import load_heads
 from golem_sdk.testing.crash import CrashPoint, Trap
-from golem_sdk.testing.environment import VirtualEnvironment
+from golem_sdk.testing.environment import START_NS, VirtualEnvironment
 
 __all__ = ["End", "Step", "drive", "visible"]
 
@@ -90,13 +93,13 @@ def drive(
         TimeoutError: a result did not come.
         GolemError: the runtime failed without a crash.
     """
-    engine, results = MemoryEngine(), [()] * len(steps)
+    engine, results, start_ns = MemoryEngine(), [()] * len(steps), START_NS
     for crashes in range(len(points) + 1):
         trap = Trap(engine, points[crashes] if crashes < len(points) else None)
         settings = Settings(
             suspend_after_s=suspend_after_s, write_behind_s=None, writer_class=trap.writer_class()
         )
-        environment = VirtualEnvironment(crashes)
+        environment = VirtualEnvironment(crashes, start_ns)
         try:
             with Runtime.over(engine, environment, settings) as runtime:
                 _make(runtime, steps, results)
@@ -108,8 +111,21 @@ def drive(
         finally:
             environment.join(_LONGEST_S)  # of a process that was killed nothing goes on
         engine = trap.survivor
+        start_ns = max(start_ns, _newest_ns(engine))
         on_crash(crashes + 1)
     raise AssertionError("the last run has no crash point and returns or raises")
+
+
+def _newest_ns(engine: MemoryEngine) -> int:
+    """When the newest entry was made: timers race in the next life as they would have without the crash."""
+    return max(
+        (
+            entry.timestamp
+            for head in load_heads(engine)
+            for _, entry in read_entries(engine, storage_key(head.agent_id))
+        ),
+        default=0,
+    )
 
 
 def visible(oplog: Sequence[tuple[OplogIndex, Entry]]) -> list[tuple[Any, ...]]:

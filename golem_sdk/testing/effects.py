@@ -21,7 +21,6 @@ from golem_sdk.errors import AgentFencedSignal, GolemError
 from golem_sdk.runtime.lanes import current_lane
 from golem_sdk.runtime.outcomes import failure, success
 from golem_sdk.runtime.sites import describe_site
-from golem_sdk.testing.clocks import shifted
 from golem_sdk.testing.observations import Performance
 from golem_sdk.testing.turns import Turns
 
@@ -161,7 +160,6 @@ class Stage:
             dying: asked before each performance, with the agent, the number of the call and the newest entry
                 of the agent's oplog: why the process is dead, if it is.
         """
-        self._environment = environment
         self._dying = dying
         self._turns = Turns(environment)
 
@@ -283,7 +281,6 @@ class Stage:
         return self._record(effect, era, value)
 
     def _record(self, effect: Performance, era: tuple[int, ...], value: Any) -> Any:
-        value = shifted(effect.name, value, self._environment.skipped_ns)
         outcome, failed = success(value)
         self._keep(effect, Answer(effect.name, effect.request, era, outcome, failed))
         return value

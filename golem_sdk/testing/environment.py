@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import random
 from threading import Condition, RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from golem_sdk import originals
 from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.timers import Timer, TimerHeap
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
-__all__ = ["VirtualEnvironment"]
+    from golem_sdk.runtime.environment import Source
 
-_START_NS = 1_700_000_000_000_000_000
+__all__ = ["START_NS", "VirtualEnvironment"]
+
+T = TypeVar("T")
+
+START_NS = 1_700_000_000_000_000_000
 _TICK_NS = 1_000
 
 
@@ -26,13 +32,11 @@ class VirtualEnvironment:
     Args:
         seed: of the entropy that it gives.
         start_ns: what the clock shows at first, nanoseconds since the epoch.
-
-    Attributes:
-        skipped_ns: how far the clock has jumped, all in all.
+        performs: its agents act upon the real outside. So their clocks also show the time that this takes,
+            and what they draw is real.
     """
 
-    def __init__(self, seed: int = 0, start_ns: int = _START_NS) -> None:
-        self.skipped_ns = 0
+    def __init__(self, seed: int = 0, start_ns: int = START_NS, *, performs: bool = False) -> None:
         self._mutex = RLock()
         self._now_ns = start_ns
         self._timers = TimerHeap()
@@ -42,6 +46,7 @@ class VirtualEnvironment:
         self._closed = False
         self._random = random.Random(seed)
         self._threads = RealEnvironment()
+        self._outside: Source = _Outside(self) if performs else self
 
     def now_ns(self) -> int:
         """See `Environment.now_ns`."""
@@ -53,6 +58,18 @@ class VirtualEnvironment:
         """See `Environment.entropy`."""
         with self._mutex:
             return self._random.randbytes(size)
+
+    def reading(self, real: Callable[[], T], virtual: Callable[[Source], T]) -> Callable[[], T]:
+        """See `Environment.reading`."""
+        return lambda: virtual(self._outside)
+
+    def sleep(self, seconds: float) -> None:
+        """See `Environment.sleep`. Only the write-behind thread sleeps, which has no part in the order."""
+        self._threads.sleep(seconds)
+
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """See `Environment.event_loop`."""
+        return self._threads.event_loop()
 
     def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer:
         """See `Environment.call_at`."""
@@ -121,7 +138,6 @@ class VirtualEnvironment:
         with self._mutex:
             due_ns = self._timers.due_ns() if self._active == 1 else None
             if due_ns is not None and self._may_pass_to(due_ns):
-                self.skipped_ns += max(0, due_ns - self._now_ns)
                 self._now_ns = max(self._now_ns, due_ns)
                 return self._timers.pop()
             self._active -= 1
@@ -131,3 +147,18 @@ class VirtualEnvironment:
 
     def _may_pass_to(self, when_ns: int) -> bool:
         return True
+
+
+class _Outside:
+    """Real entropy, and virtual time that passes also while something real is done."""
+
+    def __init__(self, environment: VirtualEnvironment) -> None:
+        self._environment = environment
+        self._began_s = originals.monotonic()
+
+    def now_ns(self) -> int:
+        passed_s = originals.monotonic() - self._began_s
+        return self._environment.now_ns() + round(passed_s * 1e9)
+
+    def entropy(self, size: int) -> bytes:
+        return originals.urandom(size)

@@ -15,7 +15,7 @@ from golem_sdk.runtime.context import current_or_performing
 from golem_sdk.runtime.loading import load_session
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
-from golem_sdk.testing.clock import PausedEnvironment, VirtualPerformer
+from golem_sdk.testing.clock import PausedEnvironment
 from golem_sdk.testing.crash import CrashMoment, CrashPoint, SimulatedCrashError, Trap
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Lives:
         self._mutex = RLock()
         self._seed = seed
         self._points = list(points)
-        self._performer = VirtualPerformer(performer)
+        self._performer = performer
         self._appended = 0
         self._lives = 0
         self._life = self._begin(MemoryEngine(), 0)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from golem_sdk.codec.values import encode
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import DivergenceError, UsageError
-from golem_sdk.testing.clocks import shifted
 from golem_sdk.testing.observations import Failure, Observed, Outcome, Performance, Unjournaled
 from golem_sdk.testing.schedules import (
     CrashAt,
@@ -225,7 +224,7 @@ def test_random_schedules_repeat_themselves() -> None:
     assert list(random_schedules([], 20, 7)) == []
 
 
-# --- states and clocks --------------------------------------------------------------------------------
+# --- states --------------------------------------------------------------------------------
 
 
 class Wallet:
@@ -248,18 +247,3 @@ def test_what_cannot_be_stored_counts_by_its_attributes() -> None:
     assert state_of(Holder(1)) == state_of(Holder(1))
     one, two = state_of(Holder(1)), state_of(Holder(2))
     assert {name for name in one if one[name] != two[name]} == {"itself", "several", "wallet"}
-
-
-@pytest.mark.parametrize(
-    ("name", "reading", "later"),
-    [
-        ("time.time", 1.5, 3.5),
-        ("time.monotonic_ns", 5, 2_000_000_005),
-        ("datetime.now", 10, 4_000_010),
-        ("os.urandom", b"x", b"x"),
-        ("time.process_time", 1.0, 1.0),
-    ],
-)
-def test_clocks_move_on_by_what_was_not_waited(name: str, reading: Any, later: Any) -> None:
-    assert shifted(name, reading, 2_000_000_000) == later
-    assert shifted(name, reading, 0) == reading
