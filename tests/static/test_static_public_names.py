@@ -45,6 +45,9 @@ PUBLIC_NAMES: dict[str, str] = {
         AgentStateMachine Step steps UnrecordedEffectError
         crash_at_every_index Call Finding Report Verdict
     """,
+    "golem_sdk.testing.simulation": """
+        simulate world World Report SimulationFault Faults CALM WILD BRANCHES Tally
+    """,
 }
 # Besides the names above, whole families are public: every entry type, every error.
 PUBLIC_FAMILIES: dict[str, tuple[type, ...]] = {

@@ -16,6 +16,6 @@ def test_the_readme_s_tests_pass(
 ) -> None:
     blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
     pytester.makepyfile(test_readme="\n\n".join(block.partition("```")[0] for block in blocks))
-    run_tests(pytester, monkeypatch, "--golem-record").assert_outcomes(passed=4)
+    run_tests(pytester, monkeypatch, "--golem-record").assert_outcomes(passed=7)
     played = run_tests(pytester, monkeypatch, "-k", "without_the_payment_provider")
-    played.assert_outcomes(passed=1, deselected=3)
+    played.assert_outcomes(passed=1, deselected=6)

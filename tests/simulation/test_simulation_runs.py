@@ -1,0 +1,191 @@
+"""The whole runtime under one seed: every promise is kept, and the same seed gives the same run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Lock
+
+import pytest
+
+from golem_sdk import agent
+from golem_sdk.core.function_type import COMMIT_TABLE, CommitRule, FunctionType
+from golem_sdk.testing import Step
+from golem_sdk.testing.simulation import (
+    BRANCHES,
+    CALM,
+    Report,
+    SimulationFault,
+    Tally,
+    simulate,
+    world,
+)
+from golem_sdk.testing.simulation.disk import Disk
+from golem_sdk.testing.simulation.primitives import TWINS, rooms
+from simulation.agents import NEVER_TWICE, ORDERED, STEPS
+
+RUNS = 50
+HELD = Lock()
+HARMLESS = {"LockType", "current_thread", "get_ident", "local"}
+YEAR_S = 365.25 * 86_400
+TESTS = Path(__file__).parents[1]
+
+
+def one(seed: int, trace: list[str] | None = None) -> Report:
+    return simulate(
+        STEPS,
+        seed=seed,
+        never_twice=NEVER_TWICE,
+        ordered=ORDERED,
+        repeat=f"GOLEM_SEED={seed} pytest tests/simulation -k first_seed",
+        trace=trace,
+    )
+
+
+def test_the_first_seed(fuzz_seed: int) -> None:
+    first: list[str] = []
+    again: list[str] = []
+    report = one(fuzz_seed, first)
+    assert one(fuzz_seed, again).digest == report.digest, next(
+        f"event {number}: {a!r}, then {b!r}"
+        for number, (a, b) in enumerate(zip(first, again, strict=False))
+        if a != b
+    )
+
+
+def test_many_seeds_hit_every_branch(
+    fuzz_scale: int, fuzz_seed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tally, simulated_s, processes, points = Tally(), 0.0, 0, 0
+    began_s = time.monotonic()
+    for seed in range(fuzz_seed, fuzz_seed + RUNS * fuzz_scale):
+        report = one(seed)
+        tally.update(report.branches)
+        simulated_s += report.simulated_s
+        processes += report.processes
+        points += report.points
+    years, minutes = simulated_s / YEAR_S, (time.monotonic() - began_s) / 60
+    with capsys.disabled():
+        print(
+            f"\n{RUNS * fuzz_scale} simulated runs: {years:.1f} years, {processes} processes,"
+            f" {points} scheduling decisions, {sum(tally.values())} faults, 0 violations,"
+            f" {years / minutes:.0f} years a minute"
+        )
+        for branch, meaning in BRANCHES.items():
+            print(f"{tally[branch]:8} {branch}: {meaning}")
+    assert tally.missing() == []
+    assert simulated_s >= YEAR_S
+
+
+def test_another_process_with_another_hash_seed_makes_the_same_run(fuzz_seed: int) -> None:
+    program = (
+        "from simulation.test_simulation_runs import one;"
+        f"print(*(one(seed).digest for seed in range({fuzz_seed}, {fuzz_seed + 3})))"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={
+                **os.environ,
+                "PYTHONHASHSEED": hash_seed,
+                "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "4711")
+    }
+    assert len(digests) == 1
+
+
+def test_other_seeds_make_other_runs(fuzz_seed: int) -> None:
+    assert one(fuzz_seed).digest != one(fuzz_seed + 1).digest
+
+
+def test_without_faults_nothing_goes_wrong(fuzz_seed: int) -> None:
+    report = simulate(STEPS, seed=fuzz_seed, faults=CALM, never_twice=NEVER_TWICE)
+    assert report.branches.keys() <= {"shared commit", "kill"}  # it is killed when all is told
+    assert report.processes == 1
+    assert len(report.effects) == len(set(report.effects))
+
+
+@agent
+def sim_waits_for_something_real(name: str) -> None:
+    HELD.acquire()
+
+
+def test_an_agent_that_waits_for_something_real_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("golem_sdk.testing.simulation.baton._LONGEST_S", 0.05)
+    with HELD, pytest.raises(SimulationFault, match="real seconds and come to no point"):
+        simulate([Step(sim_waits_for_something_real, ("x",))], seed=1)
+
+
+def test_the_simulation_has_a_twin_of_every_primitive_of_the_rooms() -> None:
+    used = {
+        f"{module.__name__}.{name}"
+        for module in rooms()
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") in {"threading", "_thread", "queue", "_queue"}
+        and name not in HARMLESS
+        and value not in TWINS
+    }
+    assert used == {"golem_sdk.runtime.timers.Condition"}  # that is the real environment's
+
+
+# --- planted faults -----------------------------------------------------------------------------------
+
+
+def broken(seeds: range) -> set[str]:
+    found: set[str] = set()
+    for seed in seeds:
+        try:
+            one(seed)
+        except SimulationFault as fault:
+            found |= {violation.split(":")[0] for violation in fault.report.violations}
+    return found
+
+
+def test_a_store_that_lets_former_owners_write_is_noticed(
+    fuzz_seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Disk, "fences", False)
+    assert "X1" in broken(range(fuzz_seed, fuzz_seed + 12))
+
+
+def test_a_write_that_is_shown_before_it_is_safe_is_noticed(
+    fuzz_seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    careless = CommitRule(before=False, soon=True, parks=True)
+    monkeypatch.setitem(COMMIT_TABLE, FunctionType.WRITE_REMOTE, careless)
+    assert "P4" in broken(range(fuzz_seed, fuzz_seed + 2))
+
+
+def test_a_runtime_that_forgets_what_it_accepted_is_noticed(
+    fuzz_seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("golem_sdk.runtime.intake.load_scheduled", lambda engine, damage: iter(()))
+    assert "P2" in broken(range(fuzz_seed, fuzz_seed + 8))
+
+
+def test_the_message_says_how_to_repeat_the_run(
+    fuzz_seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("golem_sdk.testing.simulation.run.violations", lambda *a, **k: ["P2: no"])
+    with pytest.raises(SimulationFault, match=f"seed {fuzz_seed} broke 1 promises") as caught:
+        one(fuzz_seed)
+    assert f"GOLEM_SEED={fuzz_seed} pytest tests/simulation -k first_seed" in str(caught.value)
+
+
+def test_a_branch_that_is_not_in_the_table_is_refused() -> None:
+    with pytest.raises(KeyError):
+        Tally().hit("earthquake")
+    assert Tally().missing() == list(BRANCHES)
+
+
+def test_the_world_exists_only_inside_a_simulation() -> None:
+    with pytest.raises(TypeError, match="inside simulate"):
+        world()
