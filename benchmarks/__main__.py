@@ -1,8 +1,13 @@
-"""``python -m benchmarks [W1 W1r W2 W3 W4 W6 W7 guards outside ...]``: without names, everything."""
+"""``python -m benchmarks [W1 W1r W2 W3 W4 W6 W7 guards outside peers ...]``: without names, everything.
+
+``peers`` installs other systems into a cache of its own and does the same work with them and with us.
+"""
 
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +15,10 @@ from attrs import evolve, frozen
 
 from benchmarks.guards import guards
 from benchmarks.package import outside, w6
+from benchmarks.peers.comparisons import as_json, report
+from benchmarks.peers.environments import default_cache
+from benchmarks.peers.peers import PEERS
+from benchmarks.peers.rounds import compare
 from benchmarks.recovery import w4
 from benchmarks.report import table, write_json
 from benchmarks.rounds import WORKLOADS, run_rounds, w7
@@ -47,7 +56,7 @@ SINGLES: dict[str, Callable[[Plan], list[Figure]]] = {
     "guards": guards,
     "outside": outside,
 }
-NAMES = [*WORKLOADS, *SINGLES]
+NAMES = [*WORKLOADS, *SINGLES, "peers"]
 
 
 def main() -> None:
@@ -60,9 +69,15 @@ def main() -> None:
     for name, measure in SINGLES.items():
         if name in names:
             figures += measure(plan)
-    print(table(figures))
+    if figures:
+        print(table(figures))
+    chosen = (options.peer or PEERS) if "peers" in names else []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves no server behind
+    compared = [compare(plan, PEERS[name], options.cache) for name in chosen]
+    if compared:
+        print(report(compared))
     if options.json is not None:
-        write_json(figures, options.json)
+        write_json(figures, list(map(as_json, compared)), options.json)
 
 
 def _options() -> argparse.Namespace:
@@ -72,6 +87,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
     parser.add_argument(
         "--directory", type=Path, default=Path(), help="where the stores are made (here)"
+    )
+    parser.add_argument(
+        "--peer", action="append", choices=PEERS, help="which peers (all); may be repeated"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=default_cache(),
+        help="where peers are installed (%(default)s)",
     )
     parser.add_argument("--smoke", action="store_true", help="only see whether everything runs")
     return parser.parse_args()

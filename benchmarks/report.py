@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from benchmarks.figures import REFERENCE_RAW_US
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from benchmarks.figures import Figure
 
-__all__ = ["table", "write_json"]
+__all__ = ["aligned", "machine", "number", "table", "write_json"]
 
 _HEADER = ("", "what", "median", "middle half", "unit", "of raw", "floor", "aim", "verdict")
 _TEXT_COLUMNS = {0, 1, 4, 8}
@@ -32,20 +33,25 @@ where many wait at once."""
 
 def table(figures: list[Figure]) -> str:
     """One row per figure, then what the columns mean."""
-    rows = [_HEADER, *map(_row, figures)]
+    lines = aligned([_HEADER, *map(_row, figures)], _TEXT_COLUMNS)
+    return "\n".join([*lines, "", machine(), _FOOTNOTE])
+
+
+def aligned(rows: Sequence[tuple[str, ...]], text_columns: set[int]) -> list[str]:
+    """A line per row: text begins, numbers end, at the same place in all of them."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [
-            cell.ljust(width) if at in _TEXT_COLUMNS else cell.rjust(width)
+            cell.ljust(width) if at in text_columns else cell.rjust(width)
             for at, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
-    return "\n".join([*lines, "", _machine(), _FOOTNOTE])
+    return lines
 
 
-def write_json(figures: list[Figure], path: Path) -> None:
-    """Everything that was measured, for other programs."""
+def write_json(figures: list[Figure], compared: list[dict[str, object]], path: Path) -> None:
+    """Everything that was measured, for other programs; `compared` is what the peers did beside us."""
     rows = [
         {
             "name": figure.name,
@@ -61,7 +67,8 @@ def write_json(figures: list[Figure], path: Path) -> None:
         }
         for figure in figures
     ]
-    path.write_text(json.dumps({"machine": _machine(), "figures": rows}, indent=1) + "\n")
+    told = {"machine": machine(), "figures": rows, "peers": compared}
+    path.write_text(json.dumps(told, indent=1) + "\n")
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
@@ -70,8 +77,8 @@ def _row(figure: Figure) -> tuple[str, ...]:
     return (
         figure.name,
         target.what,
-        _number(figure.median),
-        f"{_number(low)} .. {_number(high)}",
+        number(figure.median),
+        f"{number(low)} .. {number(high)}",
         target.unit,
         "" if ratio is None else f"{ratio:.2f}",
         _goal(figure.scaled(target.floor)),
@@ -81,15 +88,17 @@ def _row(figure: Figure) -> tuple[str, ...]:
 
 
 def _goal(value: float | None) -> str:
-    return "" if value is None else _number(value)
+    return "" if value is None else number(value)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits or more."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What everything was measured on."""
     python = platform.python_version()
     return f"CPython {python}, {os.cpu_count()} CPUs, {sys.platform} {platform.release()}"

@@ -5,23 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
+from benchmarks.row import ROW, Row
 from golem_sdk import FunctionType, agent, durable
 from golem_sdk.originals import perf_counter
 
 __all__ = ["CALL_S", "PERFORMED", "clocks", "flow", "many", "reads", "together"]
-
-Row = dict[str, object]
-
-_ROW: Row = {
-    "id": "order-000017",
-    "status": "accepted",
-    "amount": 1999,
-    "currency": "EUR",
-    "note": "leave it with the neighbours on the left if nobody answers the door, and ring twice",
-    "tags": ["fragile", "gift"],
-    "paid": True,
-    "weight": 0.25,
-}
 
 CALL_S: list[float] = []
 """Seconds per call, as `reads` and `clocks` measured them around nothing but their calls."""
@@ -33,17 +21,17 @@ PERFORMED: list[int] = []
 @durable
 def step(number: int) -> Row:
     PERFORMED.append(number)
-    return _ROW
+    return ROW
 
 
 @durable(function_type=FunctionType.READ_REMOTE)
 def read(number: int) -> Row:
-    return _ROW
+    return ROW
 
 
 @durable
 async def concurrent_step(number: int) -> Row:
-    return _ROW
+    return ROW
 
 
 @agent
