@@ -81,6 +81,7 @@ def concurrent(_run: int, size: int) -> Values:
 
 
 def flows(work: str, in_flight: int, _run: int, size: int) -> Values:
+    """Each thread calls the workflow as the function that it is; `DBOS.start_workflow` took no less."""
     return callers(work, in_flight, range(size), flow)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.peers.processes import CannotRunError
+from benchmarks.peers.processes import CannotRunError, output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,11 +28,11 @@ def python_with(cache: Path, name: str, packages: Sequence[str]) -> str:
     Raises:
         CannotRunError: they could not be installed.
     """
-    place = (cache / name).absolute()
+    place = (cache / f"{name}-{sys.version_info.major}.{sys.version_info.minor}").absolute()
     python = str(place / "bin" / "python")
     if not _is_made(place):
-        _run([sys.executable, "-m", "venv", "--clear", str(place)])
-        _run([python, "-m", "pip", "install", "--quiet", *packages])
+        output([sys.executable, "-m", "venv", "--clear", str(place)])
+        output([python, "-m", "pip", "install", "--quiet", *packages])
         _say_made(place)
     return python
 
@@ -50,7 +49,7 @@ def node_program(cache: Path, name: str, package: str, program: str) -> str:
             raise CannotRunError(f"{package} comes with npm, and there is none on PATH")
         place.mkdir(parents=True, exist_ok=True)
         # Without the scripts of packages: one of them only counts installations.
-        _run(["npm", "install", "--silent", "--ignore-scripts", "--prefix", str(place), package])
+        output(["npm", "install", "--silent", "--ignore-scripts", "--prefix", str(place), package])
         _say_made(place)
     return str(place / "node_modules" / ".bin" / program)
 
@@ -61,10 +60,3 @@ def _is_made(place: Path) -> bool:
 
 def _say_made(place: Path) -> None:
     (place / "made").touch()
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines()
-        raise CannotRunError(f"`{' '.join(command)}` failed: {' | '.join(lines[-3:])}")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.peers.processes import CannotRunError, free_port
+from benchmarks.peers.processes import CannotRunError, free_port, output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,10 +72,7 @@ def _programs() -> Path:
 
 
 def _version(place: Path) -> str:
-    told = subprocess.run(
-        [place / "postgres", "--version"], capture_output=True, text=True, check=True
-    )
-    return told.stdout.split()[2]
+    return output([str(place / "postgres"), "--version"]).split()[2]
 
 
 def _account() -> pwd.struct_passwd | None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["PROJECT", "CannotRunError", "Process", "free_port"]
+__all__ = ["PATIENCE_S", "CannotRunError", "Process", "free_port", "output"]
 
-PROJECT = Path(__file__).resolve().parents[2]
+_PROJECT = Path(__file__).resolve().parents[2]
 """From where every process imports this package."""
 
 PATIENCE_S = 300.0
@@ -42,17 +42,20 @@ class Process:
     ) -> None:
         self._name = Path(command[0]).name
         self._log = directory.with_name(f"{directory.name}-{self._name}.log")
+        self._heard = b""
         with self._log.open("ab") as log:
-            self._popen = subprocess.Popen(
-                command,
-                cwd=directory,
-                env={**os.environ, "PYTHONPATH": str(PROJECT), **(environment or {})},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-                text=True,
-            )
+            try:
+                self._popen = subprocess.Popen(
+                    command,
+                    cwd=directory,
+                    env={**os.environ, "PYTHONPATH": str(_PROJECT), **(environment or {})},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise CannotRunError(f"{command[0]} could not be started: {error}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +72,7 @@ class Process:
         """One line for it. That it has ended is noticed by `hear`."""
         assert self._popen.stdin is not None
         with suppress(BrokenPipeError):
-            self._popen.stdin.write(json.dumps(order) + "\n")
+            self._popen.stdin.write(json.dumps(order).encode() + b"\n")
             self._popen.stdin.flush()
 
     def hear(self, *expected: str) -> dict[str, Any]:
@@ -78,11 +81,7 @@ class Process:
         Raises:
             CannotRunError: it ended, said nothing for minutes, or said something else.
         """
-        out = self._popen.stdout
-        assert out is not None
-        if not select.select([out], [], [], PATIENCE_S)[0]:
-            raise self.failed(f"did not answer for {PATIENCE_S:.0f} s")
-        line = out.readline()
+        line = self._line()
         try:
             told = json.loads(line)
         except ValueError:
@@ -90,6 +89,19 @@ class Process:
         if not isinstance(told, dict) or not all(key in told for key in expected):
             raise self.failed(f"printed {line!r} where {expected} was expected")
         return told
+
+    def _line(self) -> bytes:
+        """Nothing, once it has ended. A file object would hide from `select` what it has read ahead."""
+        out = self._popen.stdout
+        assert out is not None
+        while b"\n" not in self._heard:
+            if not select.select([out], [], [], PATIENCE_S)[0]:
+                raise self.failed(f"did not answer for {PATIENCE_S:.0f} s")
+            if not (more := os.read(out.fileno(), 1 << 16)):
+                break
+            self._heard += more
+        line, _, self._heard = self._heard.partition(b"\n")
+        return line
 
     def failed(self, what: str) -> CannotRunError:
         """An error with the end of its log."""
@@ -101,6 +113,22 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.communicate()
+
+
+def output(command: Sequence[str]) -> str:
+    """What a command prints that has to end well.
+
+    Raises:
+        CannotRunError: it could not be started, or failed.
+    """
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise CannotRunError(f"{command[0]} could not be started: {error}") from None
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise CannotRunError(f"`{' '.join(command)}` failed: {' | '.join(lines[-3:])}")
+    return done.stdout
 
 
 def free_port() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 
-from benchmarks.peers.processes import CannotRunError, Process, free_port
+from benchmarks.peers.processes import PATIENCE_S, CannotRunError, Process, free_port, output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,7 +151,7 @@ def _ask(url: str, body: object, idempotency_key: str | None = None) -> object:
         headers["idempotency-key"] = idempotency_key
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     try:
-        with urllib.request.urlopen(request, timeout=_START_S) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             result: object = json.load(answer)
             return result
     except OSError as error:
@@ -160,5 +159,4 @@ def _ask(url: str, body: object, idempotency_key: str | None = None) -> object:
 
 
 def _version(server: str) -> str:
-    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=True)
-    return told.stdout.split()[1]
+    return output([server, "--version"]).split()[1]
