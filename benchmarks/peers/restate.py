@@ -26,8 +26,8 @@ __all__ = ["Restate", "restate"]
 _START_S = 60.0
 
 # What Restate's documentation tells to give Hypercorn, on the loopback interface.
-# It says 8 workers there; with more of them than the server and the client leave processors, everything
-# takes longer: on 2 CPUs, W2/64 with 1, 2 and 8 workers reached 628, 263 and 168 per second.
+# It says 8 workers there. The server and the client need processors, too: on 2 CPUs, W2/64 reached 430 per
+# second with 1 worker and 360 with 2.
 _WORKERS = max(1, min(8, (os.cpu_count() or 1) // 2))
 _HYPERCORN = """\
 bind = "127.0.0.1:{port}"
