@@ -20,7 +20,7 @@ __all__ = ["PATIENCE_S", "CannotRunError", "Process", "free_port", "output"]
 _PROJECT = Path(__file__).resolve().parents[2]
 """From where every process imports this package."""
 
-PATIENCE_S = 300.0
+PATIENCE_S = 900.0
 """The longest that a contestant may take for one thing that it is told to do."""
 
 
