@@ -10,7 +10,14 @@ import pytest
 
 from golem_sdk import agent
 from golem_sdk.errors import UsageError
-from golem_sdk.testing import Call, Report, Verdict, crash_at_every_index
+from golem_sdk.testing import (
+    WORLD,
+    Call,
+    Report,
+    Verdict,
+    crash_at_every_index,
+    run_program,
+)
 from golem_sdk.testing.verdicts import Cause
 from testing import planted
 
@@ -229,6 +236,13 @@ def test_an_agent_that_raises_raises_the_same_after_every_crash() -> None:
     report = crash_at_every_index(planted.raising, "x")
     assert report.ok, report
     assert "already raises ValueError('charged x')" in str(report)
+
+
+def test_a_region_whose_call_fails_once_is_no_fault() -> None:
+    WORLD.clear()
+    parts = [["effect", "first"], ["flaky", "second"], ["effect", "third"]]
+    report = crash_at_every_index(run_program, [["atomically", parts]])
+    assert report.ok, report
 
 
 def test_a_run_that_does_not_end_is_a_fault() -> None:
