@@ -13,13 +13,8 @@ from golem_sdk.codec.values import encode
 from golem_sdk.core.entries import Entry, ImportedFunctionInvoked, OplogIndex
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.status import AgentStatus
-from golem_sdk.errors import (
-    AgentFailedError,
-    GolemError,
-)
+from golem_sdk.errors import AgentFailedError, GolemError
 from golem_sdk.oplog.reader import survey
-from golem_sdk.runtime.definitions import definition_named
-from golem_sdk.runtime.loading import load_session
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.memory import MemoryEngine
@@ -30,7 +25,7 @@ from golem_sdk.testing.environment import VirtualEnvironment
 from golem_sdk.testing.observations import Failure, Observed, Outcome
 from golem_sdk.testing.quiet import silence
 from golem_sdk.testing.schedules import CrashAt, Row, Schedule
-from golem_sdk.testing.states import state_of
+from golem_sdk.testing.states import look_at_agents
 from golem_sdk.testing.subjects import Calm, HalfWay, Subject
 from golem_sdk.testing.traps import IndexTrap
 from golem_sdk.testing.unjournaled import Watch
@@ -38,6 +33,9 @@ from golem_sdk.viewer import Viewer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from golem_sdk.testing.crash import MortalEngine
+    from golem_sdk.testing.states import States
 
 __all__ = ["Bench"]
 
@@ -130,13 +128,13 @@ class _Run:
     """One run with all its lives."""
 
     def __init__(self, bench: Bench, stage: Stage, *, thorough: bool) -> None:
-        self.engine = MemoryEngine()
+        self.engine: MortalEngine = MemoryEngine()
         self.stage = stage
         self._bench = bench
         self._watch = Watch(bench.subject.allowed)
         self._thorough = thorough
         self._outcomes: dict[int, Outcome] = {}
-        self._states: dict[str, dict[str, bytes]] = {}
+        self._states: States = {}
         self._survived: list[OplogIndex] = []
         self._lives = 0
         self._now_ns = 0
@@ -192,7 +190,9 @@ class _Run:
             ):
                 self._make_calls(runtime, partial(_left_s, ends_at))
                 environment.rest(_left_s(ends_at))
-                self._look(runtime, environment, ends_at)
+                self._states = look_at_agents(
+                    runtime._kernel, lambda: environment.rest(_left_s(ends_at))
+                )
         except TimeoutError:
             hung = trap.survivor is None
             if hung:
@@ -238,23 +238,6 @@ class _Run:
         else:
             self._outcomes[number] = Outcome("error" if failed else "value", data)
 
-    def _look(
-        self, runtime: Runtime, environment: VirtualEnvironment, ends_at: float | None
-    ) -> None:
-        """Have every class agent replayed that is not in memory, and look at its object."""
-        kernel = runtime._kernel
-        for head in list(load_heads(kernel.engine)):
-            if not definition_named(head.agent_type).is_class:
-                continue
-            actor = kernel.actor(head.agent_type, head.agent_id)
-            if actor.session is None:
-                with suppress(AgentFailedError):
-                    actor.session = load_session(kernel, actor)
-                    actor.wake()
-                    environment.rest(_left_s(ends_at))
-            if actor.session is not None:
-                self._states[head.agent_id] = state_of(actor.session.instance)
-
     def _observed(self, unfinished: str = "") -> Observed:
         engine = self.engine.snapshot()
         failures = tuple(
@@ -279,7 +262,7 @@ def _left_s(ends_at: float | None) -> float:
     return 1e9 if ends_at is None else max(0.0, ends_at - originals.monotonic())
 
 
-def _rows(engine: MemoryEngine, main: str) -> tuple[Row, ...]:
+def _rows(engine: MortalEngine, main: str) -> tuple[Row, ...]:
     """The committed oplogs as rows, that of agent ``main`` first."""
     found: list[Row] = []
     viewer = Viewer(engine)
@@ -304,7 +287,7 @@ def _has_effect(entry: Entry) -> TypeGuard[ImportedFunctionInvoked]:
     )
 
 
-def _records(engine: MemoryEngine) -> tuple[tuple[int, bytes, bytes], ...]:
+def _records(engine: MortalEngine) -> tuple[tuple[int, bytes, bytes], ...]:
     copy = engine.snapshot()
     return tuple(
         (int(space), key, value)

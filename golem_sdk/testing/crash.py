@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from enum import Enum
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
 from golem_sdk.errors import StoreError
 from golem_sdk.oplog.writer import OplogWriter
+from golem_sdk.storage.base import Engine
 
 if TYPE_CHECKING:
     from golem_sdk.core.entries import Entry, OplogIndex
     from golem_sdk.storage.committer import Ticket
-    from golem_sdk.storage.memory import MemoryEngine
 
-__all__ = ["CrashMoment", "CrashPoint", "SimulatedCrashError", "Trap"]
+__all__ = ["CrashMoment", "CrashPoint", "MortalEngine", "SimulatedCrashError", "Trap"]
 
 
 class SimulatedCrashError(StoreError):
@@ -39,6 +39,18 @@ class CrashPoint:
     moment: CrashMoment
 
 
+class MortalEngine(Engine, Protocol):
+    """The store of a process that can be killed."""
+
+    def snapshot(self) -> MortalEngine:
+        """What the next process finds if this one dies now; works on a killed engine, too."""
+        ...
+
+    def kill(self, error: Exception) -> None:
+        """From now on every operation but `close` and `snapshot` raises ``error``."""
+        ...
+
+
 class Trap:
     """Kills a run at a crash point.
 
@@ -48,15 +60,20 @@ class Trap:
 
     Attributes:
         appends: how many entries the run has appended.
-        survivor: the store as the crash left it, ``None`` if there was no crash.
     """
 
-    def __init__(self, engine: MemoryEngine, point: CrashPoint | None) -> None:
+    def __init__(self, engine: MortalEngine, point: CrashPoint | None) -> None:
         self.appends = 0
-        self.survivor: MemoryEngine | None = None
+        self._survivor: MortalEngine | None = None
         self._engine = engine
         self._point = point
         self._mutex = Lock()
+
+    @property
+    def survivor(self) -> MortalEngine | None:
+        """The store as the crash left it, ``None`` if there was no crash."""
+        with self._mutex:
+            return self._survivor
 
     def arm(self, point: CrashPoint) -> None:
         """Crash at ``point`` from now on, in place of any other."""
@@ -66,9 +83,10 @@ class Trap:
     def kill(self) -> SimulatedCrashError:
         """The process dies now; what its store answers from now on."""
         error = SimulatedCrashError("the process was killed (simulated)")
-        if self.survivor is None:
-            self.survivor = self._engine.snapshot()
-            self._engine.kill(error)
+        with self._mutex:
+            if self._survivor is None:
+                self._engine.kill(error)  # first: what another thread commits now would be lost
+                self._survivor = self._engine.snapshot()
         return error
 
     def writer_class(self) -> type[OplogWriter]:

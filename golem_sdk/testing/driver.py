@@ -15,7 +15,7 @@ from golem_sdk.oplog.reader import read_entries
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.stores.heads import load_heads
-from golem_sdk.testing.crash import CrashPoint, Trap
+from golem_sdk.testing.crash import CrashPoint, MortalEngine, Trap
 from golem_sdk.testing.environment import START_NS, VirtualEnvironment
 
 __all__ = ["End", "Step", "drive", "visible"]
@@ -93,7 +93,9 @@ def drive(
         TimeoutError: a result did not come.
         GolemError: the runtime failed without a crash.
     """
-    engine, results, start_ns = MemoryEngine(), [()] * len(steps), START_NS
+    engine: MortalEngine = MemoryEngine()
+    results: list[tuple[Any, ...]] = [()] * len(steps)
+    start_ns = START_NS
     for crashes in range(len(points) + 1):
         trap = Trap(engine, points[crashes] if crashes < len(points) else None)
         settings = Settings(
@@ -116,7 +118,7 @@ def drive(
     raise AssertionError("the last run has no crash point and returns or raises")
 
 
-def _newest_ns(engine: MemoryEngine) -> int:
+def _newest_ns(engine: MortalEngine) -> int:
     """When the newest entry was made: timers race in the next life as they would have without the crash."""
     return max(
         (

@@ -16,7 +16,14 @@ from golem_sdk.runtime.loading import load_session
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.testing.clock import PausedEnvironment
-from golem_sdk.testing.crash import CrashMoment, CrashPoint, SimulatedCrashError, Trap
+from golem_sdk.testing.crash import (
+    CrashMoment,
+    CrashPoint,
+    MortalEngine,
+    SimulatedCrashError,
+    Trap,
+)
+from golem_sdk.testing.states import unload_agents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +53,7 @@ class Life:
 
     runtime: Runtime
     environment: PausedEnvironment
-    engine: MemoryEngine
+    engine: MortalEngine
     trap: Trap
 
     @property
@@ -135,10 +142,7 @@ class Lives:
 
     def unload(self) -> None:
         """Drop every agent from memory that has nothing to do."""
-        kernel = self._life.kernel
-        with kernel._mutex:
-            for actor in list(kernel._resting.values()):
-                kernel._evict(actor)
+        unload_agents(self._life.kernel)
 
     def replay(self) -> None:
         """Load every agent anew, as far as its oplog goes; see `VirtualRuntime.replay`."""
@@ -172,7 +176,7 @@ class Lives:
         self._life.runtime.close()
         self._life.environment.join(_LONGEST_S)
 
-    def _next(self, life: Life, engine: MemoryEngine) -> None:
+    def _next(self, life: Life, engine: MortalEngine) -> None:
         life.runtime.close()
         self._end(life.trap, life.environment)
         self._life = self._begin(engine, life.environment.moment_ns)
@@ -189,7 +193,7 @@ class Lives:
             else:
                 del self._points[0]
 
-    def _begin(self, engine: MemoryEngine, start_ns: int) -> Life:
+    def _begin(self, engine: MortalEngine, start_ns: int) -> Life:
         while True:
             trap = Trap(engine, self._points[0] if self._points else None)
             self._lives += 1  # each life draws others: fresh idempotency keys must stay fresh

@@ -1,20 +1,64 @@
-"""The state of a class agent as values that can be compared, stored and shown."""
+"""The state of class agents as values that can be compared, stored and shown."""
 
 from __future__ import annotations
 
 import sys
 import sysconfig
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from golem_sdk.codec.values import encode
-from golem_sdk.errors import EncodingError
+from golem_sdk.errors import AgentFailedError, EncodingError
+from golem_sdk.runtime.definitions import definition_named
+from golem_sdk.runtime.loading import load_session
+from golem_sdk.stores.heads import load_heads
 
-__all__ = ["state_of"]
+if TYPE_CHECKING:
+    from golem_sdk.runtime.kernel import Kernel
+
+__all__ = ["States", "look_at_agents", "state_of", "unload_agents"]
+
+States = Mapping[str, Mapping[str, bytes]]
+"""Of every class agent, by its id: its attributes, encoded."""
 
 _DEEPEST = 8
 _FOREIGN = tuple(
     {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
+
+
+def look_at_agents(kernel: Kernel, rest: Callable[[], None], *, functions: bool = False) -> States:
+    """Have agents replayed that are not in memory, and look at the objects of class agents.
+
+    Args:
+        kernel: the running system.
+        rest: returns when nothing goes on any more.
+        functions: have function agents replayed, too; there is nothing to look at.
+    """
+    found = {}
+    for head in list(load_heads(kernel.engine)):
+        is_class = definition_named(head.agent_type).is_class
+        if not is_class and not functions:
+            continue
+        with kernel.holding(head.agent_type, head.agent_id) as actor:
+            loads = actor.session is None
+            if loads:
+                with suppress(AgentFailedError):  # it is parked
+                    actor.session = load_session(kernel, actor)
+        if loads and actor.session is not None:
+            actor.wake()
+            rest()
+        if is_class and actor.session is not None:
+            found[head.agent_id] = state_of(actor.session.instance)
+    return found
+
+
+def unload_agents(kernel: Kernel) -> None:
+    """Drop every agent from memory that has nothing to do."""
+    with kernel._mutex:
+        for actor in list(kernel._resting.values()):
+            kernel._evict(actor)
 
 
 def state_of(instance: object) -> dict[str, bytes]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from golem_sdk.core.ids import storage_key
-from golem_sdk.testing.crash import CrashMoment, SimulatedCrashError, Trap
+from golem_sdk.testing.crash import CrashMoment, MortalEngine, SimulatedCrashError, Trap
 from golem_sdk.testing.schedules import CrashAt, Moment
 
 if TYPE_CHECKING:
     from golem_sdk.core.entries import OplogIndex
     from golem_sdk.oplog.writer import OplogWriter
-    from golem_sdk.storage.memory import MemoryEngine
 
 __all__ = ["IndexTrap"]
 
@@ -35,7 +34,7 @@ class IndexTrap(Trap):
 
     def __init__(
         self,
-        engine: MemoryEngine,
+        engine: MortalEngine,
         point: CrashAt | None,
         agent: str,
         call: int,

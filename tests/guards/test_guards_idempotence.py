@@ -26,7 +26,13 @@ from golem_sdk.durability import begin_durable_function, end_durable_function
 from golem_sdk.errors import AgentNotFoundError, UnknownOutcomeError, UsageError
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
-from golem_sdk.testing.crash import CrashMoment, CrashPoint, SimulatedCrashError, Trap
+from golem_sdk.testing.crash import (
+    CrashMoment,
+    CrashPoint,
+    MortalEngine,
+    SimulatedCrashError,
+    Trap,
+)
 from golem_sdk.testing.driver import End, Step, drive
 from golem_sdk.testing.environment import VirtualEnvironment
 
@@ -259,7 +265,7 @@ async def pay_out_async(cents: int) -> list[str]:
     return [first, send("receipt")]
 
 
-def parked_store(target: Any) -> MemoryEngine:
+def parked_store(target: Any) -> MortalEngine:
     """A store whose agent was interrupted between its write and the note of it."""
     (oplog,) = drive([Step(target, (5,))]).oplogs.values()
     position = next(at for at, entry in oplog if isinstance(entry, EndRemoteWrite))
