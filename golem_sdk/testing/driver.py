@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from attrs import fields, frozen
 
 from golem_sdk.app import Runtime
 from golem_sdk.core.entries import KIND_OF, Entry, OplogIndex
 from golem_sdk.core.ids import storage_key
+from golem_sdk.core.status import StatusRecord
 from golem_sdk.errors import GolemError, RuntimeClosedError, StoreError
 from golem_sdk.oplog.reader import read_entries
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.stores.heads import load_heads
-from golem_sdk.testing.crash import CrashPoint, MortalEngine, Trap
+from golem_sdk.testing.crash import CrashPoint, Trap
 from golem_sdk.testing.environment import START_NS, VirtualEnvironment
+
+if TYPE_CHECKING:
+    from golem_sdk.testing.crash import MortalEngine
+    from golem_sdk.testing.witness import Witness
 
 __all__ = ["End", "Step", "drive", "visible"]
 
 _LONGEST_S = 60.0
+_FLEETING = {"timestamp", "site", "hash_canary"}
 
 
 @frozen(repr=False)
@@ -64,12 +71,14 @@ class End:
     Attributes:
         results: what each step gave: ``("result", value)`` or ``("error", type, args, notes)``.
         oplogs: every agent's committed entries with their indices.
+        heads: every agent's stored status.
         appends: how many entries the last run appended.
         crashes: how many crashes there were.
     """
 
     results: tuple[tuple[Any, ...], ...]
     oplogs: Mapping[str, list[tuple[OplogIndex, Entry]]]
+    heads: Mapping[str, StatusRecord]
     appends: int
     crashes: int
 
@@ -80,6 +89,8 @@ def drive(
     *,
     suspend_after_s: float = 0.0,
     on_crash: Callable[[int], object] = lambda crashes: None,
+    store: MortalEngine | None = None,
+    witness: Witness | None = None,
 ) -> End:
     """Make every step's call, each under an idempotency key, until all have results.
 
@@ -87,26 +98,36 @@ def drive(
         steps: the calls, made one after the other; after a crash those without result are made again.
         points: where the first run, the second run (the first recovery) and so on crash.
         suspend_after_s: 0: every wait unloads its agent, so that it is replayed after each.
-        on_crash: told the number of crashes so far, before each recovery.
+        on_crash: told the number of crashes so far, before each recovery; what it raises ends the drive.
+        store: what an earlier process has left; ``None``: an empty one in memory.
+        witness: sees what is done, and what is left in the end.
 
     Raises:
         TimeoutError: a result did not come.
         GolemError: the runtime failed without a crash.
     """
-    engine: MortalEngine = MemoryEngine()
+    engine = store or MemoryEngine()
     results: list[tuple[Any, ...]] = [()] * len(steps)
     start_ns = START_NS
     for crashes in range(len(points) + 1):
+        if witness is not None:
+            engine = witness.begins(engine, crashes)
         trap = Trap(engine, points[crashes] if crashes < len(points) else None)
         settings = Settings(
-            suspend_after_s=suspend_after_s, write_behind_s=None, writer_class=trap.writer_class()
+            suspend_after_s=suspend_after_s,
+            write_behind_s=None,
+            writer_class=trap.writer_class(),
+            performer=witness,
         )
         environment = VirtualEnvironment(crashes, start_ns)
         try:
             with Runtime.over(engine, environment, settings) as runtime:
-                _make(runtime, steps, results)
+                _make(runtime, steps, results, witness)
+                if witness is not None:
+                    witness.ends(runtime, partial(environment.rest, _LONGEST_S), results, crashes)
+                heads = {head.agent_id: head.record for head in load_heads(engine)}
                 oplogs = {m.agent_id: list(runtime.oplog(m)) for m in runtime.agents()}
-                return End(tuple(results), oplogs, trap.appends, crashes)
+                return End(tuple(results), oplogs, heads, trap.appends, crashes)
         except GolemError:
             if trap.survivor is None:
                 raise
@@ -131,7 +152,7 @@ def _newest_ns(engine: MortalEngine) -> int:
 
 
 def visible(oplog: Sequence[tuple[OplogIndex, Entry]]) -> list[tuple[Any, ...]]:
-    """The replayed entries without what may differ from run to run: times and numbers of call sites."""
+    """The replayed entries without what may differ: times, numbers of call sites, the process's hash seed."""
     return [
         (type(entry).__name__, *(getattr(entry, name) for name in _lasting(type(entry))))
         for _, entry in oplog
@@ -140,10 +161,15 @@ def visible(oplog: Sequence[tuple[OplogIndex, Entry]]) -> list[tuple[Any, ...]]:
 
 
 def _lasting(kind: type[Entry]) -> list[str]:
-    return [field.name for field in fields(kind) if field.name not in {"timestamp", "site"}]
+    return [field.name for field in fields(kind) if field.name not in _FLEETING]
 
 
-def _make(runtime: Runtime, steps: Sequence[Step], results: list[tuple[Any, ...]]) -> None:
+def _make(
+    runtime: Runtime,
+    steps: Sequence[Step],
+    results: list[tuple[Any, ...]],
+    witness: Witness | None,
+) -> None:
     for number, step in enumerate(steps):
         if results[number]:
             continue
@@ -159,3 +185,6 @@ def _make(runtime: Runtime, steps: Sequence[Step], results: list[tuple[Any, ...]
         except Exception as error:
             notes = getattr(error, "__notes__", None)
             results[number] = ("error", type(error).__name__, error.args, notes)
+        if witness is not None:
+            completion = handle._completion()
+            witness.hears(runtime, completion.agent_id, completion.key, results[number])

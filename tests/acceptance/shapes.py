@@ -1,4 +1,4 @@
-"""Test agents of many shapes, each with the calls that the outside makes."""
+"""Test agents of many shapes, each with the calls that the outside makes: the table of scenarios."""
 
 from __future__ import annotations
 
@@ -11,14 +11,35 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from acceptance.ledger import awrite, read, write
+from attrs import frozen
+
 from golem_sdk import FunctionType, agent, durable, get, run, schedule, trigger
 from golem_sdk.testing.driver import Step
+from golem_sdk.testing.interpreter import WORLD, run_program, run_program_async
+from golem_sdk.testing.witness import observe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["SHAPES"]
+__all__ = ["SCENARIOS", "Scenario"]
+
+
+@durable
+def write(what: str) -> dict[str, str]:
+    return {"done": what}
+
+
+@durable(function_type=FunctionType.READ_REMOTE)
+def read(number: int) -> int:
+    return number * 2
+
+
+@durable
+async def awrite(what: str, fail: bool = False) -> str:
+    await asyncio.sleep(0)
+    if fail:
+        raise KeyError(what)
+    return what.upper()
 
 
 class DeclinedError(Exception):
@@ -94,6 +115,7 @@ def caught(times: int) -> list[str]:
         try:
             flaky(number)
         except DeclinedError as error:
+            observe("declined", [error, error.args])
             seen.append(f"{error.card} {error.args[1]}")
             write(f"compensate {number}")
     return seen
@@ -134,6 +156,7 @@ async def pipeline(items: int) -> list[Any]:
             except KeyError as error:
                 value = repr(error)
             async with lock:
+                observe("item", value)
                 out.append(value)
             await queue.put(number)
 
@@ -149,7 +172,9 @@ async def pipeline(items: int) -> list[Any]:
 async def races(count: int) -> list[Any]:
     out: list[Any] = []
     racing = asyncio.as_completed([awrite(f"race {number}") for number in range(count)])
-    out += [await next_one for next_one in racing]
+    for next_one in racing:
+        out.append(await next_one)
+        observe("race", out)
     naps = [asyncio.create_task(asyncio.sleep(number + 1, number)) for number in range(3)]
     done, pending = await asyncio.wait(naps, timeout=1.5)
     for task in pending:
@@ -208,6 +233,7 @@ async def generator(count: int) -> list[str]:
 async def threads(count: int) -> list[Any]:
     def body(number: int) -> list[Any]:
         first, second = read(number), write(f"thread {number}")
+        observe(f"thread {number}", second)
         time.sleep(1)
         return [first, second, time.time() > 0]
 
@@ -226,6 +252,7 @@ def impure(count: int) -> list[Any]:
         random.Random().random(),
     ]
     now = datetime.datetime.now(datetime.UTC)
+    observe("impure", [values, now])
     print("thinking", count)
     logging.getLogger("impure").warning("still thinking")
     write("pure")
@@ -261,26 +288,85 @@ async def stream(name: str) -> bytes:
     return body
 
 
+@agent
+class SetKeeper:
+    """Sets of texts come in another order in every process."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self.names = set(names)
+
+    async def meet(self, names: frozenset[str]) -> set[str]:
+        left = {asyncio.create_task(awrite(name)) for name in sorted(names)}
+        while left:
+            done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                observe("met", task.result())
+        self.names |= names
+        return self.names
+
+
+NAMES = frozenset({"ada", "bob", "cleo", "dan", "eve"})
+
+GUARDED = [
+    ["atomically", [["effect", "a"], ["flaky", "b"], ["effect", "c"]]],
+    ["patient", [["flaky", "d"]]],
+    ["remote", [["local", "e"], ["effect", "f"]]],
+    ["try", [["saga", [["effect", "g"], ["boom", "h"]]]]],
+    ["operation", [["effect", "i"], ["key", ""]]],
+    ["effect", "j"],
+]
+GATHERED = [
+    ["gather", [[["effect", "a"], ["sleep", 2]], [["atomically", [["effect", "b"]]]]]],
+    ["try", [["saga", [["effect", "c"], ["effect", "d"], ["boom", "e"]]]]],
+    ["sleep", 30],
+    ["effect", "f"],
+]
+
+
+@frozen
+class Scenario:
+    """Calls of the outside.
+
+    Attributes:
+        waits: its agents wait for time or for each other, so that they can be unloaded.
+        ordered: nothing races in it, and nothing is tried again: its oplogs are equal entry by entry.
+    """
+
+    steps: list[Step]
+    waits: bool = True
+    ordered: bool = False
+
+    def begin(self) -> list[Step]:
+        """Its calls, in a world in which nothing has happened."""
+        WORLD.clear()
+        return self.steps
+
+
 def _calls(name: str, *calls: tuple[str, Any]) -> list[Step]:
     return [Step(Account, (name,), method, (argument,)) for method, argument in calls]
 
 
-SHAPES: dict[str, list[Step]] = {
-    "sync-writes": _calls("a", ("add", 1), ("add", 2)),
-    "mixed": _calls("a", ("add", 1), ("add_many", 2), ("decline", 3), ("add", 3)),
-    "constructor-raises": [Step(Unborn, ("a",), "look"), Step(Unborn, ("a",), "look")],
-    "peers": _calls("a", ("ask_peer", 1), ("ask_peers", 2), ("ask_peer", 3)),
-    "one-peer": _calls("a", ("ask_one", 1)),
-    "chain": [Step(chain, (3,))],
-    "exceptions": [Step(caught, (3,))],
-    "timers": [Step(naps, (4,))],
-    "messages": [Step(messages, (2,))],
-    "pipeline": [Step(pipeline, (5,))],
-    "races": [Step(races, (3,))],
-    "task-group": [Step(broken_group, (3,))],
-    "generator": [Step(generator, (4,))],
-    "threads": [Step(threads, (3,))],
-    "impure": [Step(impure, (1,))],
-    "heavy": [Step(heavy, (2,))],
-    "stream": [Step(stream, ("s",))],
+SCENARIOS: dict[str, Scenario] = {
+    "sync-writes": Scenario(_calls("a", ("add", 1), ("add", 2)), ordered=True),
+    "mixed": Scenario(_calls("a", ("add", 1), ("add_many", 2), ("decline", 3), ("add", 3))),
+    "constructor-raises": Scenario(
+        [Step(Unborn, ("a",), "look"), Step(Unborn, ("a",), "look")], waits=False, ordered=True
+    ),
+    "peers": Scenario(_calls("a", ("ask_peer", 1), ("ask_peers", 2), ("ask_peer", 3))),
+    "one-peer": Scenario(_calls("a", ("ask_one", 1))),
+    "chain": Scenario([Step(chain, (3,))], ordered=True),
+    "exceptions": Scenario([Step(caught, (3,))], waits=False, ordered=True),
+    "timers": Scenario([Step(naps, (4,))], ordered=True),
+    "messages": Scenario([Step(messages, (2,))]),
+    "pipeline": Scenario([Step(pipeline, (5,))], waits=False),
+    "races": Scenario([Step(races, (3,))]),
+    "task-group": Scenario([Step(broken_group, (3,))]),
+    "generator": Scenario([Step(generator, (4,))]),
+    "threads": Scenario([Step(threads, (3,))]),
+    "impure": Scenario([Step(impure, (1,))]),
+    "heavy": Scenario([Step(heavy, (2,))], ordered=True),
+    "stream": Scenario([Step(stream, ("s",))], ordered=True),
+    "sets": Scenario([Step(SetKeeper, (NAMES,), "meet", (NAMES | {"fay"},))], waits=False),
+    "guards": Scenario([Step(run_program, (GUARDED,))]),
+    "guards-async": Scenario([Step(run_program_async, (GATHERED,))]),
 }

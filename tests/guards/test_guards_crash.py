@@ -8,10 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from golem_sdk.core.plan import fold_plan
-from golem_sdk.core.status import fold_status
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import End, Step, drive
+from golem_sdk.testing.evidence import broken_oplogs
 from golem_sdk.testing.interpreter import WORLD, Program, programs, run_program, run_program_async
 
 if TYPE_CHECKING:
@@ -47,9 +46,7 @@ def check(
     else:
         assert end.results == expected.results, "P2: results"
         assert set(seen) >= set(effects), "P3: every effect, under its own key"
-    for oplog in end.oplogs.values():
-        fold_plan(oplog)  # L1, L2, R1, R2
-        assert fold_status(oplog).last == len(oplog), "S1"
+    assert broken_oplogs(end.oplogs, end.heads) == []
 
 
 CRASHES = st.lists(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from acceptance.shapes import SHAPES
+from acceptance.shapes import SCENARIOS
 from golem_sdk import RetryPolicy, Runtime, agent, durable, retry_policy
 from golem_sdk.runtime import performing
 from golem_sdk.runtime.keys import Keys, Place
@@ -33,19 +33,20 @@ QUICK = ["chain", "exceptions", "timers", "generator", "task-group", "constructo
 
 
 @pytest.mark.parametrize("suspend_after_s", [0.0, 1e6], ids=["unloaded", "kept"])
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_there_is_no_fault_in_agents_that_have_none(
     name: str, suspend_after_s: float, fuzz_scale: int
 ) -> None:
     if name not in QUICK and fuzz_scale == 1:
         pytest.skip("takes long: GOLEM_FUZZ=2 runs it")
-    first = SHAPES[name][0]
+    steps = SCENARIOS[name].begin()
+    first = steps[0]
     report = crash_at_every_index(
         first.agent,
         *first.identity,
         calls=[
             Call(step.method, step.arguments)
-            for step in SHAPES[name]
+            for step in steps
             if step.method is not None
             and (step.agent, step.identity) == (first.agent, first.identity)
         ],
