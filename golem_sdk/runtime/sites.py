@@ -47,8 +47,9 @@ class SiteTable:
     ) -> None:
         self._own_file = own_file
         self._now_ns = now_ns
-        self.sites: dict[int, DescribeCallSite] = {site.site: site for site in known}
-        self._numbers = {(s.file, s.line, s.function): s.site for s in self.sites.values()}
+        known_sites = list(known)
+        self.sites: dict[int, DescribeCallSite] = {site.site: site for site in known_sites}
+        self._numbers = {(s.file, s.line, s.function, s.source): s.site for s in known_sites}
         self._fast: dict[tuple[CodeType, int], int] = {}
         self._described = set(self.sites)
 
@@ -72,11 +73,12 @@ class SiteTable:
 
     def _number(self, frame: FrameType) -> int:
         file, line, function = frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
-        place = (file, line, function)
+        # The text belongs to it: in code that was changed, another call may stand in the same line.
+        source = linecache.getline(file, line).strip()[:_LONGEST_SOURCE]
+        place = (file, line, function, source)
         number = self._numbers.get(place)
         if number is None:
             number = self._numbers[place] = max(self.sites, default=0) + 1
-            source = linecache.getline(file, line).strip()[:_LONGEST_SOURCE]
             self.sites[number] = DescribeCallSite(
                 self._now_ns(), number, file, line, function, source
             )
