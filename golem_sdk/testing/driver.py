@@ -186,5 +186,4 @@ def _make(
             notes = getattr(error, "__notes__", None)
             results[number] = ("error", type(error).__name__, error.args, notes)
         if witness is not None:
-            completion = handle._completion()
-            witness.hears(runtime, completion.agent_id, completion.key, results[number])
+            witness.hears(runtime, handle.agent_id, handle.key, results[number])

@@ -26,7 +26,7 @@ from golem_sdk.testing.witness import Witness
 if TYPE_CHECKING:
     from golem_sdk.testing.crash import MortalEngine
 
-__all__ = ["MODES", "Mode", "Run", "check_in_effect", "in_memory", "runs"]
+__all__ = ["KEPT_S", "MODES", "Mode", "Run", "check_in_effect", "every_index", "in_memory", "runs"]
 
 KEPT_S = 1e6
 """No wait of a scenario is longer."""
@@ -47,7 +47,7 @@ def calm(appends: int, draw: random.Random, scale: int) -> Iterator[Schedule]:
     yield ()
 
 
-def every_index(appends: int, draw: random.Random, scale: int) -> Iterator[Schedule]:
+def every_index(appends: int, *_: object) -> Iterator[Schedule]:
     for append in range(1, appends + 1):
         for moment in CrashMoment:
             yield [CrashPoint(append, moment)]
@@ -56,7 +56,7 @@ def every_index(appends: int, draw: random.Random, scale: int) -> Iterator[Sched
 def each_index(appends: int, draw: random.Random, scale: int) -> Iterator[Schedule]:
     """The same, at one of the moments each; with the fuzz knob at all of them."""
     if scale > 1:
-        yield from every_index(appends, draw, scale)
+        yield from every_index(appends)
         return
     for append in range(1, appends + 1):
         yield [CrashPoint(append, draw.choice(list(CrashMoment)))]

@@ -156,7 +156,7 @@ async def pipeline(items: int) -> list[Any]:
             except KeyError as error:
                 value = repr(error)
             async with lock:
-                observe("item", value)
+                observe(f"item {value}")
                 out.append(value)
             await queue.put(number)
 
@@ -174,7 +174,7 @@ async def races(count: int) -> list[Any]:
     racing = asyncio.as_completed([awrite(f"race {number}") for number in range(count)])
     for next_one in racing:
         out.append(await next_one)
-        observe("race", out)
+        observe(f"race {out[-1]}", out)
     naps = [asyncio.create_task(asyncio.sleep(number + 1, number)) for number in range(3)]
     done, pending = await asyncio.wait(naps, timeout=1.5)
     for task in pending:
@@ -296,11 +296,9 @@ class SetKeeper:
         self.names = set(names)
 
     async def meet(self, names: frozenset[str]) -> set[str]:
-        left = {asyncio.create_task(awrite(name)) for name in sorted(names)}
-        while left:
-            done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                observe("met", task.result())
+        met, _ = await asyncio.wait({asyncio.create_task(awrite(name)) for name in sorted(names)})
+        for task in met:
+            observe(f"met {task.result()}")
         self.names |= names
         return self.names
 

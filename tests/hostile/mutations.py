@@ -6,7 +6,7 @@ Deterministic: the same seed gives the same bytes on every machine.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
-__all__ = ["DANGEROUS", "mutated"]
+__all__ = ["BODIES", "DANGEROUS", "dangerous", "mutated"]
 
 HERE = "hostile.traps"
 DANGEROUS = (
@@ -31,6 +31,17 @@ DANGEROUS = (
 )
 """References that must lead to nothing that runs."""
 
+BODIES: dict[Code, Any] = {
+    Code.ATTRS: lambda name: [name, {"value": 1}],
+    Code.DATACLASS: lambda name: [name, {"value": 1}, {"__class__": 1, "__dict__": {}}, []],
+    Code.NAMED_TUPLE: lambda name: [name, {"value": 1}],
+    Code.ENUM: lambda name: [name, "ROUND"],
+    Code.PYDANTIC: lambda name: [name, {"value": 1}, ["value"], [], {"__class__": 1}, None, None],
+    Code.PYDANTIC_URL: lambda name: [name, "http://host/"],
+    Code.EXCEPTION: lambda name: {"type": name, "args": [1], "attributes": {"__class__": 1}},
+}
+"""What refers to a class, by its code."""
+
 _HEADERS = bytes([*range(0x80, 0xA0), *range(0xC0, 0xE0)])
 _NASTY: tuple[object, ...] = (
     *(None, True, -1, 2**63, 2**64 - 1, -(2**63), float("nan"), float("inf"), b"", "", "\0"),
@@ -38,6 +49,12 @@ _NASTY: tuple[object, ...] = (
     *(msgpack.Timestamp(2**33), [0] * 40, "x" * 300, b"\xff" * 300),
 )
 _TYPICAL = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
+
+
+def dangerous(code: Code) -> list[bytes]:
+    """Something of this code for each of the dangerous references."""
+    body = BODIES[code]
+    return [msgpack.packb(msgpack.ExtType(code, msgpack.packb(body(name)))) for name in DANGEROUS]
 
 
 def _pack(value: object) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 
 from golem_sdk.errors import StoreError, StoreLockedError
 from golem_sdk.storage.owner import OwnerLock
+from promises.checkers import check_x1_lock
 from storage import children
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def test_a_second_process_is_told_who_owns_the_store(tmp_path: Path) -> None:
 
 
 def test_a_second_runtime_in_this_process_is_refused(tmp_path: Path) -> None:
+    assert check_x1_lock(tmp_path / "store") == []
     with OwnerLock(tmp_path / "store"):
         with pytest.raises(
             StoreLockedError, match=f"already open in this process .pid {os.getpid()}"
