@@ -108,7 +108,6 @@ def drive(
     """
     engine = store or MemoryEngine()
     results: list[tuple[Any, ...]] = [()] * len(steps)
-    start_ns = START_NS
     for crashes in range(len(points) + 1):
         if witness is not None:
             engine = witness.begins(engine, crashes)
@@ -119,7 +118,7 @@ def drive(
             writer_class=trap.writer_class(),
             performer=witness,
         )
-        environment = VirtualEnvironment(crashes, start_ns)
+        environment = VirtualEnvironment(crashes, _newest_ns(engine))
         try:
             with Runtime.over(engine, environment, settings) as runtime:
                 _make(runtime, steps, results, witness)
@@ -134,7 +133,6 @@ def drive(
         finally:
             environment.join(_LONGEST_S)  # of a process that was killed nothing goes on
         engine = trap.survivor
-        start_ns = max(start_ns, _newest_ns(engine))
         on_crash(crashes + 1)
     raise AssertionError("the last run has no crash point and returns or raises")
 
@@ -147,7 +145,7 @@ def _newest_ns(engine: MortalEngine) -> int:
             for head in load_heads(engine)
             for _, entry in read_entries(engine, storage_key(head.agent_id))
         ),
-        default=0,
+        default=START_NS,
     )
 
 
