@@ -13,7 +13,10 @@ import random
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["pytester"]  # for tests of our own plugin
+pytest_plugins = [
+    "pytester",  # for tests of our own plugin
+    "proof.counting",  # the figures that are published
+]
 
 FUZZ_SCALE = int(os.environ.get("GOLEM_FUZZ", "1"))
 # Workers of pytest-xdist inherit the environment: all of them draw from the seed that is printed.
