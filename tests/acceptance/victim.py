@@ -1,6 +1,7 @@
-"""The process that is killed. Run: ``victim.py STORE URL INVOCATIONS``.
+"""The process that is killed. Run: ``python -m acceptance.victim STORE URL INVOCATIONS``.
 
-It makes its calls, each under its own idempotency key, and prints every result that it was told.
+It says that its store is open, then makes its calls, each under its own idempotency key and a few ahead of
+the one that it waits for, and prints every result that it was told.
 """
 
 from __future__ import annotations
@@ -8,16 +9,28 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import ssl
 import sys
 import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from golem_sdk import Runtime, agent, get
 
-__all__ = ["Buyer", "Crowd", "expected"]
+if TYPE_CHECKING:
+    from golem_sdk.runtime.handles import InvocationHandle
+
+__all__ = ["AHEAD", "Buyer", "Crowd", "expected"]
+
+AHEAD = 4
+"""So many calls are under way at a time."""
 
 URL = ""
+CONTEXT = (
+    ssl.create_default_context()
+)  # a client that makes its own takes longer than all it does here
 
 
 @agent
@@ -29,7 +42,7 @@ class Buyer:
 
     def buy(self, item: int) -> int:
         token = random.getrandbits(40)
-        with httpx.Client() as client:
+        with httpx.Client(verify=CONTEXT) as client:
             client.post(f"{URL}/reserve", json=[self.name, item])
             time.sleep(0.002)
             answer = client.post(f"{URL}/charge", json=[self.name, item, item * 10, token])
@@ -45,7 +58,7 @@ class Crowd:
         self.name, self.asked = name, 0
 
     async def ask(self, number: int) -> list[int]:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=CONTEXT) as client:
             posts = (client.post(f"{URL}/ask", json=[self.name, number, n]) for n in range(3))
             answers = await asyncio.gather(*posts)
         self.asked += sum(json.loads(answer.json()["body"])[2] for answer in answers)
@@ -67,16 +80,25 @@ def expected(invocations: int) -> list[object]:
     return results
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     global URL
-    store, URL, invocations = sys.argv[1:]
+    store, URL, invocations = arguments
     with Runtime(store) as runtime:
+        print("open", flush=True)
         buyer, crowd = runtime.get(Buyer, "ada"), runtime.get(Crowd, "bob")
+        calls: deque[tuple[int, InvocationHandle[Any]]] = deque()
         for number in range(int(invocations)):
             method = crowd.ask if number % 2 else buyer.buy
-            handle = runtime.trigger(method, number, key=f"call-{number}")
-            print(json.dumps([number, handle.result()]), flush=True)
+            calls.append((number, runtime.trigger(method, number, key=f"call-{number}")))
+            if len(calls) == AHEAD:
+                tell(*calls.popleft())
+        for call in calls:
+            tell(*call)
+
+
+def tell(number: int, handle: InvocationHandle[Any]) -> None:
+    print(json.dumps([number, handle.result()]), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,6 +1,7 @@
-"""A server that writes down every request, on disk, before it answers. Run: ``witness.py LEDGER``.
+"""A server that writes down every request, on disk, before it answers. Run: ``witness.py LEDGER [telling]``.
 
-It prints its port. Each row of the ledger is ``[idempotency key, path, body]`` as JSON.
+It prints its port, and if it is telling, a dot for each row that it has written. Each row of the ledger is
+``[idempotency key, path, body]`` as JSON.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ class Witness(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, ledger: Path) -> None:
+    def __init__(self, ledger: Path, telling: bool) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.rows = ledger.open("a", encoding="utf-8")
+        self.telling = telling
         self.mutex = Lock()
 
     def note(self, row: list[str]) -> None:
@@ -29,6 +31,8 @@ class Witness(ThreadingHTTPServer):
             self.rows.write(json.dumps(row) + "\n")
             self.rows.flush()
             os.fsync(self.rows.fileno())
+            if self.telling:
+                os.write(1, b".")
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that was killed is no error of ours."""
@@ -58,6 +62,6 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    witness = Witness(Path(sys.argv[1]))
+    witness = Witness(Path(sys.argv[1]), "telling" in sys.argv[2:])
     print(witness.server_address[1], flush=True)
     witness.serve_forever()

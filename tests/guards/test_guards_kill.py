@@ -6,13 +6,21 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from acceptance.nursery import Nursery
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from proof.counting import Proved
+
+Live = Callable[..., tuple[str, int]]
+"""Runs a program on a store, killed at a moment (0: never): what it said, and its exit status."""
 
 HERE = Path(__file__).parent
 WITNESS = HERE.parent / "acceptance" / "witness.py"
@@ -53,39 +61,52 @@ def url(ledger: Path) -> Iterator[str]:
         witness.kill()
 
 
-def live(store: Path, url: str, program: str, moment: int) -> subprocess.CompletedProcess[str]:
-    script = [sys.executable, str(HERE / "victim.py"), str(store), url, program, str(moment)]
-    return subprocess.run(script, stdout=subprocess.PIPE, text=True, check=False)
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery("guards.victim") as lives:
+        yield lives
 
 
-@pytest.mark.once
+@pytest.fixture
+def live(nursery: Nursery, url: str) -> Live:
+    return lambda store, *rest: nursery.begin(store, url, *rest).end()
+
+
+def seen_by(ledger: Path) -> list[tuple[str, str]]:
+    """Which writes the witness has seen, and under which keys."""
+    rows = map(json.loads, ledger.read_text().splitlines())
+    return [(path.strip("/"), key) for key, path, _ in rows]
+
+
 @pytest.mark.parametrize("program", ALLOWED)
-def test_p3_killed_at_every_moment(program: str, url: str, ledger: Path, tmp_path: Path) -> None:
-    seen, moment = set(), 0
+def test_p3_killed_at_every_moment(
+    program: str, live: Live, ledger: Path, tmp_path: Path, proved: Proved
+) -> None:
+    orders, moment = set(), 0
     while True:
         moment += 1
         ledger.write_text("")
         store = tmp_path / f"store{moment}"
-        killed = live(store, url, program, moment)
-        if killed.returncode == 0:  # it has no further moments
+        _, status = live(store, program, moment)
+        if status == 0:  # it has no further moments
             break
-        assert killed.returncode == -9
-        whole = live(store, url, program, 0)
-        assert whole.returncode == 0
-        rows = [json.loads(row) for row in ledger.read_text().splitlines()]
-        effects = " ".join(path.strip("/") for _, path, _ in rows)
+        assert status == -9
+        said, status = live(store, program, 0)
+        assert status == 0
+        seen = seen_by(ledger)
+        effects = " ".join(path for path, _ in seen)
         assert effects in ALLOWED[program]
-        seen.add(effects)
-        for path in {path for _, path, _ in rows}:
-            keys = {key for key, at, _ in rows if at == path}
-            assert len(keys) == 1 or program == "jump", "P3: one key per effect"
-        result, cents = whole.stdout.split()
+        orders.add(effects)
+        keys = Counter(path for path, _ in set(seen))
+        assert max(keys.values(), default=1) == 1 or program == "jump", "P3: one key per effect"
+        result, cents = said.split()
         unknown = result == "unknown"
         assert unknown == (program in NEVER_TWICE and "after" not in effects)
         assert unknown or result == "after"
         assert int(cents) == (program == "transactional"), "P3: exactly once"
+        proved("real kills", writes=len(seen), again=len(seen) - len(set(seen)))
     assert moment > 4, "before, after, between"
-    assert len(seen) > 1 or program == "jump"
+    assert len(orders) > 1 or program == "jump"
 
 
 BESIDE = {
@@ -96,26 +117,29 @@ BESIDE = {
 """Programs of several tasks, and their effects."""
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("program", BESIDE)
-def test_p3_killed_beside_other_tasks(program: str, url: str, ledger: Path, tmp_path: Path) -> None:
+def test_p3_killed_beside_other_tasks(
+    program: str, live: Live, ledger: Path, tmp_path: Path, proved: Proved
+) -> None:
     results, moment = set(), 0
     while True:
         moment += 1
         ledger.write_text("")
         store = tmp_path / f"store{moment}"
-        if live(store, url, program, moment).returncode == 0:  # it has no further moments
+        _, status = live(store, program, moment)
+        if status == 0:  # it has no further moments
             break
-        whole = live(store, url, program, 0)
-        assert whole.returncode == 0
-        rows = [json.loads(row) for row in ledger.read_text().splitlines()]
-        seen = Counter(path.strip("/") for _, path, _ in rows)
-        assert seen["once"] <= 1, "P3: at most once"
-        assert max(seen.values(), default=0) <= 2, "P3: once more at most per crash"
-        for path in seen:
-            keys = {key for key, at, _ in rows if at.strip("/") == path}
-            assert len(keys) == 1, "P3: one key per effect"
-        result = whole.stdout.split()[0]
+        assert status == -9
+        said, status = live(store, program, 0)
+        assert status == 0
+        seen = seen_by(ledger)
+        effects = Counter(path for path, _ in seen)
+        assert effects["once"] <= 1, "P3: at most once"
+        assert max(effects.values(), default=0) <= 2, "P3: once more at most per crash"
+        keys = Counter(path for path, _ in set(seen))
+        assert max(keys.values(), default=1) == 1, "P3: one key per effect"
+        result = said.split()[0]
         results.add(result)
-        assert set(seen) == BESIDE[program] if result == "after" else result == "unknown"
+        assert set(keys) == BESIDE[program] if result == "after" else result == "unknown"
+        proved("real kills", writes=len(seen), again=len(seen) - len(set(seen)))
     assert results == {"after", "unknown"}

@@ -1,4 +1,4 @@
-"""The process that kills itself. Run: ``victim.py STORE URL PROGRAM MOMENT``.
+"""The process that kills itself. Run: ``python -m guards.victim STORE URL PROGRAM MOMENT``.
 
 It runs one program, a row of the tables of guards, and dies by SIGKILL at the MOMENT-th of its moments (0:
 never): before and after each effect, and between the agent's statements. A life that ends prints the result.
@@ -263,7 +263,10 @@ async def victim_of_tasks(program: str) -> str:
     return await write_async("after")
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
+    global STORE, URL, PROGRAM, MOMENT
+    STORE, URL, PROGRAM = arguments[:3]
+    MOMENT = int(arguments[3])
     target = victim if PROGRAM in PROGRAMS else victim_of_tasks
     with closing(bank()) as setup:
         setup.execute("CREATE TABLE IF NOT EXISTS account (name TEXT PRIMARY KEY, cents INTEGER)")
@@ -280,6 +283,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    STORE, URL, PROGRAM = sys.argv[1:4]
-    MOMENT = int(sys.argv[4])
-    main()
+    main(sys.argv[1:])
