@@ -16,6 +16,9 @@ from golem_sdk.testing.interpreter import WORLD, Program, programs, run_program,
 if TYPE_CHECKING:
     from collections import Counter
 
+    from proof.counting import Proved
+    from proof.figures import FigureName
+
 UNLOADING = pytest.mark.parametrize("suspend_after_s", [0.0, 1e9], ids=["unloaded", "kept"])
 UNKNOWN = ("error", "UnknownOutcomeError")
 FUZZ = settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -30,7 +33,11 @@ def run(
 
 
 def check(
-    agent: object, program: Program, crashes: list[tuple[int, CrashMoment]], suspend_after_s: float
+    agent: object,
+    program: Program,
+    crashes: list[tuple[int, CrashMoment]],
+    suspend_after_s: float,
+    proved: Proved,
 ) -> None:
     expected, effects = run(agent, program, [], suspend_after_s)
     # Not drawn from that many: how often an agent is unloaded, and notes it, is not the same every time.
@@ -47,6 +54,9 @@ def check(
         assert end.results == expected.results, "P2: results"
         assert set(seen) >= set(effects), "P3: every effect, under its own key"
     assert broken_oplogs(end.oplogs, end.heads) == []
+    if end.crashes:
+        figure: FigureName = "single crashes" if end.crashes == 1 else "double crashes"
+        proved(figure, effects=seen.total(), again=seen.total() - len(seen))
 
 
 CRASHES = st.lists(
@@ -58,15 +68,21 @@ CRASHES = st.lists(
 @FUZZ
 @given(program=programs(), crashes=CRASHES)
 def test_sync_programs(
-    program: Program, suspend_after_s: float, crashes: list[tuple[int, CrashMoment]]
+    program: Program,
+    suspend_after_s: float,
+    crashes: list[tuple[int, CrashMoment]],
+    proved: Proved,
 ) -> None:
-    check(run_program, program, crashes, suspend_after_s)
+    check(run_program, program, crashes, suspend_after_s, proved)
 
 
 @UNLOADING
 @FUZZ
 @given(program=programs(concurrent=True), crashes=CRASHES)
 def test_async_programs(
-    program: Program, suspend_after_s: float, crashes: list[tuple[int, CrashMoment]]
+    program: Program,
+    suspend_after_s: float,
+    crashes: list[tuple[int, CrashMoment]],
+    proved: Proved,
 ) -> None:
-    check(run_program_async, program, crashes, suspend_after_s)
+    check(run_program_async, program, crashes, suspend_after_s, proved)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -22,6 +22,10 @@ from golem_sdk.durability import current, upcoming_idempotency_key
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import End, Step, drive
 from golem_sdk.testing.evidence import broken_oplogs
+
+if TYPE_CHECKING:
+    from proof.counting import Proved
+    from proof.figures import FigureName
 
 Program = list[Any]
 """Operations, each a list of its name and what it takes. See `operation`."""
@@ -170,7 +174,7 @@ def run(program: Program, points: list[CrashPoint], order: int) -> End:
 @FUZZ
 @given(program=PROGRAMS, order=st.integers(0, 999), crashes=CRASHES)
 def test_programs_of_many_tasks(
-    program: Program, order: int, crashes: list[tuple[int, CrashMoment]]
+    program: Program, order: int, crashes: list[tuple[int, CrashMoment]], proved: Proved
 ) -> None:
     whole = run(program, [], order)
     result = asyncio.run(expected(program, ""))
@@ -185,6 +189,10 @@ def test_programs_of_many_tasks(
     else:
         assert end.results == (("result", result),), "P2"
     assert broken_oplogs(end.oplogs, end.heads) == []
+    if end.crashes:
+        figure: FigureName = "single crashes" if end.crashes == 1 else "double crashes"
+        effects = sum(len(used) for used in WORLD.keys.values()) // 2  # each has told of two keys
+        proved(figure, effects=effects, again=effects - len(WORLD.keys))
 
 
 def check_keys(keys: dict[str, list[str]]) -> None:

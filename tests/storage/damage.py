@@ -4,11 +4,12 @@
 
 Checks: "all"; "no checksums": the negative control, in which nobody looks at them.
 
-Prints how often each happened: "harmless", "noticed", "WRONG", "DIED".
+Prints as JSON how often each happened: "harmless", "noticed", "WRONG", "DIED".
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -237,14 +238,19 @@ def main(directory: Path, checks: str, seed: int, stores: int, runtimes: int) ->
         counts[outcome] += 1
         if outcome in ("WRONG", "DIED"):
             print(f"{outcome}: seed {seed}, store {number}: {what}", flush=True)
-    print(dict(counts))
+    print(json.dumps(counts))
 
 
 def damaged(store: AgentStore, seed: int, count: int) -> Iterator[tuple[str, bytes]]:
-    for number in range(count):
-        data = bytearray(store.data)
-        what = KINDS[number % len(KINDS)](store, data, random.Random(f"{seed} {number}"))
-        yield what, bytes(data)
+    """So many files, no two alike and none as it was."""
+    number, known = 0, {store.data}
+    while len(known) <= count:
+        changed = bytearray(store.data)
+        what = KINDS[number % len(KINDS)](store, changed, random.Random(f"{seed} {number}"))
+        number, data = number + 1, bytes(changed)
+        if data not in known:
+            known.add(data)
+            yield what, data
 
 
 if __name__ == "__main__":

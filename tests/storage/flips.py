@@ -2,11 +2,12 @@
 
     python flips.py <directory> <seed> <flips anywhere> <flips in meta pages>
 
-Prints how often each happened: "harmless", "noticed", "WRONG", "DIED".
+Prints as JSON how often each happened: "harmless", "noticed", "WRONG", "DIED". No bit is flipped twice.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -137,16 +138,18 @@ def main(directory: Path, seed: int, anywhere: int, meta: int) -> None:
     shutil.copytree(directory / "sound", work)
     assert look(directory / "sound", model) == "harmless"
     counts: Counter[str] = Counter()
+    flipped = {(TRANSACTION_BYTE, 1), (PAGE + TRANSACTION_BYTE, 1)}
     for position in positions(len(data), rng, anywhere, meta):
         bit = rng.randrange(8)
-        if bit == 1 and position in (TRANSACTION_BYTE, PAGE + TRANSACTION_BYTE):
+        if (position, bit) in flipped:
             continue
+        flipped.add((position, bit))
         result = outcome(work, data, position, bit, model)
         counts[result] += 1
         if result in ("WRONG", "DIED"):
             page, offset = divmod(position, PAGE)
             print(f"{result}: seed {seed}, page {page}, byte {offset}, bit {bit}")
-    print(dict(counts))
+    print(json.dumps(counts))
 
 
 if __name__ == "__main__":
