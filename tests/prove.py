@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(line(outcome), flush=True)
     results = sum((outcome.results for outcome in outcomes), Results())
     print(f"\n{table(results.counts)}")
-    wrong = [*complaints(results, outcomes)]
+    wrong = [*complaints(results, outcomes, options.seed)]
     run = recorded(outcomes, results, options.seed, time.monotonic() - begun)
     if wrong:
         print("Nothing is published:", *wrong, sep="\n  ")
@@ -78,10 +78,15 @@ def line(outcome: Outcome) -> str:
     return f"{outcome.suite.name:22} x{outcome.suite.scale:<3} {took}  {state}{shown}"
 
 
-def complaints(results: Results, outcomes: Sequence[Outcome]) -> Iterator[str]:
+def complaints(results: Results, outcomes: Sequence[Outcome], seed: int) -> Iterator[str]:
     """Why what was counted cannot be published."""
-    yield from (f"failed: {name}" for name in results.failed)
-    yield from (f"{each.suite.name}: {each.broken}" for each in outcomes if each.broken)
+    for outcome in outcomes:
+        suite = outcome.suite
+        if outcome.broken:
+            yield f"{suite.name}: {outcome.broken}"
+        yield from (f"failed: {name}" for name in outcome.results.failed)
+        if outcome.results.failed:
+            yield f"  again: GOLEM_FUZZ={suite.scale} GOLEM_SEED={seed} python -m pytest {suite.path}"
     if small := [*too_few(results.counts)]:
         yield from small
         yield from (f"skipped: {reason}" for reason in results.skipped)

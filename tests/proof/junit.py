@@ -26,8 +26,8 @@ class Results:
     Attributes:
         counts: what those that passed have counted.
         tests: how many were run.
-        failed: the names of those that failed.
-        skipped: the reasons of those that were skipped.
+        failed: the names of those that failed, and why.
+        skipped: the same of those that were skipped.
     """
 
     counts: Counts = field(factory=Counter)
@@ -49,14 +49,18 @@ def read_junit(path: Path) -> Results:
     results = Results()
     for case in ElementTree.parse(path).iter("testcase"):
         name = f"{case.get('classname')}::{case.get('name')}"
-        skipped = [each.get("message", "") for each in case.iter("skipped")]
-        if case.find("failure") is not None or case.find("error") is not None:
-            results += Results(tests=1, failed=(name,))
+        faults, skipped = (_messages(case, *tags) for tags in (("failure", "error"), ("skipped",)))
+        if faults:
+            results += Results(tests=1, failed=(f"{name}: {faults[0]}",))
         elif skipped:
             results += Results(skipped=(f"{name}: {skipped[0]}",))
         else:
             results += Results(_counted(case), tests=1)
     return results
+
+
+def _messages(case: ElementTree.Element, *tags: str) -> list[str]:
+    return [each.get("message", "")[:300] for tag in tags for each in case.iter(tag)]
 
 
 def _counted(case: ElementTree.Element) -> Counts:

@@ -41,7 +41,7 @@ SUITES = (
     Suite("kills", "tests/acceptance/test_acceptance_kill.py", 12),
     Suite("crash twice, kept", EVERY_INDEX, 15, "again and kept"),
     Suite("damaged stores", "tests/storage/test_storage_agents_damage.py", 20),
-    Suite("simulation", "tests/simulation/test_simulation_runs.py", 1),
+    Suite("simulation", "tests/simulation/test_simulation_runs.py", 4),
     Suite("power loss", "tests/storage/test_storage_powerloss.py", 15),
     Suite("guards", "tests/guards/test_guards_crash.py", 8),
     Suite("flipped bits", "tests/storage/test_storage_damage.py", 3),

@@ -79,7 +79,11 @@ def lacking(name: str) -> Results:
 @pytest.mark.parametrize(
     ("given", "broken", "said"),
     [
-        (Results(enough(), failed=("test_a",)), "", "failed: test_a"),
+        (
+            Results(enough(), failed=("test_a",)),
+            "",
+            "failed: test_a\n    again: GOLEM_FUZZ=15 GOLEM_SEED=",
+        ),
         (Results(enough()), "pytest ended with 3", "pytest ended with 3"),
         (lacking("double crashes"), "", "double crashes: 19,999 of 20,000"),
         (lacking("simulated years"), "", "simulated years: 0.0 of 1"),
