@@ -9,7 +9,6 @@ from golem_sdk.codec.entries import chunk_kinds
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.status import AgentStatus
-from golem_sdk.errors import AgentFencedSignal
 from golem_sdk.oplog.reader import read_entries, survey
 from golem_sdk.runtime.context import current_or_performing
 from golem_sdk.runtime.lanes import current_lane
@@ -102,10 +101,7 @@ class Witness:
         self, session: Session, call: StartedCall, scope: Scope, action: Callable[[], Any]
     ) -> Any:
         """See `Performer.perform`."""
-        death = _death(session.kernel)
-        if death is not None:  # a dead process performs nothing
-            signal = session.end(AgentFencedSignal(death))
-            raise signal if current_lane() is None else death
+        _check_alive(session.kernel)
         unwritten = 0
         if call.function_type >= FunctionType.WRITE_REMOTE and current_lane() is None:
             on_disk = survey(session.kernel.engine, storage_key(session.agent_id)).last
@@ -121,10 +117,7 @@ class Witness:
         action: Callable[[], Awaitable[Any]],
     ) -> Any:
         """See `Performer.perform_async`."""
-        death = _death(session.kernel)
-        if death is not None:
-            session.end(AgentFencedSignal(death))
-            raise death
+        _check_alive(session.kernel)
         self._note(session, call, scope, 0)
         return await action()
 
@@ -192,8 +185,11 @@ class WatchedEngine:
         return happened
 
 
-def _death(kernel: Kernel) -> Exception | None:
-    return kernel.engine.death if isinstance(kernel.engine, WatchedEngine) else None
+def _check_alive(kernel: Kernel) -> None:
+    """A dead process performs nothing. Its agents see that as an outcome, and end at their next commit."""
+    death = kernel.engine.death if isinstance(kernel.engine, WatchedEngine) else None
+    if death is not None:
+        raise death
 
 
 def observe(place: str, value: object = None) -> None:

@@ -6,6 +6,7 @@ Where the code has a second guard that would stop the fault, the fault takes tha
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from uuid import uuid5
 
 from attrs import evolve
 
+from golem_sdk import modules
 from golem_sdk.codec import classes, entries, records
 from golem_sdk.codec.values import encode
 from golem_sdk.core.entries import (
@@ -259,15 +261,14 @@ def dicts_lose_their_order(patch: pytest.MonkeyPatch) -> None:
 
 
 def imports_what_it_reads(patch: pytest.MonkeyPatch) -> None:
-    """A class that is not there is imported."""
-
-    def find(name: str) -> Any:
-        try:
-            return importlib.import_module(name)
-        except (ImportError, ValueError, TypeError):
-            return None
-
-    patch.setattr(classes, "find_module", find)
+    """A class whose module is not there is imported; of the modules that the data names, the harmless one."""
+    find_module = modules.find_module
+    patch.delitem(sys.modules, "this", raising=False)
+    patch.setattr(
+        classes,
+        "find_module",
+        lambda name: importlib.import_module(name) if name == "this" else find_module(name),
+    )
 
 
 def calls_constructors(patch: pytest.MonkeyPatch) -> None:
