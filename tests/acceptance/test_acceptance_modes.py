@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from acceptance.child import Child
-from acceptance.modes import MODES, check_in_effect, in_memory, runs
+from acceptance.modes import MODES, Run, check_in_effect, in_memory, runs
 from acceptance.shapes import SCENARIOS
 from golem_sdk.testing.evidence import Evidence, violations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from proof.counting import Proved
+    from proof.figures import FigureName
 
 HASH_SEEDS = (11, 4711)
 
@@ -45,13 +48,18 @@ def test_a_scenario_is_the_same_in_every_mode(
     fuzz_seed: int,
     children: Callable[[], Sequence[Child]],
     caplog: pytest.LogCaptureFixture,
+    proved: Proved,
 ) -> None:
     caplog.set_level(logging.CRITICAL)  # crashes are told of in the log
     scenario = SCENARIOS[name]
-    seen = []
+    seen: list[Run] = []
     for run in runs(name, MODES[mode], fuzz_seed, fuzz_scale, children):
         broken = violations(normal(name), run.evidence, ordered=scenario.ordered)
         assert broken == [], f"crashed at {run.schedule}"
+        if run.evidence.crashes and run.schedule not in (other.schedule for other in seen):
+            figure: FigureName = "single crashes" if run.evidence.crashes == 1 else "double crashes"
+            effects = len(run.evidence.notes.performances)
+            proved(figure, effects=effects, again=effects - len(normal(name).notes.performances))
         seen.append(run)
     check_in_effect(MODES[mode], scenario, seen)
 

@@ -15,7 +15,7 @@ from proof.junit import Results, read_junit
 __all__ = ["ROOT", "SUITES", "Outcome", "Suite", "run_suite"]
 
 ROOT = Path(__file__).resolve().parents[2]
-EVERY_INDEX = "tests/acceptance/test_acceptance_every_index.py"
+MODES = "tests/acceptance/test_acceptance_modes.py"
 HANGS_S = 1_200
 
 
@@ -37,15 +37,15 @@ class Suite:
 
 
 SUITES = (
-    Suite("crash twice, unloaded", EVERY_INDEX, 15, "again and unloaded"),
+    Suite("crash twice, unloaded", MODES, 45, "every_mode and crashed-again-unloaded"),
     Suite("kills", "tests/acceptance/test_acceptance_kill.py", 12),
-    Suite("crash twice, kept", EVERY_INDEX, 15, "again and kept"),
+    Suite("crash twice, kept", MODES, 45, "every_mode and crashed-again and not unloaded"),
     Suite("damaged stores", "tests/storage/test_storage_agents_damage.py", 20),
     Suite("simulation", "tests/simulation/test_simulation_runs.py", 4),
     Suite("power loss", "tests/storage/test_storage_powerloss.py", 15),
     Suite("guards", "tests/guards/test_guards_crash.py", 8),
     Suite("flipped bits", "tests/storage/test_storage_damage.py", 3),
-    Suite("crash once", EVERY_INDEX, 1, "at_every"),
+    Suite("other modes", MODES, 2, "every_mode and not crashed-again"),
     Suite("guards, many tasks", "tests/guards/test_guards_crash_tasks.py", 8),
     Suite("guards, killed", "tests/guards/test_guards_kill.py", 1),
     Suite("hostile bytes", "tests/hostile/test_hostile_decoding.py", 8),
