@@ -20,6 +20,7 @@ from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import Step, drive
 from guards.everywhere import (
     LIFE,
+    RUNS,
     SENT,
     begin,
     crashed_everywhere,
@@ -56,17 +57,26 @@ def test_p3_a_region_that_runs_again_keeps_outcomes_of_what_was_under_way() -> N
     assert SENT.count("first") == 2
 
 
+@durable
+async def charge_until_it_is_decided() -> str:
+    while not (RUNS["decided"] or RUNS["later"] > 1):
+        await asyncio.sleep(0)
+    SENT.append("charge")
+    return "charge"
+
+
 @agent
 async def fails_beside_a_charge(name: str) -> str:
     async def charge() -> str:
         with idempotence_mode(False):
-            return await send("charge", 200)
+            return await charge_until_it_is_decided()
 
     async def region() -> str:
         try:
             with atomically():
                 return await fails_first("later", 2)
         except ValueError as error:
+            RUNS["decided"] += 1
             return str(error)
 
     return str(await asyncio.gather(charge(), region()))
