@@ -30,24 +30,16 @@ class Regions:
             raise ValueError(f"the entry before {region} is skipped already: {self.skipped}")
         kept: list[OplogRegion] = []
         for other in self.skipped:
-            if region.start <= other.start and other.end <= region.end:
-                continue
-            if other.start <= region.end and region.start <= other.end:
+            if other.end < region.start or region.end < other.start:
+                kept.append(other)
+            elif region.end < other.end:  # its start is inside: the entry before `region` is visible
                 raise ValueError(f"{region} half overlaps {other}")
-            kept.append(other)
         return Regions(tuple(sorted((*kept, region), key=lambda r: r.start)))
 
     def is_visible(self, index: OplogIndex) -> bool:
         """Whether replay sees the entry at ``index``."""
-        return self.next_visible(index) == index
-
-    def next_visible(self, index: OplogIndex) -> OplogIndex:
-        """The first index at or after ``index`` that is in no skipped region."""
-        at = bisect_right(self.skipped, index, key=lambda region: region.start) - 1
-        while at >= 0 and at < len(self.skipped) and index in self.skipped[at]:
-            index = self.skipped[at].end + 1
-            at += 1
-        return index
+        at = bisect_right(self.skipped, index, key=lambda region: region.start)
+        return at == 0 or self.skipped[at - 1].end < index
 
 
 NO_REGIONS = Regions()

@@ -113,9 +113,21 @@ def test_r1_regions_answer_like_a_set_of_skipped_indices(pairs: list[tuple[int, 
             continue
         regions, skipped = regions.with_region(OplogRegion(start, end)), skipped | wanted
     assert [at for at in range(1, 45) if not regions.is_visible(at)] == sorted(skipped)
-    for at in range(1, 45):
-        assert regions.next_visible(at) == min(i for i in range(at, 50) if i not in skipped)
-    assert regions == Regions(regions.skipped)
+    runs = [(r.start, r.end) for r in regions.skipped]
+    assert runs == sorted(runs)
+    assert sum(end - start + 1 for start, end in runs) == len(skipped), "none is in another"
+
+
+def test_r1_regions_at_each_other_s_edges() -> None:
+    apart = NO_REGIONS.with_region(OplogRegion(6, 8))
+    assert apart.with_region(OplogRegion(3, 5)).skipped == (OplogRegion(3, 5), OplogRegion(6, 8))
+    assert apart.with_region(OplogRegion(6, 8)) == apart
+    assert apart.with_region(OplogRegion(2, 8)) == Regions((OplogRegion(2, 8),))
+    single = NO_REGIONS.with_region(OplogRegion(6, 6))
+    assert single.with_region(OplogRegion(6, 7)) == Regions((OplogRegion(6, 7),))
+    for start in (5, 6):
+        with pytest.raises(ValueError, match="half overlaps"):
+            apart.with_region(OplogRegion(start, 6))
 
 
 @given(oplogs(), st.data())
