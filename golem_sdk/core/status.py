@@ -90,7 +90,8 @@ def status_after(record: StatusRecord, index: OplogIndex, entry: Entry) -> Statu
             status, wake_at, error = AgentStatus.RUNNING, 0, _NO_ERROR
             invocation = entry.idempotency_key
         case ExportedFunctionCompleted():
-            status, wake_at, completed, invocation = AgentStatus.IDLE, 0, completed + 1, ""
+            status, wake_at, error = AgentStatus.IDLE, 0, _NO_ERROR
+            completed, invocation = completed + 1, ""
         case EndRemoteWrite():
             status, wake_at, error = AgentStatus.RUNNING, 0, _NO_ERROR
         case Suspend():
