@@ -34,7 +34,17 @@ if TYPE_CHECKING:
 __all__ = ["ROOMS", "all_mutants", "main"]
 
 ROOMS = ("core", "runtime")
-TESTS = ("core", "oplog", "runtime", "guards", "testing", "acceptance", "intercept")
+TESTS = (
+    "core",
+    "codec",
+    "golden",
+    "oplog",
+    "runtime",
+    "guards",
+    "testing",
+    "acceptance",
+    "intercept",
+)
 OF_PROCESSES = (
     "*_kill.py",
     "*_scripts.py",
