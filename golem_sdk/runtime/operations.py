@@ -344,7 +344,7 @@ class Operations:
             else:
                 index, recorded = met
                 if _meaning(recorded) != _meaning(entry):
-                    session.machine.refuse(index, recorded, doing)
+                    raise session.machine.refuse(index, recorded, doing)
             self._spans.note(index, entry)
             return index, met is not None
 

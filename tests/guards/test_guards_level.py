@@ -131,21 +131,32 @@ def test_the_level_is_that_of_the_block() -> None:
     assert recorded(end) == ["send"]
 
 
-def test_another_level_in_replay_is_a_divergence() -> None:
-    levels = [NOTHING, PersistenceLevel.PERSIST_REMOTE_SIDE_EFFECTS]
-
-    @agent
-    def fickle(name: str) -> None:
-        with persistence_level(levels.pop(0)):
-            pass
-        send("x")
-
-    (oplog,) = drive([Step(zone, ("x",))]).oplogs.values()
-    end = drive([Step(fickle, ("x",))], [CrashPoint(len(oplog), CrashMoment.BEFORE)])
-    assert end.results[0][:2] in {("error", "DivergenceError"), ("result", None)}
-
-
 @pytest.mark.parametrize("use", [persistence_level, set_oplog_persistence_level])
 def test_a_level_is_one_of_three(use: Any) -> None:
     with pytest.raises(UsageError, match="PERSIST_NOTHING"):
         use(2)
+
+
+LEVEL = {"now": PersistenceLevel.PERSIST_REMOTE_SIDE_EFFECTS}
+
+
+@agent
+def level_that_changes(name: str) -> str:
+    with persistence_level(LEVEL["now"]):
+        DONE.append("inside")
+    return send("after")
+
+
+def test_d1_another_level_than_recorded_is_refused_where_it_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calm = drive([Step(level_that_changes, ("x",))])
+    DONE.clear()
+    end = drive(
+        [Step(level_that_changes, ("x",))],
+        [CrashPoint(calm.appends, CrashMoment.BEFORE)],
+        on_crash=lambda _: monkeypatch.setitem(LEVEL, "now", NOTHING),
+    )
+    assert end.results[0][:2] == ("error", "DivergenceError")
+    assert "the persistence level becomes PERSIST_NOTHING" in str(end.results[0])
+    assert DONE == ["inside", "after"], "nothing of the block ran again"
