@@ -29,11 +29,12 @@ class Cursor:
 
     __slots__ = ("_items", "_logs", "_regions", "upcoming")
 
+    upcoming: Item | None
+    _logs: int
+
     def __init__(self, items: Iterator[Item], regions: Regions = NO_REGIONS) -> None:
         self._items = items
         self._regions = regions
-        self._logs = 0
-        self.upcoming: Item | None = None
         self._advance()
 
     def take(self) -> Item:

@@ -107,7 +107,9 @@ def wait_s(retry_after: str | None, now_s: float) -> float:
         retry_after: the header's value.
         now_s: the time, seconds since the epoch.
     """
-    text = (retry_after or "").strip()
+    if retry_after is None:
+        return 0.0
+    text = retry_after.strip()
     if text.isascii() and text.isdigit():
         return float(text[:12])
     from email.utils import parsedate_to_datetime  # takes long to import, and is seldom needed

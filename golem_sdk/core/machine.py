@@ -189,7 +189,7 @@ class Machine:
         entry = self._fitting(call, *item)
         self._met(entry)
         if call.begin:
-            self._close(call)
+            self._close(call.begin, call.function_name)
         return entry
 
     def replay_persisted(
@@ -215,8 +215,8 @@ class Machine:
         self._started += 1
         self.outcomes += 1
         self._met(entry)
-        kind = FunctionType(entry.function_type)
-        self._close(StartedCall(entry.call, entry.function_name, kind, b"", 0, 0, 0, begin))
+        if begin:
+            self._close(begin, entry.function_name)
         return entry
 
     def replay_delivery(self) -> ImportedFunctionInvoked | None:
@@ -236,7 +236,8 @@ class Machine:
             raise self._refuse(index, entry, _waiting(self.pending))
         fitting = self._fitting(call, index, entry)
         self._met(fitting)
-        self._close(call)
+        if call.begin:
+            self._close(call.begin, call.function_name)
         return fitting
 
     def complete(
@@ -321,18 +322,19 @@ class Machine:
             return entry
         raise self._refuse(index, entry, call)
 
-    def _close(self, call: StartedCall) -> None:
+    def _close(self, begin: OplogIndex, name: str) -> None:
         """The end of an announced write lies right behind its outcome."""
-        if call.begin:
-            item = self._cursor.upcoming
-            if item is None or not _ends(call, item[1]):
-                index, entry = item or (0, None)
-                raise self._refuse(index, entry, f"the end of {call.function_name} was to follow")
-            self._met(item[1])
+        item = self._cursor.upcoming
+        if item is None:
+            raise self._refuse(0, None, f"the end of {name} was to follow")
+        index, entry = item
+        if not _ends(begin, entry):
+            raise self._refuse(index, entry, f"the end of {name} was to follow")
+        self._met(entry)
 
     def _withdrawn(self, call: StartedCall, entry: Entry) -> bool:
         """Whether an operator closed this announced write without an outcome: it was not performed."""
-        if not call.begin or not _ends(call, entry):
+        if not call.begin or not _ends(call.begin, entry):
             return False
         self._met(entry)
         item = self._cursor.upcoming
@@ -361,8 +363,8 @@ def _announces(call: StartedCall, entry: Entry) -> bool:
     return isinstance(entry, BeginRemoteWrite) and entry.call == call.number
 
 
-def _ends(call: StartedCall, entry: Entry) -> bool:
-    return isinstance(entry, EndRemoteWrite) and entry.begin == call.begin
+def _ends(begin: OplogIndex, entry: Entry) -> bool:
+    return isinstance(entry, EndRemoteWrite) and entry.begin == begin
 
 
 def _waiting(pending: dict[int, StartedCall]) -> str:

@@ -150,9 +150,8 @@ class In(Predicate):
     values: tuple[Value, ...] = field(converter=_as_tuple, validator=_check_values)
 
     def _test(self, properties: Properties) -> bool:
-        return any(Eq(self.name, value)._test(properties) for value in self.values) or (
-            properties[self.name] in self.values
-        )
+        actual = properties[self.name]
+        return any(eq(*_alike(actual, value)) for value in self.values)
 
 
 @frozen

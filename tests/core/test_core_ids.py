@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from uuid import UUID
 
 import pytest
@@ -87,3 +88,17 @@ def test_derived_keys_never_change() -> None:
 )
 def test_the_first_difference_has_its_path(recorded: object, attempted: object, text: str) -> None:
     assert first_difference(recorded, attempted).replace('"', "'") == text.replace('"', "'")
+
+
+def test_only_long_names_are_shortened() -> None:
+    """These keys are stored."""
+    assert storage_key("n" * 200) == b"n" * 200
+    digest = sha256(b"n" * 201).hexdigest().encode()
+    assert storage_key("n" * 201) == b"n" * 140 + b"##" + digest
+
+
+def test_only_long_arguments_are_shortened() -> None:
+    text = "a" * 998
+    assert str(agent_id("A", [text], encode)) == f'A("{text}")'
+    digest = sha256(f'"{text}a"'.encode()).hexdigest()[:32]
+    assert str(agent_id("A", [f"{text}a"], encode)) == f"A(#{digest})"

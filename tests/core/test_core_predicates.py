@@ -27,6 +27,7 @@ from golem_sdk.core.predicates import (
 )
 
 CALL: Properties = {"verb": "GET", "status-code": 503, "uri-host": "api.bank.test", "safe": True}
+CALL = {**CALL, "uri-port": "8080"}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,18 @@ CALL: Properties = {"verb": "GET", "status-code": 503, "uri-host": "api.bank.tes
         (Or(Nothing(), Always()), True),
         (Or(Nothing(), Nothing()), False),
         (Not(Eq("verb", "GET")), False),
+        (Eq("uri-port", "8080"), True),
+        (Eq("uri-port", "08080"), False),
+        (Eq("uri-port", 8080), True),
+        (Lt("uri-port", "9"), True),  # as texts
+        (Lt("uri-port", 9), False),
+        (Ge("uri-port", "8080"), True),
+        (Gt("status-code", "60"), True),
+        (Ne("verb", 3), True),
+        (In("uri-port", (80, 8080)), True),
+        (In("uri-port", ()), False),
+        (Not(In("uri-port", ())), True),
+        (Not(In("colour", ())), False),
         (Eq("colour", "red"), False),
         (Not(Eq("colour", "red")), False),
     ],

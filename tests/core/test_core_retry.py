@@ -38,6 +38,7 @@ from golem_sdk.core.retry import (
     RetryPolicy,
     choose,
     step,
+    until_decided,
 )
 
 
@@ -132,6 +133,7 @@ def test_each_node() -> None:
     assert delays(Never()) == [None]
     assert delays(CountLimit(2, Immediate())) == [0, 0, None]
     assert delays(TimeLimit(5, Periodic(2))) == [2, 2, None]
+    assert delays(TimeLimit(4, Periodic(2))) == [2, 2, None], "it may begin at the limit"
     assert delays(Clamp(2, 4, Exponential(1, 2)), 4) == [2, 2, 4, 4]
     assert delays(AddDelay(1, Periodic(2)), 1) == [3]
     assert delays(Jitter(0.2, Periodic(10)), 1) == [11]
@@ -167,7 +169,19 @@ def test_a_wait_that_a_server_asks_for_is_held_against_a_time_limit() -> None:
 def test_a_wait_that_a_server_asks_for_may_be_longer_than_delays_are_otherwise() -> None:
     assert delays(Clamp(0, 2, Periodic(1)), 1, least_delay_s=11) == [11]
     assert delays(RetryPolicy(max_attempts=2), least_delay_s=11) == [11, None]
+    assert delays(RetryPolicy(max_attempts=2), least_delay_s=3600) == [3600, None]
     assert delays(RetryPolicy(max_attempts=2), least_delay_s=3601) == [None]
+
+
+def test_what_a_policy_says_is_a_truth_value() -> None:
+    assert RetryPolicy(give_up_on=ValueError).concerns(failure(ValueError())) is False
+    assert DEFAULT_POLICY.concerns(failure(ValueError())) is False
+    assert DEFAULT_POLICY.concerns(evolve(failure(TimeoutError()), is_answer=True)) is False
+
+
+def test_what_is_undecided_is_asked_for_again_and_again() -> None:
+    waits = {1: 0.2, 2: 0.4, 9: 51.2, 10: 60.0, 11: 60.0, 10**9: 60.0}
+    assert {attempt: until_decided(attempt) for attempt in waits} == waits
 
 
 def test_the_default_is_golems() -> None:

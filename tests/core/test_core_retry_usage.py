@@ -121,6 +121,15 @@ def test_a_refusal_says_what_is_wanted_and_what_was_given() -> None:
         CountLimit(three, NOW)
     expected = "CountLimit(max_retries=...) takes a whole number from 0, not '3'"
     assert str(refusal.value) == expected
+    with pytest.raises(
+        UsageError, match="takes a number of seconds from 0 or a timedelta, not '3'"
+    ):
+        Periodic(three)
+    with pytest.raises(UsageError, match="not inf"):
+        Periodic(10**400)
+    text: Any = "GET"
+    with pytest.raises(UsageError, match="truth values in a tuple, not 'GET'"):
+        In("verb", text)
 
 
 @pytest.mark.parametrize("wrong", [429, "four", [200], [True], [600], [429.0], None])

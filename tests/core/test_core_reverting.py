@@ -9,14 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golem_sdk.core.entries import (
+    BeginAtomicRegion,
     ExportedFunctionCompleted,
     ExportedFunctionInvoked,
+    Jump,
+    NoOp,
+    OplogRegion,
     Revert,
 )
 from golem_sdk.core.plan import fold_plan, plan_after
 from golem_sdk.core.reverting import revert_to, target_before
 from golem_sdk.errors import UsageError
-from golem_sdk.testing.histories import oplogs
+from golem_sdk.testing.histories import CREATE, oplogs
 
 if TYPE_CHECKING:
     from golem_sdk.core.entries import Entry
@@ -65,3 +69,51 @@ def test_as_many_invocations_are_dropped_as_were_asked_for(log: Oplog, count: in
     target = target_before(log, plan, count, OWN)
     assert plan.regions.is_visible(target)
     assert [at for at in begun if at > target] == begun[-count:]
+
+
+def invoked(key: str, method: str = "go") -> ExportedFunctionInvoked:
+    return ExportedFunctionInvoked(0, key, method, b"")
+
+
+OVER = ExportedFunctionCompleted(0, b"", failed=False)
+
+
+def test_the_target_lies_before_what_was_dropped_earlier() -> None:
+    entries = [
+        CREATE,
+        invoked("a"),
+        OVER,
+        NoOp(0),
+        NoOp(0),
+        Jump(0, OplogRegion(4, 6)),
+        invoked("b"),
+    ]
+    log = list(enumerate(entries, start=1))
+    plan = fold_plan(log)
+    assert target_before(log, plan, 1, OWN) == 3
+    assert target_before(log, plan, 2, OWN) == 1
+    assert target_before(log, plan, 1, "other") == 3
+    with pytest.raises(UsageError, match="has begun 0"):
+        target_before(log, plan, 1, "go")
+    with pytest.raises(UsageError, match="a number from 1, not 0"):
+        target_before(log, plan, 0, OWN)
+
+
+def test_something_is_dropped_and_something_kept() -> None:
+    log = list(enumerate([CREATE, invoked("a"), OVER, invoked("b")], start=1))
+    plan = fold_plan(log)
+    for target in (0, 4, 5):
+        with pytest.raises(UsageError, match="it must be one of 1 to 3"):
+            revert_to(log, plan, target)
+    first, third = revert_to(log, plan, 1), revert_to(log, plan, 3)
+    assert (first.created, first.region) == (CREATE, OplogRegion(2, 4))
+    assert (first.dropped, first.resumed, first.completed) == (("a", "b"), None, 0)
+    assert (third.dropped, third.resumed, third.completed) == (("b",), None, 1)
+    assert revert_to(log, plan, 2).resumed == invoked("a")
+
+
+def test_the_middle_of_a_region_is_no_target() -> None:
+    log = list(enumerate([CREATE, invoked("a"), BeginAtomicRegion(0), NoOp(0), NoOp(0)], start=1))
+    with pytest.raises(UsageError, match="Revert to entry 2 or earlier"):
+        revert_to(log, fold_plan(log), 4)
+    assert revert_to(log, fold_plan(log), 2).region == OplogRegion(3, 5)

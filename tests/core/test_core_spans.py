@@ -58,3 +58,14 @@ def test_regions_may_overlap() -> None:
     spans.note(8, EndAtomicRegion(0, 5))
     assert spans.open_regions() == [6]
     assert (spans.around(7), spans.around(9)) == (5, 6)
+
+
+def test_the_first_that_is_open() -> None:
+    spans = Spans()
+    spans.note(4, ChangePersistenceLevel(0, SMART, 0))
+    assert spans.first_open(9) == 9, "it does not run again as a whole"
+    spans.note(5, BeginAtomicRegion(0))
+    spans.note(6, BeginAtomicRegion(0))
+    assert (spans.first_open(9), spans.first_open(3)) == (5, 3)
+    spans.note(8, EndAtomicRegion(0, 5))
+    assert spans.first_open(9) == 6

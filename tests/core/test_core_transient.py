@@ -75,7 +75,7 @@ def test_errors_of_connections_and_timeouts(error: Exception) -> None:
     ids=map(str, count()),
 )
 def test_other_errors(error: Exception) -> None:
-    assert not is_transient(error)
+    assert is_transient(error) is False
 
 
 def test_an_answer_of_urllib_is_no_failed_connection() -> None:
@@ -86,7 +86,7 @@ def test_an_answer_of_urllib_is_no_failed_connection() -> None:
 def test_a_circle_of_reasons_has_an_end() -> None:
     error = URLError("")
     error.reason = error
-    assert not is_transient(error)
+    assert is_transient(error) is False
 
 
 def test_libraries_that_are_installed() -> None:
@@ -135,6 +135,10 @@ def test_exceptions_of_http_libraries_tell_their_status() -> None:
         ({"HTTPStatusCode": 503, "HTTPHeaders": {"retry-after": 7}}, (503, None)),
         ({"HTTPStatusCode": 503, "HTTPHeaders": ["retry-after"]}, (503, None)),
         ({"HTTPStatusCode": 503}, (503, None)),
+        ({"HTTPStatusCode": 100}, (100, None)),
+        ({"HTTPStatusCode": 99}, None),
+        ({"HTTPStatusCode": 599}, (599, None)),
+        ({"HTTPStatusCode": 600}, None),
         ({"HTTPStatusCode": "503"}, None),
         ({"HTTPStatusCode": 5030}, None),
         ({"HTTPStatusCode": True}, None),
@@ -153,6 +157,13 @@ class Broken:
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(name)
+
+
+class CodeError(Exception):
+    """It is the answer, under the oldest name of a status."""
+
+    code = 504
+    headers: ClassVar[dict[str, str]] = {"retry-after": "2"}
 
 
 class BrokenHeaders(Response):
@@ -185,6 +196,7 @@ class NoResponseError(Exception):
         (SdkError({}), None),
         (SdkError([]), None),
         (NoResponseError(), (502, None)),
+        (CodeError(), (504, "2")),
     ],
     ids=map(str, count()),
 )

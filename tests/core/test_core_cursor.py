@@ -1,0 +1,49 @@
+"""Walking an oplog: what replay meets, and which log lines were emitted before."""
+
+from __future__ import annotations
+
+import pytest
+
+from golem_sdk.core.cursor import Cursor
+from golem_sdk.core.entries import BeginAtomicRegion, Entry, Log, NoOp, OplogRegion, Suspend
+from golem_sdk.core.regions import Regions
+
+LINE = Log(0, "info", "", "hello")
+
+
+def cursor(*entries: Entry, regions: Regions | None = None) -> Cursor:
+    items = iter(list(enumerate(entries, start=1)))
+    return Cursor(items, regions) if regions else Cursor(items)
+
+
+def lines_left(walk: Cursor) -> int:
+    """How many lines written now were emitted before."""
+    count = 0
+    while walk.take_log():
+        count += 1
+    return count
+
+
+def test_hints_and_what_is_skipped_are_passed_over() -> None:
+    regions = Regions((OplogRegion(2, 3),))
+    walk = cursor(NoOp(1), NoOp(2), NoOp(3), Suspend(4, 0), NoOp(5), regions=regions)
+    assert walk.upcoming == (1, NoOp(1))
+    assert [walk.take(), walk.take()] == [(1, NoOp(1)), (5, NoOp(5))]
+    assert walk.at_end
+    with pytest.raises(IndexError):
+        walk.take()
+
+
+def test_lines_behind_the_last_entry_were_emitted() -> None:
+    walk = cursor(LINE, NoOp(1), LINE, LINE)
+    assert walk.take_log(), "something is left to replay"
+    walk.take()
+    assert lines_left(walk) == 2
+
+
+def test_lines_among_what_is_done_again_were_emitted() -> None:
+    walk = cursor(LINE, BeginAtomicRegion(0), LINE, NoOp(1), LINE, LINE, NoOp(2), LINE)
+    walk.take()
+    assert walk.abandon() == [NoOp(1), NoOp(2)]
+    assert walk.at_end
+    assert lines_left(walk) == 4
