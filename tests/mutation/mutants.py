@@ -51,6 +51,7 @@ _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 _HEADED = (ast.stmt, ast.ExceptHandler, ast.match_case)
 _UNTOUCHED = (ast.Assert, ast.JoinedStr, ast.Import, ast.ImportFrom, ast.arg)
 _UNTOUCHED_FIELDS = {"annotation", "returns", "decorator_list", "pattern", "exc", "cause"}
+_GENERIC = {"Callable", "dict", "list", "tuple", "type"}  # they begin the name of a type
 _UNTOUCHED_NAMES = {"__all__", "__slots__", "TypeVar", "TYPE_CHECKING", "cast"}
 
 
@@ -211,6 +212,8 @@ def _slots(node: ast.AST) -> Iterator[_Slot]:
 def _is_touched(node: ast.AST) -> bool:
     match node:
         case ast.Expr(value=ast.Constant()) | ast.If(test=ast.Name("TYPE_CHECKING")):
+            return False
+        case ast.Assign(value=ast.Subscript(value=ast.Name(name))) if name in _GENERIC:
             return False
         case ast.Assign(targets=[ast.Name(name)]) | ast.Call(func=ast.Name(name)):
             return name not in _UNTOUCHED_NAMES

@@ -10,7 +10,10 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
+import sys
 import time
+import traceback
 from collections import Counter, defaultdict
 from fnmatch import fnmatch
 from importlib import import_module
@@ -88,6 +91,7 @@ class Campaign:
     total: int
     verdicts: list[tuple[Mutant, Verdict]] = field(factory=list)
     killers: dict[str, Counter[str]] = field(factory=lambda: defaultdict(Counter))
+    _unchanged: dict[str, CodeType] = field(factory=dict)
 
     def tests_for(self, mutant: Mutant) -> list[str]:
         """The tests to run, the most promising first."""
@@ -111,10 +115,10 @@ class Campaign:
         chosen: list[str] = []
         left = self.seconds
         for test in sorted(tests, key=order):
-            if not chosen or self.timed.seconds[test] <= left:
+            if self.timed.seconds[test] <= min(left, self.seconds / 3):
                 chosen.append(test)
                 left -= self.timed.seconds[test]
-        return chosen
+        return chosen or sorted(tests, key=lambda test: self.timed.seconds[test])[:1]
 
     def is_at_import(self, mutant: Mutant) -> bool:
         """Whether it has its effect when the package is loaded."""
@@ -123,22 +127,20 @@ class Campaign:
 
     def limits_s(self, tests: Sequence[str]) -> dict[str, float]:
         """How long each test may take."""
-        return {test: 4 + 8 * self.timed.seconds[test] for test in tests}
+        return {test: 4 + 4 * self.timed.seconds[test] for test in tests}
 
     def changed(self, mutant: Mutant) -> dict[tuple[str, int], CodeType] | None:
         """The mutated functions; ``None``: they cannot be put in the place of loaded ones."""
         if self.is_at_import(mutant):
             return None
         path = str(self.root / mutant.file)
-        unchanged = compile(mutant.tree, path, "exec", dont_inherit=True)
-        return changed_functions(unchanged, mutant.code(path))
+        if mutant.file not in self._unchanged:
+            self._unchanged[mutant.file] = compile(mutant.tree, path, "exec", dont_inherit=True)
+        return changed_functions(self._unchanged[mutant.file], mutant.code(path))
 
     def note(self, mutant: Mutant, verdict: Verdict, began: float) -> None:
         """Keep and print a result."""
-        self.verdicts.append((mutant, verdict))
-        if verdict.killer:
-            self.killers[f"{mutant.file} {mutant.function}"][verdict.killer] += 1
-            self.killers[mutant.file][verdict.killer] += 1
+        self._count(mutant, verdict)
         took = time.monotonic() - began
         line = {"key": mutant.key, "line": mutant.lines[0], "status": verdict.status}
         with self.results.open("a") as file:
@@ -147,6 +149,19 @@ class Campaign:
         count = len(self.verdicts)
         if verdict.status != KILLED or count % 50 == 0:
             print(f"{count}/{self.total} {verdict.status} in {took:.1f} s: {mutant}", flush=True)
+
+    def read_verdicts(self, mutants: Sequence[Mutant]) -> None:
+        """Take over what another process has noted of these mutants, in this order."""
+        lines = self.results.read_text().splitlines()[-len(mutants) :] if mutants else []
+        for mutant, line in zip(mutants, map(json.loads, lines), strict=True):
+            assert tuple(line["key"]) == mutant.key, "one line for each mutant, in their order"
+            self._count(mutant, Verdict(line["status"], line["killer"]))
+
+    def _count(self, mutant: Mutant, verdict: Verdict) -> None:
+        self.verdicts.append((mutant, verdict))
+        if verdict.killer:
+            self.killers[f"{mutant.file} {mutant.function}"][verdict.killer] += 1
+            self.killers[mutant.file][verdict.killer] += 1
 
 
 def run_fresh(campaign: Campaign, mutants: Sequence[Mutant]) -> None:
@@ -314,9 +329,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             campaign.verdicts.append((mutant, Verdict(KILLED)))
         else:
             todo.append((mutant, campaign.changed(mutant)))
+    bodies = [(mutant, changed) for mutant, changed in todo if changed is not None]
+    _in_child(lambda: run_loaded(campaign, bodies))
+    campaign.read_verdicts([mutant for mutant, _ in bodies])
     run_fresh(campaign, [mutant for mutant, changed in todo if changed is None])
-    run_loaded(campaign, [(mutant, changed) for mutant, changed in todo if changed is not None])
     return report(campaign, mutants, listed)
+
+
+def _in_child(work: Callable[[], object]) -> None:
+    """Do something that loads the package: this process must not, for the sake of `run_fresh`."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        sys.stdout.flush()
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(1)
 
 
 def _killed(results: Path) -> Counter[Key]:
