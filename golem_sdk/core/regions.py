@@ -32,9 +32,7 @@ class Regions:
         for other in self.skipped:
             if other.end < region.start or region.end < other.start:
                 kept.append(other)
-            elif (
-                region.end < other.end
-            ):  # its start is inside: the entry before `region` is visible
+            elif region.end < other.end:  # it begins inside, since the entry before is visible
                 raise ValueError(f"{region} half overlaps {other}")
         return Regions(tuple(sorted((*kept, region), key=lambda r: r.start)))
 

@@ -39,6 +39,7 @@ def test_lines_behind_the_last_entry_were_emitted() -> None:
     assert walk.take_log(), "something is left to replay"
     walk.take()
     assert lines_left(walk) == 2
+    assert walk.take_log() is False
 
 
 def test_lines_among_what_is_done_again_were_emitted() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from golem_sdk.codec.values import encode
 from golem_sdk.core.difference import first_difference
-from golem_sdk.core.ids import agent_id, derive_key, idempotency_namespace, storage_key
+from golem_sdk.core.ids import (
+    agent_id,
+    derive_key,
+    idempotency_namespace,
+    invocation_namespace,
+    storage_key,
+)
 
 _plain = (
     st.none()
@@ -95,6 +101,17 @@ def test_only_long_names_are_shortened() -> None:
     assert storage_key("n" * 200) == b"n" * 200
     digest = sha256(b"n" * 201).hexdigest().encode()
     assert storage_key("n" * 201) == b"n" * 140 + b"##" + digest
+
+
+def test_half_a_character_is_a_name() -> None:
+    assert storage_key("\ud800") == b"\xed\xa0\x80"
+
+
+def test_two_agents_that_are_given_one_key_derive_others() -> None:
+    key = str(UUID(int=1))
+    left, right = invocation_namespace("A()", key), invocation_namespace("B()", key)
+    assert left == invocation_namespace("A()", key) == uuid5(UUID(int=1), "A()")
+    assert left != right
 
 
 def test_only_long_arguments_are_shortened() -> None:

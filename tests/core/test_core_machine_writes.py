@@ -131,6 +131,15 @@ def test_other_entries_are_met_by_their_kind() -> None:
     assert (mismatch.value.index, mismatch.value.recorded) == (2, NoOp(5))
 
 
+def test_what_is_recorded_beyond_is_dropped() -> None:
+    machine = machine_over(NoOp(5), OUTCOME)
+    machine.meet(NoOp, "")
+    assert machine.rerun() == [OUTCOME]
+    assert machine.is_live
+    assert machine.log() is True
+    assert machine.replay_completion(failed=False, same=lambda entry: True) is False
+
+
 def test_d1_what_was_refused_once_is_refused_for_ever() -> None:
     machine = machine_over(NoOp(5))
     mismatch = machine.refuse(2, NoOp(5), "something else")

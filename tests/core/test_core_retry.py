@@ -31,7 +31,7 @@ from golem_sdk.core.delays import (
     Union,
 )
 from golem_sdk.core.http_status import HttpStatusError, wait_s
-from golem_sdk.core.predicates import Always, Eq, Nothing
+from golem_sdk.core.predicates import Always, Eq, Nothing, Or
 from golem_sdk.core.retry import (
     DEFAULT_POLICY,
     NamedPolicy,
@@ -177,6 +177,23 @@ def test_what_a_policy_says_is_a_truth_value() -> None:
     assert RetryPolicy(give_up_on=ValueError).concerns(failure(ValueError())) is False
     assert DEFAULT_POLICY.concerns(failure(ValueError())) is False
     assert DEFAULT_POLICY.concerns(evolve(failure(TimeoutError()), is_answer=True)) is False
+
+
+def test_of_a_mere_answer_only_who_asks_for_its_status_is_asked() -> None:
+    busy = evolve(failure(HttpStatusError(503)), status=503, is_answer=True)
+    assert RetryPolicy(retry_on_status=[503]).concerns(busy) is True
+    assert RetryPolicy(retry_on_status=[500]).concerns(busy) is False
+    assert RetryPolicy(retry_on_status=[503], give_up_on=HttpStatusError).concerns(busy) is False
+    call: dict[str, str | int | bool] = {"verb": "GET", "status-code": 503}
+    by_verb = NamedPolicy("by verb", Eq("verb", "GET"), Immediate())
+    by_status = NamedPolicy("by status", Eq("status-code", 503), Immediate())
+    own = NamedPolicy("own", Eq("verb", "GET"), RetryPolicy(), -1)
+    assert choose((by_verb, by_status, own), call, is_answer=True) is by_status
+    assert choose((by_verb, own), call, is_answer=True) is own
+    assert choose((by_verb,), call, is_answer=True) is None
+    assert choose((by_verb,), call) is by_verb
+    either = NamedPolicy("either", Or(Eq("verb", "GET"), Eq("status-code", 503)), Immediate())
+    assert choose((either,), call, is_answer=True) is None, "it holds whatever the status is"
 
 
 def test_what_is_undecided_is_asked_for_again_and_again() -> None:

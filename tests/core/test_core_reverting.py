@@ -92,6 +92,8 @@ def test_the_target_lies_before_what_was_dropped_earlier() -> None:
     plan = fold_plan(log)
     assert target_before(log, plan, 1, OWN) == 3
     assert target_before(log, plan, 2, OWN) == 1
+    reversal = revert_to(log, plan, 3)
+    assert (reversal.region, reversal.dropped) == (OplogRegion(4, 7), ("b",))
     assert target_before(log, plan, 1, "other") == 3
     with pytest.raises(UsageError, match="has begun 0"):
         target_before(log, plan, 1, "go")
@@ -114,6 +116,7 @@ def test_something_is_dropped_and_something_kept() -> None:
 
 def test_the_middle_of_a_region_is_no_target() -> None:
     log = list(enumerate([CREATE, invoked("a"), BeginAtomicRegion(0), NoOp(0), NoOp(0)], start=1))
-    with pytest.raises(UsageError, match="Revert to entry 2 or earlier"):
-        revert_to(log, fold_plan(log), 4)
+    for target in (3, 4):
+        with pytest.raises(UsageError, match="Revert to entry 2 or earlier"):
+            revert_to(log, fold_plan(log), target)
     assert revert_to(log, fold_plan(log), 2).region == OplogRegion(3, 5)

@@ -10,7 +10,7 @@ from urllib.error import HTTPError, URLError
 
 import pytest
 
-from golem_sdk.core.http_status import answer_in
+from golem_sdk.core.http_status import HttpStatusError, RetryableResult, answer_in
 from golem_sdk.core.transient import is_transient
 
 
@@ -116,6 +116,14 @@ class SdkError(Exception):
 def told(error: BaseException) -> tuple[int, str | None] | None:
     answer = answer_in(error)
     return None if answer is None else (answer.status, answer.retry_after)
+
+
+def test_our_own_errors_keep_what_they_tell() -> None:
+    busy = HttpStatusError(503, "7")
+    assert answer_in(busy) is busy
+    assert str(busy) == "HTTP status 503"
+    result = RetryableResult("page", busy)
+    assert (result.result, result.error) == ("page", busy)
 
 
 def test_exceptions_of_http_libraries_tell_their_status() -> None:

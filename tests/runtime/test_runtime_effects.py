@@ -1,0 +1,153 @@
+"""What surrounds an effect: where it runs, how it is given up, and what is on disk when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from golem_sdk import FunctionType, Runtime, agent, atomically, durable, idempotence_mode
+from golem_sdk.durability import current
+from golem_sdk.runtime.settings import Settings
+from golem_sdk.storage.base import Space
+from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.testing.crash import CrashMoment, CrashPoint
+from golem_sdk.testing.driver import Step, drive
+from golem_sdk.testing.environment import VirtualEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CANCELLED_EFFECT = Event()
+SEEN: list[Any] = []
+ENGINES: list[MemoryEngine] = []
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    CANCELLED_EFFECT.clear()
+    SEEN.clear()
+    yield
+    ENGINES.clear()
+
+
+@durable
+async def endless() -> None:
+    SEEN.append("begun")
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        CANCELLED_EFFECT.set()
+        raise
+
+
+@durable
+async def until_it_has_begun() -> None:
+    while not SEEN:
+        await asyncio.sleep(0)
+
+
+@agent
+async def gives_up(name: str) -> str:
+    task = asyncio.create_task(endless())
+    await until_it_has_begun()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return "gave up"
+
+
+def test_an_effect_that_nobody_waits_for_is_cancelled() -> None:
+    with Runtime.memory() as runtime:
+        assert runtime.trigger(gives_up, "x").result(timeout=30) == "gave up"
+        assert CANCELLED_EFFECT.wait(30), "before the runtime is closed"
+
+
+@durable
+def inner() -> str:
+    SEEN.append(current())
+    return "inner"
+
+
+@durable
+async def outer() -> str:
+    SEEN.append(current())
+    return inner()
+
+
+@agent
+async def nests(name: str) -> str:
+    return await outer()
+
+
+def test_calls_of_an_effect_are_its_own_matter() -> None:
+    end = drive([Step(nests, ("x",))])
+    assert end.results[0][:2] == ("result", "inner")
+    assert SEEN == [None, None]
+    (oplog,) = end.oplogs.values()
+    names = [entry.function_name for _, entry in oplog if hasattr(entry, "function_name")]
+    assert [name.rpartition(".")[2] for name in names] == ["outer"]
+
+
+# --- output commit --------------------------------------------------------------------------------
+
+
+def chunks() -> int:
+    return len(ENGINES[0].scan(Space.OPLOG, b"", None, limit=1000))
+
+
+@durable
+def pay() -> None:
+    SEEN.append(chunks())
+
+
+@durable(function_type=FunctionType.READ_LOCAL)
+def look() -> None:
+    SEEN.append(chunks())
+
+
+@agent
+def pays_once(name: str) -> None:
+    look()
+    with idempotence_mode(False):
+        pay()
+    SEEN.append(chunks())
+    pay()
+    SEEN.append(chunks())
+
+
+def test_p3_p4_what_is_on_disk_before_and_after_a_write() -> None:
+    ENGINES.append(MemoryEngine())
+    settings = Settings(write_behind_s=None)
+    with Runtime.over(ENGINES[0], VirtualEnvironment(), settings) as runtime:
+        runtime.trigger(pays_once, "x").result(timeout=30)
+    looked, paying, paid, paying_again, paid_again = SEEN
+    assert looked < paying, "everything before it, and its announcement"
+    assert paying < paid, "its outcome, before the agent goes on"
+    assert paid == paying_again == paid_again, "nothing is left to say; what came of it may wait"
+
+
+# --- logical time ---------------------------------------------------------------------------------
+
+
+@durable
+async def send(text: str) -> str:
+    SEEN.append(text)
+    return text
+
+
+@agent
+async def tells_the_time(name: str) -> str:
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    with atomically():
+        inside = loop.time()
+    return await send(f"{before < inside < loop.time()} {before} {inside}")
+
+
+def test_p2_guards_move_the_logical_clock() -> None:
+    calm = drive([Step(tells_the_time, ("x",))])
+    assert str(SEEN[0]).startswith("True ")
+    crashed = drive([Step(tells_the_time, ("x",))], [CrashPoint(calm.appends, CrashMoment.BEFORE)])
+    assert crashed.results == calm.results
