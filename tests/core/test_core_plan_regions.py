@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from golem_sdk.core.entries import (
+    LATEST_NS,
     BeginAtomicRegion,
     BeginRemoteWrite,
     ChangePersistenceLevel,
@@ -30,6 +31,10 @@ def plan_of(*entries: Entry) -> Plan:
 
 def fails(at: int, *, call: int = 0, begin: int = 0, attempt: int = 1) -> Error:
     return Error(at, "E", "", "", begin=begin, call=call, attempt=attempt, due=at + 5, state=b"s")
+
+
+def test_the_latest_moment_fits_in_eight_bytes() -> None:
+    assert (LATEST_NS.bit_length(), (LATEST_NS + 1).bit_length()) == (63, 64)
 
 
 def test_a_region_holds_its_ends_and_what_is_between() -> None:

@@ -144,6 +144,13 @@ def test_each_node() -> None:
     assert delays(Filtered(Eq("verb", "GET"), Periodic(1)), 1, verb="POST") == [None]
 
 
+def test_what_need_not_be_said() -> None:
+    assert Exponential(1).factor == 2
+    assert failure().least_delay_s == 0
+    assert delays(Clamp(3, 3, Immediate()), 1) == [3]
+    assert LONGEST_DELAY_S == 316_224_000, "ten years, leap days included"
+
+
 def test_huge_exponents_stay_finite() -> None:
     decision = step(Exponential(10, 10), 10**6, failure())
     assert decision.delay_s is not None

@@ -52,6 +52,7 @@ _HEADED = (ast.stmt, ast.ExceptHandler, ast.match_case)
 _UNTOUCHED = (ast.Assert, ast.JoinedStr, ast.Import, ast.ImportFrom, ast.arg)
 _UNTOUCHED_FIELDS = {"annotation", "returns", "decorator_list", "pattern", "exc", "cause"}
 _GENERIC = {"Callable", "dict", "list", "tuple", "type"}  # they begin the name of a type
+_LONGEST, _AROUND = 240, 40  # characters
 _UNTOUCHED_NAMES = {"__all__", "__slots__", "TypeVar", "TYPE_CHECKING", "cast"}
 
 
@@ -166,7 +167,22 @@ def _told(place: _Place, slot: _Slot, node: Any) -> tuple[range, str, str]:
     slot.put(node)
     after = _head(place.head.get())
     slot.put(original)
-    return lines, before, after
+    return lines, *_shortened(before, after)
+
+
+def _shortened(before: str, after: str) -> tuple[str, str]:
+    """Of a long statement only what differs, and what is around it."""
+    if len(before) <= _LONGEST:
+        return before, after
+    start = max(0, _alike(before, after) - _AROUND)
+    end = max(0, _alike(before[:start:-1], after[:start:-1]) - _AROUND)
+    return f"…{before[start : len(before) - end]}…", f"…{after[start : len(after) - end]}…"
+
+
+def _alike(left: str, right: str) -> int:
+    """How many characters they have in common at their beginnings."""
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(len(left), len(right)))
 
 
 def _lines(head: Any, changed: Any) -> range:

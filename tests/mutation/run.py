@@ -98,6 +98,10 @@ class Campaign:
         by_line = self.timed.lines[mutant.file]
         tests = {test for line in mutant.lines for test in by_line.get(line, ())}
         if self.is_at_import(mutant):
+            room = (
+                f"/{mutant.file.split('/')[0]}/"  # tables and defaults have no lines that tests run
+            )
+            tests |= {test for test in self.timed.seconds if room in test}
             tests |= {test for some in by_line.values() for test in some}
             tests = tests or set(self.timed.seconds)
         room, name = mutant.file.split("/")[0], Path(mutant.file).stem

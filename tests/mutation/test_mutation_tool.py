@@ -100,6 +100,16 @@ def test_what_says_nothing_of_behaviour_is_left_alone(source: str) -> None:
     assert changes(source) == []
 
 
+def test_of_a_long_statement_the_changed_part_is_told() -> None:
+    names = ", ".join(f"name_{i}" for i in range(99))
+    ((before, after),) = changes(f"a = [{names}, 1, {names}]")
+    assert (
+        before
+        == "…94, name_95, name_96, name_97, name_98, 1, name_0, name_1, name_2, name_3, name_4…"
+    )
+    assert after == before.replace(" 1,", " 2,")
+
+
 def test_a_mutated_function_is_told_by_its_name_and_line() -> None:
     (mutant,) = mutants_of("f.py", "class A:\n    def f(self):\n        g()\n")
     assert (mutant.function, mutant.at_import, mutant.lines[0]) == ("A.f", False, 3)

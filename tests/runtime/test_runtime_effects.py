@@ -10,6 +10,7 @@ import pytest
 
 from golem_sdk import FunctionType, Runtime, agent, atomically, durable, idempotence_mode
 from golem_sdk.durability import current
+from golem_sdk.runtime.effects import AlarmEffect, Effect, HostEffect, TimerEffect
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.base import Space
 from golem_sdk.storage.memory import MemoryEngine
@@ -151,3 +152,9 @@ def test_p2_guards_move_the_logical_clock() -> None:
     assert str(SEEN[0]).startswith("True ")
     crashed = drive([Step(tells_the_time, ("x",))], [CrashPoint(calm.appends, CrashMoment.BEFORE)])
     assert crashed.results == calm.results
+
+
+@pytest.mark.parametrize("effect", [HostEffect(endless), TimerEffect(5), AlarmEffect(5)], ids="abc")
+def test_what_never_began_can_be_given_up(effect: Effect) -> None:
+    """The outcome of a call may be known already when its code is run again."""
+    effect.cancel()
