@@ -1,0 +1,151 @@
+"""What becomes of agents and callers when a store is full, or broken, or an agent fails by our fault."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from golem_sdk import FunctionType, Runtime, agent, durable
+from golem_sdk.core.entries import ImportedFunctionInvoked
+from golem_sdk.errors import (
+    AgentFailedError,
+    StoreBrokenError,
+    StoreFullError,
+)
+from golem_sdk.oplog.writer import OplogWriter
+from golem_sdk.runtime.settings import Settings
+from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.testing.environment import VirtualEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from golem_sdk.core.entries import Entry
+    from golem_sdk.storage.base import Batch
+
+
+class FullOnce(MemoryEngine):
+    """Refuses the next commit when it is told to."""
+
+    full = False
+    broken = False
+
+    def commit(self, batches: Sequence[Batch]) -> list[bool]:
+        if self.full:
+            self.full = False
+            raise StoreFullError("no room")
+        if self.broken:
+            raise StoreBrokenError("the disk is gone")
+        return super().commit(batches)
+
+
+@agent
+class StoppedTally:
+    def __init__(self, name: str) -> None:
+        self.value = 0
+
+    def add(self, by: int) -> int:
+        self.value += by
+        return self.value
+
+
+ENGINE: list[FullOnce] = []
+PAID: list[str] = []
+WENT_ON = Event()
+
+
+@durable
+def pay(what: str) -> None:
+    PAID.append(what)
+
+
+@durable(function_type=FunctionType.READ_LOCAL)
+def went_on() -> None:
+    WENT_ON.set()
+
+
+@agent
+class StoppedBuyer:
+    def __init__(self, name: str) -> None:
+        self.bought = 0
+
+    def buy(self, fault: str) -> int:
+        pay("pen")
+        if not self.bought and len(PAID) == 1:
+            setattr(ENGINE[0], fault, True)
+        pay("ink")
+        self.bought += 1
+        went_on()
+        return self.bought
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    WENT_ON.clear()
+    PAID.clear()
+    ENGINE[:] = [FullOnce()]
+
+
+def virtual(engine: MemoryEngine | None = None, **settings: Any) -> Runtime:
+    chosen = Settings(**{"suspend_after_s": 1e6, "write_behind_s": None, **settings})
+    return Runtime.over(engine or MemoryEngine(), VirtualEnvironment(), chosen)
+
+
+def test_when_there_is_room_again_agents_go_on_by_themselves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with virtual(ENGINE[0]) as runtime:
+        buy = runtime.get(StoppedBuyer, "x").buy
+        before = runtime._kernel.environment.now_ns()
+        with suppress(StoreFullError):  # if it is waited for at that very moment
+            runtime.trigger(buy, "full", key="k").result(timeout=30)
+        assert WENT_ON.wait(30), "nobody has asked for it again"
+        assert runtime.trigger(buy, "full", key="k").result(timeout=30) == 1
+        assert runtime._kernel.environment.now_ns() - before > 0.9e9, "after a second"
+    assert PAID[-1] == "ink"
+    assert PAID.count("ink") == 1, "it was not sent before"
+    assert caplog.text.count("the store refused a commit: no room") == 1
+
+
+def test_a_broken_store_ends_the_runtime() -> None:
+    with virtual(ENGINE[0]) as runtime:
+        buyer = runtime.get(StoppedBuyer, "x")
+        with pytest.raises(StoreBrokenError, match="the disk is gone"):
+            buyer.buy("broken")
+        ENGINE[0].broken = False
+        with pytest.raises(StoreBrokenError, match="the disk is gone"):
+            buyer.buy("broken")
+    assert PAID == ["pen"]
+    assert not WENT_ON.is_set()
+
+
+class FaultyWriter(OplogWriter):
+    """It has a fault of its own."""
+
+    def append(self, entry: Entry) -> int:
+        if isinstance(entry, ImportedFunctionInvoked):
+            raise RuntimeError("a fault of the SDK")
+        return super().append(entry)
+
+
+def test_a_fault_of_the_sdk_stops_its_agent_only(caplog: pytest.LogCaptureFixture) -> None:
+    with virtual(writer_class=FaultyWriter) as runtime:
+        with pytest.raises(AgentFailedError, match="for a reason that is not its own") as failure:
+            runtime.get(StoppedBuyer, "x").buy("full")
+        assert isinstance(failure.value.__cause__, RuntimeError)
+        assert failure.value.agent_id == 'StoppedBuyer("x")'
+        assert runtime.get(StoppedTally, "x").add(1) == 1
+    assert 'agent StoppedBuyer("x") stopped' in caplog.text
+    assert "RuntimeError: a fault of the SDK" in caplog.text
+
+
+def test_who_has_rested_longest_is_unloaded_first() -> None:
+    with virtual(max_loaded=2) as runtime:
+        kernel = runtime._kernel
+        for name in ("a", "b", "a", "c"):
+            runtime.get(StoppedTally, name).add(1)
+            kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
+        assert list(kernel._resting) == ['StoppedTally("a")', 'StoppedTally("c")']
+        assert set(kernel._actors) == set(kernel._resting)
