@@ -151,6 +151,22 @@ def test_d1_what_was_refused_once_is_refused_for_ever() -> None:
         assert later.value is mismatch
 
 
+def test_what_need_not_be_said_of_a_call() -> None:
+    machine = machine_over()
+    assert machine.now == 0
+    call = machine.start("send", FunctionType.WRITE_REMOTE, b"", 7)
+    assert call == StartedCall(1, "send", FunctionType.WRITE_REMOTE, b"", 7, 0, 0)
+    assert (call.site, call.task, call.begin, call.repeatable, call.place) == (0, 0, 0, True, None)
+
+
+def test_the_last_five_entries_are_told_when_one_does_not_fit() -> None:
+    machine = machine_over(*[NoOp(at) for at in range(9)])
+    for _ in range(7):
+        machine.meet(NoOp, "")
+    assert list(machine.agreed) == [(index, NoOp(index - 2)) for index in range(4, 9)]
+    assert machine.refuse(9, None, "x").args == (9, None, "x")
+
+
 def test_only_what_is_live_is_progress() -> None:
     machine = machine_over()
     call = send(machine, 0)

@@ -124,6 +124,7 @@ def test_our_own_errors_keep_what_they_tell() -> None:
     assert str(busy) == "HTTP status 503"
     result = RetryableResult("page", busy)
     assert (result.result, result.error) == ("page", busy)
+    assert (busy.args, result.args) == ((503, "7"), ("page", busy))
 
 
 def test_exceptions_of_http_libraries_tell_their_status() -> None:

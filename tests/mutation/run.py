@@ -177,8 +177,9 @@ def run_fresh(campaign: Campaign, mutants: Sequence[Mutant]) -> None:
         verdict = _against_fresh(campaign, mutant, code, tests)
         if verdict.status == KILLED and not verdict.killer and tuple(tests) not in sound:
             # It could not be loaded. So say, unless the tests cannot be loaded without it, either.
-            if _against_fresh(campaign, mutant, None, tests).status != SURVIVED:
-                raise RuntimeError(f"these tests fail without a mutant: {tests}")
+            control = _against_fresh(campaign, mutant, None, tests)
+            if control.status != SURVIVED:
+                raise RuntimeError(f"without a mutant there is a {control} in {tests}")
             sound.add(tuple(tests))
         campaign.note(mutant, verdict, began)
 
@@ -195,7 +196,8 @@ def _against_fresh(
 
         def work(items: list[pytest.Item]) -> None:
             items.sort(key=lambda item: tests.index(item.nodeid))
-            passed.append(run_items(items, campaign.limits_s(tests), say))
+            limits_s = campaign.limits_s(tests) if code is not None else {}
+            passed.append(run_items(items, limits_s, say))
 
         Session(work).collect(tests)
         return any(passed)
