@@ -1,0 +1,171 @@
+"""When a failed call is made again, what is noted of it, and which policy is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from golem_sdk import NamedPolicy, RetryPolicy, agent, atomically, durable, retry_policy
+from golem_sdk.codec.values import encode
+from golem_sdk.core.entries import Error
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.core.http_status import HttpStatusError
+from golem_sdk.core.machine import StartedCall
+from golem_sdk.errors import UndecidedError
+from golem_sdk.policies import Always, And, CountLimit, Eq, Immediate, Jitter, Periodic, TimeLimit
+from golem_sdk.runtime.retries import _properties
+from golem_sdk.testing.crash import CrashMoment, CrashPoint
+from golem_sdk.testing.driver import End, Step, drive
+
+POLICIES: dict[str, Any] = {
+    "growing": RetryPolicy(
+        max_attempts=4, min_delay=1, max_delay=100, multiplier=2, max_jitter_factor=0
+    ),
+    "jitter": NamedPolicy("all", Always(), CountLimit(12, Jitter(1, Periodic(1)))),
+    "time limit": NamedPolicy("all", Always(), TimeLimit(5, Periodic(2))),
+    "never": RetryPolicy(max_attempts=1),
+    "status": RetryPolicy(max_attempts=2, retry_on_status=[503]),
+}
+FAULTS: dict[str, Exception] = {
+    "down": ConnectionError("down"),
+    "undecided": UndecidedError("who knows"),
+    "busy": HttpStatusError(503, "7"),
+}
+SENT: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    SENT.clear()
+
+
+@durable
+def fails(fault: str, times: int) -> int:
+    SENT.append(fault)
+    if len(SENT) <= times:
+        raise FAULTS[fault]
+    return len(SENT)
+
+
+@agent
+def retried(policy: str, fault: str, times: int) -> int:
+    with retry_policy(POLICIES[policy]):
+        return fails(fault, times)
+
+
+@durable
+async def fails_async(fault: str, times: int) -> int:
+    SENT.append(fault)
+    if len(SENT) <= times:
+        raise FAULTS[fault]
+    return len(SENT)
+
+
+@agent
+async def retried_async(policy: str, fault: str, times: int) -> int:
+    with retry_policy(POLICIES[policy]):
+        return await fails_async(fault, times)
+
+
+def notes(end: End) -> list[Error]:
+    (oplog,) = end.oplogs.values()
+    return [entry for _, entry in oplog if isinstance(entry, Error)]
+
+
+def delays_s(end: End) -> list[float]:
+    return [(note.due - note.timestamp) / 1e9 for note in notes(end)]
+
+
+@pytest.mark.parametrize("target", [retried, retried_async], ids=["sync", "async"])
+@pytest.mark.parametrize("suspend_after_s", [0.0, 1e9])
+@pytest.mark.parametrize("crash_at", [None, 1, 2, 3])
+def test_attempts_are_counted_and_waited_for_over_crashes(
+    target: Any, suspend_after_s: float, crash_at: int | None
+) -> None:
+    step = Step(target, ("growing", "down", 3))
+    calm = drive([step], suspend_after_s=suspend_after_s)
+    (oplog,) = calm.oplogs.values()
+    noted = [index for index, entry in oplog if isinstance(entry, Error)]
+    SENT.clear()
+    points = [CrashPoint(noted[crash_at - 1], CrashMoment.DURABLE)] if crash_at else []
+    end = drive([step], points, suspend_after_s=suspend_after_s)
+    assert end.results[0][:2] == ("result", 4)
+    assert [note.attempt for note in notes(end)] == [1, 2, 3]
+    assert delays_s(end) == [1.0, 2.0, 4.0]
+    assert {note.error_type for note in notes(end)} == {"builtins.ConnectionError"}
+    for before, after in zip(notes(end), notes(end)[1:], strict=False):
+        assert before.due <= after.timestamp
+
+
+def test_jitter_is_drawn_from_nought_to_one() -> None:
+    end = drive([Step(retried, ("jitter", "down", 12))])
+    assert len(delays_s(end)) == 12
+    assert 1.0 <= min(delays_s(end)) < 1.4
+    assert 1.6 < max(delays_s(end)) < 2.0
+
+
+def test_a_time_limit_counts_from_the_first_failure() -> None:
+    end = drive([Step(retried, ("time limit", "down", 9))])
+    assert end.results[0][:2] == ("error", "ConnectionError")
+    assert delays_s(end) == [2.0, 2.0]
+
+
+def test_what_is_undecided_is_asked_again_whatever_the_policy_says() -> None:
+    end = drive([Step(retried, ("never", "undecided", 3))])
+    assert end.results[0][:2] == ("result", 4)
+    assert delays_s(end) == [0.2, 0.4, 0.8]
+
+
+def test_a_server_s_wish_is_respected() -> None:
+    end = drive([Step(retried, ("status", "busy", 1))])
+    assert end.results[0][:2] == ("result", 2)
+    assert delays_s(end) == [7.0]
+
+
+def test_without_a_wish_the_policy_s_delay_holds() -> None:
+    end = drive([Step(retried, ("growing", "down", 1))])
+    assert delays_s(end) == [1.0]
+
+
+@agent
+def region_by_name(name: str) -> int:
+    condition = And(Eq("trap-type", "atomic-region"), Eq("error-type", "builtins.ValueError"))
+    named = NamedPolicy("regions", condition, CountLimit(1, Immediate()))
+    with retry_policy(POLICIES["never"]), retry_policy(named), atomically():
+        fails("x", 0)
+        if len(SENT) == 1:
+            raise ValueError("once more")
+        return len(SENT)
+
+
+def test_regions_have_properties_too() -> None:
+    end = drive([Step(region_by_name, ("x",))])
+    assert end.results[0][:2] == ("result", 2)
+
+
+def properties(request: object) -> Any:
+    call = StartedCall(1, "send", FunctionType.WRITE_REMOTE, encode(request), 0, 0, 0)
+    return _properties(call, HttpStatusError(503))
+
+
+def test_the_properties_of_a_call() -> None:
+    own = {
+        "function": "send",
+        "function-type": "write-remote",
+        "error-type": "golem_sdk.core.http_status.HttpStatusError",
+    }
+    assert properties(None) == properties({"method": "GET"}) == own
+    assert properties({"method": "PUT", "url": "https://Bank.test:8443/a/b?c=d"}) == {
+        **own,
+        "verb": "PUT",
+        "uri-scheme": "https",
+        "uri-host": "bank.test",
+        "uri-port": 8443,
+        "uri-path": "/a/b",
+    }
+    for scheme, port in (("http", 80), ("https", 443)):
+        assert properties({"method": "GET", "url": f"{scheme}://h/"})["uri-port"] == port
+    odd = properties({"method": "GET", "url": "mailto:me"})
+    assert (odd["uri-host"], "uri-port" in odd) == ("", False)
+    assert "uri-port" not in properties({"method": "GET", "url": "http://h:x/"})
