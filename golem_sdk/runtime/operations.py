@@ -50,13 +50,9 @@ class Operations:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._invoked = 0
         self.writes = Announcements(self)
         self._running_again = 0
-        self._manual: list[tuple[OplogIndex, int]] = []  # begins, and outcomes given before them
-        self._spans = Spans()
-        self._sagas = 0
-        self.levels = 0
+        self.invoked(0)
 
     @property
     def plan(self) -> Plan:
@@ -66,7 +62,7 @@ class Operations:
     def invoked(self, index: OplogIndex) -> None:
         """An invocation begins with entry ``index``; no jump reaches back before it."""
         self._invoked = index
-        self._manual.clear()
+        self._manual: list[tuple[OplogIndex, int]] = []  # begins, and outcomes given before them
         self._spans = Spans()
         self._sagas = self.levels = 0
 
