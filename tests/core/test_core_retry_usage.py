@@ -132,10 +132,17 @@ def test_a_refusal_says_what_is_wanted_and_what_was_given() -> None:
         In("verb", text)
 
 
-@pytest.mark.parametrize("wrong", [429, "four", [200], [True], [600], [429.0], None])
+@pytest.mark.parametrize("wrong", [429, "four", [200], [399], [True], [600], [429.0], None])
 def test_wrong_statuses(wrong: Any) -> None:
     with pytest.raises(UsageError, match="retry_on_status"):
         RetryPolicy(retry_on_status=wrong)
+
+
+def test_what_a_retry_policy_is_without_arguments() -> None:
+    assert RetryPolicy() == RetryPolicy(3, 0.1, 1.0, 3.0, 0.15, None, None, frozenset())
+    assert "policy=" not in repr(RetryPolicy()), "it follows from the rest"
+    assert RetryPolicy(min_delay=2, max_delay=2).min_delay == 2
+    assert RetryPolicy(retry_on_status=[400, 599]).retry_on_status == {400, 599}
 
 
 @pytest.mark.parametrize("base", [Policy, Predicate])
@@ -151,4 +158,5 @@ def test_what_is_right_is_kept() -> None:
     assert Eq("safe", value=True).value is True
     assert Matches("verb", "").text == ""
     assert NamedPolicy("n", YES, RetryPolicy(), -1).priority == -1
+    assert NamedPolicy("n", YES, NOW).priority == 0
     assert set(policies.__all__) <= set(dir(policies))
