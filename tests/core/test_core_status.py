@@ -123,3 +123,8 @@ def test_a_failure_is_tried_again_if_it_names_what(
         error_code="code",
         error_type="ValueError",
     )
+
+
+def test_statuses_are_golem_s_words() -> None:
+    words = ["running", "idle", "suspended", "retrying", "failed"]
+    assert [status.value for status in AgentStatus] == words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from email.message import Message
 from http.client import IncompleteRead
 from itertools import count
@@ -49,6 +50,9 @@ def max_retry(reason: object) -> Exception:
         max_retry(kind("urllib3.exceptions", "TimeoutError")("slow")),
         kind("botocore.exceptions", "HTTPClientError")("reset"),
         kind("botocore.exceptions", "ConnectionError")("refused"),
+        kind("httpx._exceptions", "TransportError")("reset"),
+        kind("httpx2._exceptions", "TransportError")("reset"),
+        socket.gaierror(-3, "no name server"),
         kind("openai", "APIConnectionError")("reset"),
         kind("anthropic", "APIConnectionError")("reset"),
     ],
