@@ -93,6 +93,14 @@ def test_a_circle_of_reasons_has_an_end() -> None:
     assert is_transient(error) is False
 
 
+@pytest.mark.parametrize(("depth", "expected"), [(7, True), (8, False)])
+def test_reasons_are_followed_to_a_depth(depth: int, expected: bool) -> None:
+    error: Exception = TimeoutError("slow")
+    for _ in range(depth):
+        error = URLError(error)
+    assert is_transient(error) is expected
+
+
 def test_libraries_that_are_installed() -> None:
     httpx = pytest.importorskip("httpx")
     assert is_transient(httpx.ConnectTimeout("slow"))
