@@ -173,6 +173,9 @@ def run_fresh(campaign: Campaign, mutants: Sequence[Mutant]) -> None:
     sound: set[tuple[str, ...]] = set()
     for mutant in mutants:
         began, tests = time.monotonic(), campaign.tests_for(mutant)
+        if not tests:
+            campaign.note(mutant, Verdict(SURVIVED), began)
+            continue
         code = mutant.code(str(campaign.root / mutant.file))
         verdict = _against_fresh(campaign, mutant, code, tests)
         if verdict.status == KILLED and not verdict.killer and tuple(tests) not in sound:
