@@ -20,7 +20,13 @@ from golem_sdk import (
     persistence_level,
     saga,
 )
-from golem_sdk.core.entries import BeginAtomicRegion, EndAtomicRegion, ImportedFunctionInvoked
+from golem_sdk.core.entries import (
+    BeginAtomicRegion,
+    EndAtomicRegion,
+    ImportedFunctionInvoked,
+    Jump,
+    OplogRegion,
+)
 from golem_sdk.durability import current
 from golem_sdk.errors import UsageError
 from golem_sdk.runtime.context import SCOPE
@@ -82,14 +88,14 @@ def test_the_end_of_a_block_ends_what_was_opened_in_it_last_first() -> None:
 
 
 @agent
-def left_open(name: str) -> str:
+def left_open_at_the_end(name: str) -> str:
     mark_begin_operation()
     mark_begin_operation()
     return look("inside")
 
 
 def test_the_end_of_an_invocation_ends_what_it_has_opened() -> None:
-    end = drive([Step(left_open, ("x",))])
+    end = drive([Step(left_open_at_the_end, ("x",))])
     (_, outer), (_, inner) = regions(end)[:2]
     assert regions(end)[2:] == [("end", inner), ("end", outer)]
 
@@ -198,5 +204,9 @@ def test_of_an_interrupted_operation_every_call_may_have_been_made() -> None:
     assert DONE == ["first", "second", False, "third", False]
     DONE.clear()
     third = CrashPoint(sent, CrashMoment.BEFORE)
-    assert result(drive([Step(sends_by_hand, ("x",))], [third])) == "made"
+    end = drive([Step(sends_by_hand, ("x",))], [third])
+    assert result(end) == "made"
+    (oplog,) = end.oplogs.values()
+    (jump,) = [(at, entry.region) for at, entry in oplog if isinstance(entry, Jump)]
+    assert jump == (jump[0], OplogRegion(regions(end)[0][1] + 1, jump[0]))
     assert DONE == ["first", "second", False, "third", "second", True, "third", False]

@@ -49,7 +49,7 @@ def fails(fault: str, times: int) -> int:
 
 
 @agent
-def retried(policy: str, fault: str, times: int) -> int:
+def retried_here(policy: str, fault: str, times: int) -> int:
     with retry_policy(POLICIES[policy]):
         return fails(fault, times)
 
@@ -63,7 +63,7 @@ async def fails_async(fault: str, times: int) -> int:
 
 
 @agent
-async def retried_async(policy: str, fault: str, times: int) -> int:
+async def retried_here_async(policy: str, fault: str, times: int) -> int:
     with retry_policy(POLICIES[policy]):
         return await fails_async(fault, times)
 
@@ -77,7 +77,7 @@ def delays_s(end: End) -> list[float]:
     return [(note.due - note.timestamp) / 1e9 for note in notes(end)]
 
 
-@pytest.mark.parametrize("target", [retried, retried_async], ids=["sync", "async"])
+@pytest.mark.parametrize("target", [retried_here, retried_here_async], ids=["sync", "async"])
 @pytest.mark.parametrize("suspend_after_s", [0.0, 1e9])
 @pytest.mark.parametrize("crash_at", [None, 1, 2, 3])
 def test_attempts_are_counted_and_waited_for_over_crashes(
@@ -99,32 +99,32 @@ def test_attempts_are_counted_and_waited_for_over_crashes(
 
 
 def test_jitter_is_drawn_from_nought_to_one() -> None:
-    end = drive([Step(retried, ("jitter", "down", 12))])
+    end = drive([Step(retried_here, ("jitter", "down", 12))])
     assert len(delays_s(end)) == 12
     assert 1.0 <= min(delays_s(end)) < 1.4
     assert 1.6 < max(delays_s(end)) < 2.0
 
 
 def test_a_time_limit_counts_from_the_first_failure() -> None:
-    end = drive([Step(retried, ("time limit", "down", 9))])
+    end = drive([Step(retried_here, ("time limit", "down", 9))])
     assert end.results[0][:2] == ("error", "ConnectionError")
     assert delays_s(end) == [2.0, 2.0]
 
 
 def test_what_is_undecided_is_asked_again_whatever_the_policy_says() -> None:
-    end = drive([Step(retried, ("never", "undecided", 3))])
+    end = drive([Step(retried_here, ("never", "undecided", 3))])
     assert end.results[0][:2] == ("result", 4)
     assert delays_s(end) == [0.2, 0.4, 0.8]
 
 
 def test_a_server_s_wish_is_respected() -> None:
-    end = drive([Step(retried, ("status", "busy", 1))])
+    end = drive([Step(retried_here, ("status", "busy", 1))])
     assert end.results[0][:2] == ("result", 2)
     assert delays_s(end) == [7.0]
 
 
 def test_without_a_wish_the_policy_s_delay_holds() -> None:
-    end = drive([Step(retried, ("growing", "down", 1))])
+    end = drive([Step(retried_here, ("growing", "down", 1))])
     assert delays_s(end) == [1.0]
 
 
