@@ -29,7 +29,7 @@ def test_hints_and_what_is_skipped_are_passed_over() -> None:
     walk = cursor(NoOp(1), NoOp(2), NoOp(3), Suspend(4, 0), NoOp(5), regions=regions)
     assert walk.upcoming == (1, NoOp(1))
     assert [walk.take(), walk.take()] == [(1, NoOp(1)), (5, NoOp(5))]
-    assert walk.at_end
+    assert walk.upcoming is None
     with pytest.raises(IndexError):
         walk.take()
 
@@ -46,5 +46,5 @@ def test_lines_among_what_is_done_again_were_emitted() -> None:
     walk = cursor(LINE, BeginAtomicRegion(0), LINE, NoOp(1), LINE, LINE, NoOp(2), LINE)
     walk.take()
     assert walk.abandon() == [NoOp(1), NoOp(2)]
-    assert walk.at_end
+    assert walk.upcoming is None
     assert lines_left(walk) == 4
