@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,14 @@ from attrs import field, frozen
 
 from golem_sdk.errors import MethodNotFoundError, UnknownAgentTypeError, UsageError
 
-__all__ = ["AgentDefinition", "definition_named", "definition_of", "register", "registered"]
+__all__ = [
+    "AgentDefinition",
+    "definition_named",
+    "definition_of",
+    "passing_listeners",
+    "register",
+    "registered",
+]
 
 INIT = "__init__"
 """Method name under which the construction of a class agent is recorded."""
@@ -87,6 +95,16 @@ def registered(callback: Callable[[AgentDefinition], None]) -> Callable[[], None
     """Call ``callback`` for every definition registered from now on; returns what stops it."""
     _on_register.append(callback)
     return lambda: _on_register.remove(callback) if callback in _on_register else None
+
+
+@contextmanager
+def passing_listeners() -> Iterator[None]:
+    """Who begins to listen to `register` in this block stops when it ends: a simulated process."""
+    lasting = list(_on_register)
+    try:
+        yield
+    finally:
+        _on_register[:] = [callback for callback in _on_register if callback in lasting]
 
 
 def definition_named(name: str) -> AgentDefinition:

@@ -13,6 +13,7 @@ import pytest
 
 from golem_sdk import agent
 from golem_sdk.core.function_type import COMMIT_TABLE, CommitRule, FunctionType
+from golem_sdk.runtime import definitions
 from golem_sdk.testing import Step
 from golem_sdk.testing.simulation import (
     BRANCHES,
@@ -122,8 +123,10 @@ def sim_waits_for_something_real(name: str) -> None:
 
 def test_an_agent_that_waits_for_something_real_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("golem_sdk.testing.simulation.baton._LONGEST_S", 0.05)
+    listening = list(definitions._on_register)
     with HELD, pytest.raises(SimulationFault, match="real seconds and come to no point"):
         simulate([Step(sim_waits_for_something_real, ("x",))], seed=1)
+    assert definitions._on_register == listening, "its runtime was never closed"
 
 
 def test_the_simulation_has_a_twin_of_every_primitive_of_the_rooms() -> None:

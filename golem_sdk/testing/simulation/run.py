@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from golem_sdk.runtime.definitions import passing_listeners
 from golem_sdk.testing.environment import START_NS
 from golem_sdk.testing.simulation.baton import Baton, SimulationStuckError
 from golem_sdk.testing.simulation.callers import Callers
@@ -171,7 +172,7 @@ def _alone(baton: Baton, world: World) -> Iterator[None]:
     logger.disabled = True
     set_world(world)
     try:
-        with substituted(baton):
+        with substituted(baton), passing_listeners():
             yield
     finally:
         set_world(None)
