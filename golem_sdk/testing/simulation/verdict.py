@@ -15,6 +15,7 @@ from golem_sdk.stores.heads import load_heads
 from golem_sdk.testing import checkers
 from golem_sdk.testing.checkers import Append, Observation, Performance, Told
 from golem_sdk.testing.driver import visible
+from golem_sdk.testing.evidence import broken_oplogs
 
 if TYPE_CHECKING:
     from golem_sdk.testing.simulation.callers import Callers
@@ -75,17 +76,7 @@ def violations(
     calm: Ends, wild: Ends, *, never_twice: Iterable[str], ordered: Iterable[str]
 ) -> list[str]:
     """Which promises the wild run broke, by their numbers; the calm one says what should have been."""
-    found = []
-    for agent, oplog in wild.oplogs.items():
-        of_one = (
-            *checkers.check_l1(oplog),
-            *checkers.check_l2(oplog),
-            *checkers.check_r1(oplog),
-            *checkers.check_r2(oplog),
-            *checkers.check_s1(oplog, wild.heads[agent]),
-            *checkers.check_s2(oplog),
-        )
-        found += [f"{violation} (agent {agent})" for violation in of_one]
+    found = broken_oplogs(wild.oplogs, wild.heads)
     found += checkers.check_p1(wild.performances)
     found += checkers.check_p2(calm.results, wild.results)
     found += checkers.check_p2(
