@@ -128,7 +128,8 @@ def pack_checked(value: object) -> bytes:
 
 def _pack_plain(value: object) -> bytes | None:
     """The bytes of a small value that msgpack alone packs right, as most are; ``None``: look closer."""
-    if (type(value) is list or type(value) is dict) and not is_shallow(value):
+    kind = type(value)
+    if ((kind is list or kind is dict) and not is_shallow(value)) or kind is bytes:
         return None
     try:
         # One of its own each time: a collection in here may run code that encodes, too.

@@ -96,7 +96,7 @@ def look_after(path: Path) -> Health:
     warnings: list[str] = []
     with opened(path) as store:
         warnings += store.problems
-        heads = list(_heads(store, warnings))
+        heads = [head for head in _heads(store, warnings) if head.record.last]  # that have begun
         waiting = sum(1 for _ in _rows(store, Space.INBOX, warnings))
         scheduled = sum(1 for _ in _rows(store, Space.SCHEDULED, warnings))
     readers: list[int] = []

@@ -80,6 +80,7 @@ class Actor:
         retired: another actor stands, or will stand, for this agent: nothing may be added here.
         asleep: the agent is unloaded until its timer or a message wakes it.
         blank: the store has nothing of the agent, not even a head.
+        intake: what is accepted for it is written by this.
         parked: why it takes no new invocations.
     """
 
@@ -101,7 +102,8 @@ class Actor:
         self.session: Session | None = None
         self.retired = False
         self.asleep = False
-        self.blank = False
+        self.blank = found is not None and not found.last and not queue
+        self.intake = kernel.intake.writer
         self.parked: AgentFailedError | None = None
         self._kernel = kernel
         self._read: tuple[AgentHead | None, Survey | None] | None = (head, found)
@@ -173,6 +175,7 @@ class Actor:
 
     def inherit(self, left: Leavings) -> None:
         """Go on with what an earlier actor had to leave (before anybody else knows this one)."""
+        self.blank = self.blank and not (left.queue or left.completions)
         known = {invocation.key for invocation in self.queue}
         self.queue.extend(i for i in left.queue if i.key not in known)
         for key, completion in left.completions.items():

@@ -18,6 +18,7 @@ from golem_sdk.errors import (
 )
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.storage.base import Batch, Space
+from golem_sdk.storage.committer import Writer
 from golem_sdk.storage.payloads import load_payload, split_payload
 from golem_sdk.stores.heads import AgentHead, head_put
 from golem_sdk.stores.invocations import (
@@ -60,7 +61,11 @@ class Request:
 
 
 class Intake:
-    """The only way by which invocations enter the store. Thread-safe."""
+    """The only way by which invocations enter the store. Thread-safe.
+
+    Attributes:
+        writer: for the actors that are made from now on, until what is in memory is given up.
+    """
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
@@ -71,6 +76,7 @@ class Intake:
         self._recovering = Lock()
         self._losses, self._made_good = 1, 0  # of what is scheduled; as many if all of it is armed
         self._loss: BaseException = RuntimeClosedError("the runtime is being opened")
+        self.writer = Writer()
 
     def enqueue(self, request: Request, writer: OplogWriter | None = None) -> Completion:
         """Accept an invocation, or find the one with the same key.
@@ -88,7 +94,7 @@ class Intake:
                 if actor.parked is not None:
                     raise actor.parked
                 invocation, puts = self._invocation(request, actor)
-                self._write(writer, [*puts, _queued(invocation)])
+                self._write(actor, writer, [*puts, _queued(invocation)])
                 completion = Completion(actor.agent_id, request.key, InvocationStatus.PENDING)
                 actor.add(invocation, completion)
         _nudge(actor, completion)
@@ -106,7 +112,7 @@ class Intake:
                 raise actor.parked
             invocation, puts = self._invocation(request, actor)
             row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order), invocation.to_row())
-            self._write(writer, [*puts, row])
+            self._write(actor, writer, [*puts, row])
             completion = Completion(actor.agent_id, request.key, InvocationStatus.SCHEDULED)
             actor.expect(request.key, completion)
             self._arm(due_ns, invocation)
@@ -131,14 +137,19 @@ class Intake:
                 row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order))
             elif completion.status is InvocationStatus.PENDING:
                 invocation = next(i for i in actor.queue if i.key == key)
-                actor.queue.remove(invocation)
                 row = (Space.INBOX, inbox_key(agent.text, invocation.order))
             else:
                 return completion.status is InvocationStatus.CANCELLED
+            self._write(actor, None, [_cancelled_row(invocation)], [row])
+            if invocation in actor.queue:
+                actor.queue.remove(invocation)
             del actor.completions[key]
             completion.status = InvocationStatus.CANCELLED
-            self._write(None, [_cancelled_row(invocation)], [row])
-        self._kernel.accepted()
+        try:
+            self._kernel.accepted()
+        except BaseException as error:
+            completion.fail(error)  # nobody else knows who waits for it
+            raise
         completion.refuse(_cancelled(agent.text, key))
         return True
 
@@ -158,15 +169,21 @@ class Intake:
                 return
             for due_ns, invocation in load_scheduled(self._kernel.engine, set_aside):
                 self.above(invocation.order)
-                agent = invocation.agent_type, invocation.agent_id
-                self._kernel.actor(*agent, queued=True)  # an older version gave it no head
-                with self._kernel.holding(*agent) as actor:
-                    completion = Completion(
-                        actor.agent_id, invocation.key, InvocationStatus.SCHEDULED
-                    )
-                    actor.expect(invocation.key, completion)
-                    self._arm(due_ns, invocation)
+                try:
+                    self._take_up(due_ns, invocation)
+                except StoreCorruptError as error:  # what else there is of its agent is damaged
+                    set_aside(error)
             self._made_good = losses
+
+    def _take_up(self, due_ns: int, invocation: Invocation) -> None:
+        agent = invocation.agent_type, invocation.agent_id
+        self._kernel.actor(*agent, queued=True)  # an older version gave it no head
+        with self._kernel.holding(*agent) as actor:
+            # It may have been queued since it was read: a timer that was due waits for nobody.
+            if self._found(actor, invocation.key) is None:
+                completion = Completion(actor.agent_id, invocation.key, InvocationStatus.SCHEDULED)
+                actor.expect(invocation.key, completion)
+            self._arm(due_ns, invocation)
 
     def above(self, order: int) -> None:
         """A place in a queue is taken on disk: later ones come after it, whatever the clock says."""
@@ -177,7 +194,9 @@ class Intake:
         """Disarm everything, for ``reason``; what is on disk stays, and `recover` comes before all else."""
         self._loss = reason
         self._losses += 1
-        timers, self._timers = self._timers, {}
+        self.writer.broken, self.writer = reason, Writer()
+        with self._arming:
+            timers, self._timers = self._timers, {}
         for _, _, timer in timers.values():
             timer.cancel()
 
@@ -208,10 +227,10 @@ class Intake:
             row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order))
             known = self._found(actor, invocation.key)
             if known is not None and known.status is not InvocationStatus.SCHEDULED:
-                self._write(None, [], [row])  # its key was used meanwhile
+                self._write(actor, None, [], [row])  # its key was used meanwhile
                 return
             invocation = evolve(invocation, order=self._next())  # it is queued behind who is there
-            self._write(None, [_queued(invocation)], [row])
+            self._write(actor, None, [_queued(invocation)], [row])
             completion = actor.completions.setdefault(
                 invocation.key,
                 Completion(actor.agent_id, invocation.key, InvocationStatus.SCHEDULED),
@@ -269,10 +288,15 @@ class Intake:
             return self._order
 
     def _write(
-        self, writer: OplogWriter | None, puts: list[Put], dels: list[Del] | None = None
+        self,
+        actor: Actor,
+        writer: OplogWriter | None,
+        puts: list[Put],
+        dels: list[Del] | None = None,
     ) -> None:
         if writer is None:
-            self._kernel.committer.submit(Batch(None, tuple(puts), tuple(dels or ())))
+            batch = Batch(None, tuple(puts), tuple(dels or ()))
+            self._kernel.committer.submit(batch, actor.intake)
             return
         for space, key, value in puts:
             writer.put(space, key, value)

@@ -112,7 +112,7 @@ class Kernel:
     def actor(self, agent_type: str, agent_id: str, *, queued: bool = False) -> Actor:
         """The actor of an agent, made if need be with what the store has queued for it.
 
-        Which is nothing if it has neither head nor oplog, unless it was seen to be ``queued``.
+        Nothing is, if it has neither head nor oplog; ``queued``: look nevertheless.
 
         Raises:
             RuntimeClosedError: the runtime is closed.
@@ -143,11 +143,11 @@ class Kernel:
         if inbox:
             self.intake.above(inbox[-1].order)
         actor = Actor(self, agent_type, agent_id, inbox, head, found)
-        actor.blank = blank
         if left is not None:
             actor.inherit(left)
         with self._mutex:
             self.check_open()
+            actor.intake = self.intake.writer  # of now: all may have been given up meanwhile
             if head is not None:
                 actor.parked = self.parked(agent_type, agent_id, head.record)
             self._actors[agent_id] = actor
@@ -215,6 +215,8 @@ class Kernel:
         if isinstance(reason, StoreError) and not isinstance(reason, _OF_ONE_AGENT):
             self.store_failed(reason)
             return
+        with suppress(GolemError):  # its next actor looks for what this one wrote
+            self.committer.wait(self.committer.submit(Batch()))
         with self._mutex:
             if self._actors.get(actor.agent_id) is not actor:
                 return

@@ -14,6 +14,7 @@ from typing import Self
 
 from attrs import frozen
 
+import golem_sdk
 from acceptance.shapes import SCENARIOS
 from golem_sdk.testing.crash import CrashPoint
 from golem_sdk.testing.driver import drive
@@ -65,9 +66,12 @@ class Child:
     """Such a process."""
 
     def __init__(self, hash_seed: int) -> None:
-        path = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+        package = Path(golem_sdk.__file__).parents[
+            1
+        ]  # this one, not another in the working directory
+        path = os.pathsep.join([str(package), str(TESTS)])
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from acceptance.child import main; main()"],
+            [sys.executable, "-P", "-c", "from acceptance.child import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": path},

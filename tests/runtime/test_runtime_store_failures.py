@@ -13,16 +13,23 @@ from golem_sdk import Runtime, agent, get, schedule, trigger
 from golem_sdk.core.entries import Create, NoOp
 from golem_sdk.core.ids import AgentId, storage_key
 from golem_sdk.core.plan import EMPTY_PLAN
-from golem_sdk.errors import AgentSuspendedSignal, RuntimeClosedError, StoreError, StoreFullError
+from golem_sdk.errors import (
+    AgentSuspendedSignal,
+    RuntimeClosedError,
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+)
 from golem_sdk.oplog.writer import OplogWriter
 from golem_sdk.runtime.context import current
+from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.handles import InvocationHandle
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.lmdb import LmdbEngine
 from golem_sdk.storage.memory import MemoryEngine
-from golem_sdk.stores.invocations import InvocationStatus
+from golem_sdk.stores.invocations import InvocationStatus, load_scheduled
 from golem_sdk.testing.environment import VirtualEnvironment
 
 if TYPE_CHECKING:
@@ -63,6 +70,11 @@ class RefusedTally:
 def virtual(engine: MemoryEngine | None = None) -> Runtime:
     settings = Settings(suspend_after_s=1e6, write_behind_s=None)
     return Runtime.over(engine or MemoryEngine(), VirtualEnvironment(), settings)
+
+
+def real(engine: MemoryEngine) -> Runtime:
+    """Where time does not jump to what is due next."""
+    return Runtime.over(engine, RealEnvironment(), Settings())
 
 
 # --- what is not written --------------------------------------------------------------------------
@@ -219,3 +231,54 @@ def test_what_is_due_when_the_store_is_full_runs_once_when_there_is_room() -> No
             handle.result()
         assert handle.result() == 1
         assert tally.add(0) == 1
+
+
+# --- what is scheduled, when the store is taken up again ------------------------------------------
+
+
+def test_p3_what_was_delivered_while_it_was_read_is_not_delivered_again() -> None:
+    with virtual() as runtime:
+        kernel = runtime._kernel
+        add = runtime.get(RefusedTally, "late").add
+        handle = runtime.schedule(timedelta(seconds=5), add, 1, key="k")
+        (read,) = load_scheduled(kernel.engine)
+        assert handle.result(60) == 1
+        kernel.intake._take_up(*read)
+        kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
+        assert add(0) == 1
+
+
+def test_k2_a_damaged_agent_with_something_scheduled_stops_no_other() -> None:
+    engine = MemoryEngine()
+    with real(engine) as runtime:
+        runtime.get(RefusedTally, "sound").add(1)
+        runtime.schedule(timedelta(days=1), runtime.get(RefusedTally, "hurt").add, 1)
+        left = engine.snapshot()
+    left.commit([Batch(puts=((Space.HEAD, storage_key('RefusedTally("hurt")'), b"\x91\xc0"),))])
+    with real(left) as runtime:
+        assert runtime.get(RefusedTally, "sound").add(1) == 2
+        with pytest.raises(StoreCorruptError):
+            runtime.get(RefusedTally, "hurt").add(1)
+
+
+def test_who_waits_for_a_call_whose_cancelling_fails_is_told() -> None:
+    engine = Failing()
+    with real(engine) as runtime:
+        add = runtime.get(RefusedTally, "later").add
+        handle = runtime.schedule(timedelta(days=1), add, 1, key="k")
+        waits = handle._completion()
+        engine.full = True
+        with pytest.raises(StoreFullError):
+            handle.cancel()
+        with pytest.raises(StoreFullError):
+            waits.outcome(30)
+
+
+def test_what_is_accepted_for_an_actor_that_was_given_up_is_refused() -> None:
+    with virtual() as runtime:
+        kernel = runtime._kernel
+        runtime.get(RefusedTally, "x").add(1)
+        actor = kernel.actor("RefusedTally", 'RefusedTally("x")')
+        kernel.intake.forget(StoreFullError("no room"))
+        with pytest.raises(StoreFullError, match="no room"):
+            kernel.intake._write(actor, None, [])
