@@ -195,16 +195,18 @@ def test_p2_a_store_that_cannot_be_read_is_no_outcome_of_a_call(
 def test_what_is_scheduled_is_known_while_a_full_store_is_waited_for() -> None:
     with virtual() as runtime:
         tally, kernel = runtime.get(RefusedTally, "scheduled"), runtime._kernel
+        kernel.environment.enter()  # time stands still
         handle = runtime.schedule(timedelta(days=1), tally.add, 1, key="tomorrow")
         with kernel._mutex:
             kernel._drop_all(StoreFullError("no room"))
         assert handle.status() is InvocationStatus.SCHEDULED
+        kernel.environment.leave()
         kernel.recover()
-        assert handle.result() == 1
+        assert handle.result(60) == 1
 
 
 def test_what_is_scheduled_is_not_unknown_when_the_store_fails_at_that_moment() -> None:
-    with virtual() as runtime:
+    with real(MemoryEngine()) as runtime:
         tally, kernel = runtime.get(RefusedTally, "lately"), runtime._kernel
         handle = runtime.schedule(timedelta(days=1), tally.add, 1, key="tomorrow")
         recover = kernel.intake.recover
@@ -224,12 +226,15 @@ def test_what_is_scheduled_is_not_unknown_when_the_store_fails_at_that_moment() 
 def test_what_is_due_when_the_store_is_full_runs_once_when_there_is_room() -> None:
     engine = Failing()
     with virtual(engine) as runtime:
-        tally = runtime.get(RefusedTally, "due")
+        tally, environment = runtime.get(RefusedTally, "due"), runtime._kernel.environment
+        environment.enter()  # time stands still
         handle = runtime.schedule(timedelta(days=1), tally.add, 1, key="tomorrow")
+        waits = handle._completion()
         engine.full = True
+        environment.leave()
         with pytest.raises(StoreFullError):
-            handle.result()
-        assert handle.result() == 1
+            waits.outcome(60)
+        assert handle.result(60) == 1
         assert tally.add(0) == 1
 
 
@@ -240,8 +245,10 @@ def test_p3_what_was_delivered_while_it_was_read_is_not_delivered_again() -> Non
     with virtual() as runtime:
         kernel = runtime._kernel
         add = runtime.get(RefusedTally, "late").add
+        kernel.environment.enter()  # time stands still
         handle = runtime.schedule(timedelta(seconds=5), add, 1, key="k")
         (read,) = load_scheduled(kernel.engine)
+        kernel.environment.leave()
         assert handle.result(60) == 1
         kernel.intake._take_up(*read)
         kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
