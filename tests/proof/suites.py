@@ -37,9 +37,9 @@ class Suite:
 
 
 SUITES = (
-    Suite("crash twice, unloaded", MODES, 45, "every_mode and crashed-again-unloaded"),
+    Suite("crash twice, unloaded", MODES, 90, "every_mode and crashed-again-unloaded"),
     Suite("kills", "tests/acceptance/test_acceptance_kill.py", 12),
-    Suite("crash twice, kept", MODES, 45, "every_mode and crashed-again and not unloaded"),
+    Suite("crash twice, kept", MODES, 90, "every_mode and crashed-again and not unloaded"),
     Suite("damaged stores", "tests/storage/test_storage_agents_damage.py", 20),
     Suite("simulation", "tests/simulation/test_simulation_runs.py", 4),
     Suite("power loss", "tests/storage/test_storage_powerloss.py", 15),
