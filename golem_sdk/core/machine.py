@@ -324,11 +324,8 @@ class Machine:
 
     def _close(self, begin: OplogIndex, name: str) -> None:
         """The end of an announced write lies right behind its outcome."""
-        item = self._cursor.upcoming
-        if item is None:
-            raise self._refuse(0, None, f"the end of {name} was to follow")
-        index, entry = item
-        if not _ends(begin, entry):
+        index, entry = self._cursor.upcoming or (0, None)
+        if entry is None or not _ends(begin, entry):
             raise self._refuse(index, entry, f"the end of {name} was to follow")
         self._met(entry)
 

@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
+from core.numbers_of_entries import HINTS, REPLAYED
 from golem_sdk.core.delays import Failure
 from golem_sdk.core.entries import ENTRY_KINDS, KIND_OF, Error, OplogRegion, Revert
 from golem_sdk.core.function_type import ANNOUNCED, BATCH, COMMIT_TABLE, FunctionType
-
-REPLAYED = {
-    1: "Create",
-    2: "ImportedFunctionInvoked",
-    3: "ExportedFunctionInvoked",
-    4: "ExportedFunctionCompleted",
-    5: "Jump",
-    6: "BeginAtomicRegion",
-    7: "EndAtomicRegion",
-    8: "BeginRemoteWrite",
-    9: "EndRemoteWrite",
-    10: "NoOp",
-    11: "ChangePersistenceLevel",
-}
-HINTS = {
-    20: "Revert",
-    21: "Suspend",
-    22: "Error",
-    23: "Log",
-    24: "DescribeCallSite",
-    25: "TimerSet",
-    26: "ObservedFunctionCall",
-}
 
 
 def test_numbers_are_for_ever() -> None:
