@@ -10,12 +10,9 @@ Prints as JSON how often each happened: "harmless", "noticed", "WRONG", "DIED".
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import signal
 import sys
-import traceback
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,13 +28,13 @@ from golem_sdk.storage.base import Space
 from golem_sdk.storage.lmdb import LmdbEngine
 from golem_sdk.storage.records import OVERHEAD
 from storage.agent_store import META_BYTES, NAMES, PAGE, AgentStore, DamagedKeeper, make, read_rows
+from storage.judging import OUTCOMES, judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from storage.agent_store import Rows
 
-OUTCOMES = ["harmless", "noticed", "WRONG"]
 TRANSACTION_BYTE = 144
 """See flips.py: the newest meta page with bit 1 of this, or as it was two transactions ago, is what a
 crash before the last commit leaves. Nothing in one file can tell these apart. Left out."""
@@ -211,17 +208,7 @@ def outcome_of(
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(0o700)
     (work / "data.mdb").write_bytes(data)
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(60)
-        try:
-            code = OUTCOMES.index(judge(store, work))
-        except BaseException:
-            traceback.print_exc()
-            code = len(OUTCOMES)
-        os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return OUTCOMES[code] if 0 <= code < len(OUTCOMES) else "DIED"
+    return judged(lambda: judge(store, work))
 
 
 def main(directory: Path, checks: str, seed: int, stores: int, runtimes: int) -> None:

@@ -8,12 +8,9 @@ Prints as JSON how often each happened: "harmless", "noticed", "WRONG", "DIED". 
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import signal
 import sys
-import traceback
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -22,6 +19,7 @@ from typing import TYPE_CHECKING
 from golem_sdk.errors import StoreCorruptError, StoreError
 from golem_sdk.storage.base import Batch, Space, be64
 from golem_sdk.storage.lmdb import LmdbEngine
+from storage.judging import OUTCOMES, judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +32,6 @@ TRANSACTION_BYTE = 144
 With its bit 1 flipped, transactions n - 1 and n pass for n - 1 and n - 2, or for n and n + 1: that is
 what a crash before the last commit leaves, and nothing in the file tells them apart. Left out.
 """
-OUTCOMES = ["harmless", "noticed", "WRONG"]
 
 Model = dict[tuple[Space, bytes], bytes]
 
@@ -109,17 +106,7 @@ def outcome(path: Path, data: bytes, position: int, bit: int, model: Model) -> s
     damaged = bytearray(data)
     damaged[position] ^= 1 << bit
     (path / "data.mdb").write_bytes(damaged)
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(60)
-        try:
-            code = OUTCOMES.index(look(path, model))
-        except BaseException:
-            traceback.print_exc()
-            code = len(OUTCOMES)
-        os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return OUTCOMES[code] if 0 <= code < len(OUTCOMES) else "DIED"
+    return judged(lambda: look(path, model))
 
 
 def positions(size: int, rng: random.Random, anywhere: int, meta: int) -> list[int]:

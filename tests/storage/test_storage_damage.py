@@ -360,7 +360,7 @@ def test_no_flipped_bit_gives_wrong_data_or_ends_the_process(
             stdout=subprocess.PIPE,
             text=True,
             check=True,
-            env={**os.environ, "PYTHONPATH": str(children.ROOT)},
+            env={**os.environ, "PYTHONPATH": f"{children.ROOT}{os.pathsep}{script.parents[1]}"},
         )
     counts: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     assert counts.keys() == {"noticed", "harmless"}, done.stdout
