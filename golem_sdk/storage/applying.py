@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from attrs import define, field
 
 from golem_sdk.errors import StoreCorruptError
 from golem_sdk.storage.base import Space
 from golem_sdk.storage.records import seal
-from golem_sdk.storage.tally import TALLY_KEY, Tally
+from golem_sdk.storage.tally import TALLY_KEY, Tally, checksum_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from golem_sdk.storage.base import Batch
 
-__all__ = ["apply_batches", "check_tally", "count_records"]
+__all__ = ["Ledger", "apply_batches", "check_tally", "count_records"]
 
 _OWN_PAGES: Final = 1_000  # less than any record that LMDB gives pages of its own (2 KiB)
+_REWRITTEN: Final = frozenset({Space.HEAD, Space.INBOX, Space.SCHEDULED})
+_REMEMBERED: Final = 4_096
+"""So many records' checksums are kept, about 1 MiB: those of agents that are awake."""
 
 Database = Any
 """Whatever names a space to a transaction."""
@@ -53,16 +59,87 @@ class Transaction(Reading, Protocol):
         """Remove it; what was there."""
         ...
 
+    def delete(self, key: bytes, /, *, db: Database) -> bool:
+        """Remove it; whether it was there."""
+        ...
+
+
+@define
+class Ledger:
+    """What an engine knows of its own records without reading them back: only it writes to its store.
+
+    Each of LMDB's calls lets other threads take the interpreter's lock, and to get it back takes longer than
+    the call: what a commit need not ask makes all who wait for it faster.
+
+    Attributes:
+        transaction: the last one that it has made; if another one has written since, nothing is known.
+        tally: the store's, after that.
+        checksums: of the records that are written more than once, the newest last.
+    """
+
+    transaction: int = -1
+    tally: Tally = field(factory=Tally)
+    checksums: dict[tuple[Space, bytes], int] = field(factory=dict)
+
+    def enter(self, txn: Transaction, meta: Database) -> None:
+        """Begin a write transaction: learn the tally, if need be.
+
+        Raises:
+            StoreCorruptError: the store's tally is not that of the last transaction.
+        """
+        last = txn.id() - 1
+        if self.transaction != last:
+            self.checksums.clear()
+            self.tally = load_tally(txn, meta, last)
+        self.transaction = -1  # until it is known how this one ends
+
+    def leave(self, txn: Transaction, meta: Database) -> None:
+        """All changes of the transaction are made: write its tally."""
+        self.tally.transaction = txn.id()
+        txn.put(TALLY_KEY, self.tally.to_record(), overwrite=True, db=meta)
+        for place in list(islice(self.checksums, max(0, len(self.checksums) - _REMEMBERED))):
+            del self.checksums[place]
+
+    def committed(self) -> None:
+        """The transaction is durable."""
+        self.transaction = self.tally.transaction
+
+    def put(
+        self, txn: Transaction, database: Database, space: Space, key: bytes, record: bytes
+    ) -> None:
+        """Store a record, whether or not there is one."""
+        place, checksum = (space, key), checksum_of(record)
+        known = self.checksums.pop(place, None)
+        if known is not None:
+            txn.put(key, record, overwrite=True, db=database)
+        elif not txn.put(key, record, overwrite=False, db=database):
+            known = checksum_of(txn.replace(key, record, database) or b"")
+        if known is not None:
+            self.tally.remove(space, known)
+        self.tally.add(space, checksum)
+        if space in _REWRITTEN:
+            self.checksums[place] = checksum
+
+    def delete(self, txn: Transaction, database: Database, space: Space, key: bytes) -> None:
+        """Remove a record, if there is one."""
+        known = self.checksums.pop((space, key), None)
+        if known is not None:
+            txn.delete(key, db=database)
+        elif (record := txn.pop(key, database)) is not None:
+            known = checksum_of(record)
+        if known is not None:
+            self.tally.remove(space, known)
+
 
 def apply_batches(
-    txn: Transaction, databases: Sequence[Database], batches: Sequence[Batch]
+    txn: Transaction, databases: Sequence[Database], batches: Sequence[Batch], ledger: Ledger
 ) -> list[bool]:
     """Do what ``batches`` say, in order; for each whether it happened.
 
     Raises:
         StoreCorruptError: the store's tally is not that of the last transaction.
     """
-    tally = load_tally(txn, databases[Space.META], txn.id() - 1)
+    ledger.enter(txn, databases[Space.META])
     lost_chains: set[int] = set()
     large: set[tuple[Space, bytes]] = set()
     won, changed = [], False
@@ -73,7 +150,7 @@ def apply_batches(
             record = seal(space, key, value)
             happens = txn.put(key, record, overwrite=False, db=databases[space])
             if happens:
-                tally.add(space, record)
+                ledger.tally.add(space, checksum_of(record))
             if len(value) > _OWN_PAGES:
                 large.add((space, key))
         won.append(happens)
@@ -82,20 +159,18 @@ def apply_batches(
             continue
         changed = changed or bool(batch.claim or batch.puts or batch.dels)
         for space, key, value in batch.puts:
-            record, database = seal(space, key, value), databases[space]
+            database = databases[space]
             # LMDB would put a smaller value into the pages of a larger one of the same
             # transaction and count them wrong, which checking the structure calls damage.
             if large and (space, key) in large:
-                tally.remove(space, txn.pop(key, database))
+                ledger.delete(txn, database, space, key)
             if len(value) > _OWN_PAGES:
                 large.add((space, key))
-            tally.remove(space, txn.replace(key, record, database))
-            tally.add(space, record)
+            ledger.put(txn, database, space, key, seal(space, key, value))
         for space, key in batch.dels:
-            tally.remove(space, txn.pop(key, databases[space]))
+            ledger.delete(txn, databases[space], space, key)
     if changed:
-        tally.transaction = txn.id()
-        txn.put(TALLY_KEY, tally.to_record(), overwrite=True, db=databases[Space.META])
+        ledger.leave(txn, databases[Space.META])
     return won
 
 

@@ -16,7 +16,7 @@ from golem_sdk.storage.base import Space
 from golem_sdk.storage.data_file import Meta, sound_metas
 from golem_sdk.storage.pages import PageReader
 from golem_sdk.storage.records import check_record_key, open_record
-from golem_sdk.storage.tally import TALLY_KEY, Tally
+from golem_sdk.storage.tally import TALLY_KEY, Tally, checksum_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,7 +89,7 @@ class Salvage:
                 row = Gap(key, key + b"\0", reason)
             if why:
                 yield Gap(after, key, why)
-            self._found.add(space, sealed)
+            self._found.add(space, checksum_of(sealed))
             yield row
             after, why = key + b"\0", ""
         if why:

@@ -17,7 +17,7 @@ from golem_sdk.storage.records import OVERHEAD, open_record, seal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["TALLY_KEY", "SealedRecords", "Tally"]
+__all__ = ["TALLY_KEY", "SealedRecord", "Tally", "checksum_of"]
 
 TALLY_KEY: Final = b"tally"
 """Its key in `Space.META`. The records of that space are not counted."""
@@ -27,12 +27,17 @@ _ROW: Final = struct.Struct(f">Q{2 * _SLOTS}Q")
 _MASK: Final = 2**64 - 1
 
 
-class SealedRecords(Protocol):
+class SealedRecord(Protocol):
     """A sealed record, or a view of one."""
 
     def __getitem__(self, part: slice, /) -> bytes | memoryview:
         """Some of its bytes."""
         ...
+
+
+def checksum_of(record: SealedRecord) -> int:
+    """Both checksums of a sealed record, as one number."""
+    return int.from_bytes(record[1:9], "big")
 
 
 class Tally:
@@ -71,24 +76,24 @@ class Tally:
         numbers = [number & _MASK for number in self._numbers]
         return seal(Space.META, TALLY_KEY, _ROW.pack(self.transaction, *numbers))
 
-    def add(self, space: Space, record: SealedRecords) -> None:
-        """Count one more sealed record."""
+    def add(self, space: Space, checksum: int) -> None:
+        """Count one more record (see `checksum_of`)."""
         if space:
             self._numbers[2 * space] += 1
-            self._numbers[2 * space + 1] += int.from_bytes(record[1:9], "big")
+            self._numbers[2 * space + 1] += checksum
 
-    def remove(self, space: Space, record: SealedRecords | None) -> None:
-        """Count one less; ``None``: there was none."""
-        if space and record is not None:
+    def remove(self, space: Space, checksum: int) -> None:
+        """Count one less."""
+        if space:
             self._numbers[2 * space] -= 1
-            self._numbers[2 * space + 1] -= int.from_bytes(record[1:9], "big")
+            self._numbers[2 * space + 1] -= checksum
 
-    def add_all(self, space: Space, records: Iterable[SealedRecords]) -> None:
+    def add_all(self, space: Space, records: Iterable[SealedRecord]) -> None:
         """Count many."""
-        from_bytes, count, total = int.from_bytes, 0, 0
+        count, total = 0, 0
         for record in records:
             count += 1
-            total += from_bytes(record[1:9], "big")
+            total += checksum_of(record)
         self._numbers[2 * space] += count
         self._numbers[2 * space + 1] += total
 

@@ -169,7 +169,10 @@ class FailingTransaction:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    def commit(self) -> None:
+    def __enter__(self) -> FailingTransaction:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
         self._real.abort()
         self._environment.fail()
 

@@ -64,7 +64,7 @@ def test_a_forked_child_is_refused_and_harms_nothing(tmp_path: Path) -> None:
         committer = Committer(engine)
         batch = Batch(puts=((Space.OPLOG, b"k", b""),))
         ticket = committer.submit(batch)
-        locks = [engine._commit_lock, engine._map._turn, committer._lock]
+        locks = [engine._commit_lock, engine._turn, committer._lock]
         for lock in locks:
             lock.acquire()  # as another thread may hold them, which the child does not have
         pid = os.fork()
