@@ -60,7 +60,8 @@ def encode_chunk(entries: Sequence[Entry]) -> bytes:
     kinds = bytes([KIND_OF[type(entry)].code for entry in entries])
     bodies = [_FIELDS[type(entry)](entry) for entry in entries]
     # A log line may hold anything, also halves of surrogate pairs, as values may.
-    packed: bytes = msgpack.packb(bodies, default=_pack_other, unicode_errors="surrogatepass")
+    packer = msgpack.Packer(default=_pack_other, unicode_errors="surrogatepass")
+    packed: bytes = packer.pack(bodies)
     return _VERSION + kinds + _END + packed
 
 

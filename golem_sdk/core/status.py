@@ -36,7 +36,7 @@ class AgentStatus(Enum):
     FAILED = "failed"
 
 
-@frozen
+@frozen(slots=False)  # made several times per invocation, in half the time
 class StatusRecord:
     """Everything shown about an agent, as of entry ``last``.
 

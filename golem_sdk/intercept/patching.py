@@ -15,6 +15,7 @@ import inspect
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from types import MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -69,12 +70,16 @@ class _Record:
     replacement: Any
 
 
+_Check = tuple[Callable[[Mapping[str, Any]], object], Mapping[str, Any], object]
+"""What reads attributes of a target, where, and what they should be."""
+
+
 class PatchSet:
     """The patches that are in place. Not thread-safe: its owner holds a lock."""
 
     def __init__(self) -> None:
         self._records: dict[tuple[int, str], _Record] = {}
-        self._expected: list[tuple[Mapping[str, Any], str, Any]] = []
+        self._checks: list[_Check] = []
 
     def add(self, patches: Iterable[Patch]) -> None:
         """Put patches in; what is already replaced, and what the target does not have, is left alone."""
@@ -87,14 +92,33 @@ class PatchSet:
             record = _Record(patch, namespace, original, patch.make(original))
             patch.put(patch.target, patch.attribute, record.replacement)
             self._records[key] = record
-            self._expected.append((namespace, patch.attribute, record.replacement))
+        self._checks = self._made_checks()
 
     def intact(self) -> bool:
         """Whether every patch is still in place. Cheap: asked at every invocation."""
-        for namespace, name, replacement in self._expected:  # noqa: SIM110  # all() with a generator takes twice as long
-            if namespace.get(name) is not replacement:
-                return False
+        try:
+            for read, namespace, replacements in self._checks:
+                if (
+                    read(namespace) != replacements
+                ):  # things that are the same are not compared any closer
+                    return False
+        except KeyError:
+            return False
         return True
+
+    def _made_checks(self) -> list[_Check]:
+        """One for each target: reading all its attributes in one go takes half the time."""
+        by_target: dict[int, list[_Record]] = {}
+        for record in self._records.values():
+            by_target.setdefault(id(record.patch.target), []).append(record)
+        return [
+            (
+                itemgetter(*(r.patch.attribute for r in records)),
+                records[0].namespace,
+                tuple(r.replacement for r in records) if records[1:] else records[0].replacement,
+            )
+            for records in by_target.values()
+        ]
 
     def drifted(self) -> list[Patch]:
         """The patches that something else has overwritten since."""
@@ -117,7 +141,7 @@ class PatchSet:
             if record.namespace.get(patch.attribute) is record.replacement:
                 patch.put(patch.target, patch.attribute, record.original)
         self._records.clear()
-        self._expected.clear()
+        self._checks = []
 
     def spread_pairs(self) -> list[tuple[Any, Any]]:
         """``(original, replacement)`` of the patches whose imported names are to follow."""

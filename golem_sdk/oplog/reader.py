@@ -23,7 +23,15 @@ from golem_sdk.storage.base import Engine, Space
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Survey", "chunk_key", "read_entries", "survey", "surveyed_entries"]
+__all__ = [
+    "NO_ENTRIES",
+    "Survey",
+    "chunk_key",
+    "has_entries",
+    "read_entries",
+    "survey",
+    "surveyed_entries",
+]
 
 _PAGE = 128
 
@@ -51,6 +59,10 @@ class Survey:
     plan: Plan
     sites: tuple[DescribeCallSite, ...]
     kept: deque[_Chunk]
+
+
+NO_ENTRIES = Survey(0, None, EMPTY_PLAN, (), deque())
+"""What a survey of no oplog gives."""
 
 
 def chunk_key(agent_key: bytes, first: OplogIndex) -> bytes:
@@ -88,6 +100,15 @@ def surveyed_entries(
             yield last, entry
     if last < found.last:
         yield from read_entries(engine, agent_key, last + 1)
+
+
+def has_entries(engine: Engine, agent_key: bytes) -> bool:
+    """Whether there is an oplog.
+
+    Raises:
+        StoreCorruptError: its first record is damaged, or lies where nothing can be found any more.
+    """
+    return engine.get(Space.OPLOG, chunk_key(agent_key, 1)) is not None
 
 
 def survey(engine: Engine, agent_key: bytes) -> Survey:

@@ -193,7 +193,7 @@ def _size_bytes(entry: Entry) -> int:
         inline = len(request) if isinstance(request, bytes) else 0
         return _FRAME_BYTES + inline + (len(outcome) if isinstance(outcome, bytes) else 0)
     size = _FRAME_BYTES
-    for name in _names(type(entry)):  # type: ignore[arg-type]  # attrs: its instances are hashable
+    for name in _long_fields(type(entry)):  # type: ignore[arg-type]  # attrs: its instances are hashable
         value = getattr(entry, name)
         if isinstance(value, bytes):
             size += len(value)
@@ -202,6 +202,10 @@ def _size_bytes(entry: Entry) -> int:
     return size
 
 
+_BOUNDED = ("int", "bool", "OplogIndex", "OplogRegion", "dict[str, int]")
+"""Types of fields that a frame has room for."""
+
+
 @cache
-def _names(kind: Any) -> list[str]:
-    return [field.name for field in fields(kind)]
+def _long_fields(kind: Any) -> list[str]:
+    return [field.name for field in fields(kind) if field.type not in _BOUNDED]

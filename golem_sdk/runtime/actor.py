@@ -23,7 +23,7 @@ from golem_sdk.errors import (
     GolemError,
     RuntimeClosedError,
 )
-from golem_sdk.oplog.reader import Survey, survey
+from golem_sdk.oplog.reader import NO_ENTRIES, Survey, survey
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.runtime.definitions import INIT
 from golem_sdk.runtime.effects import AlarmEffect, TimerEffect
@@ -91,7 +91,8 @@ class Actor:
         agent_id: str,
         queue: list[Invocation],
         head: AgentHead | None,
-        found: Survey | None = None,
+        *,
+        blank: bool = False,
     ) -> None:
         self.agent_type = agent_type
         self.agent_id = agent_id
@@ -102,11 +103,14 @@ class Actor:
         self.session: Session | None = None
         self.retired = False
         self.asleep = False
-        self.blank = found is not None and not found.last and not queue
+        self.blank = blank
         self.intake = kernel.intake.writer
         self.parked: AgentFailedError | None = None
         self._kernel = kernel
-        self._read: tuple[AgentHead | None, Survey | None] | None = (head, found)
+        self._read: tuple[AgentHead | None, Survey | None] | None = (
+            head,
+            NO_ENTRIES if blank else None,
+        )
         self._execution: Execution | None = None
         self._scheduled = False
         self._again = False
@@ -114,7 +118,7 @@ class Actor:
         self._overdue = -1
 
     def on_disk(self) -> tuple[AgentHead | None, Survey]:
-        """The agent's head and oplog. Whoever made the actor has just read them: the first load does not."""
+        """The agent's head and oplog. What was found when the actor was made is not read a second time."""
         engine = self._kernel.engine
         head, found = self._read or (load_head(engine, self.agent_id), None)
         self._read = None

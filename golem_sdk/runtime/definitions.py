@@ -47,6 +47,28 @@ class AgentDefinition:
     methods: dict[str, bool]
     file: str
     code: str = field(repr=False)
+    _positional: int = field(init=False, repr=False)
+
+    @_positional.default
+    def _count_positional(self) -> int:
+        """How many arguments there are if all may be given by place, else -1."""
+        parameters = self.signature.parameters.values()
+        return len(parameters) if {p.kind for p in parameters} <= _BY_PLACE else -1
+
+    def bind(self, args: Any, kwargs: Any) -> tuple[tuple[Any, ...], list[Any], dict[str, Any]]:
+        """Arguments of the constructor: all values in order, and how to pass them, defaults filled in.
+
+        Raises:
+            UsageError: these are no arguments of it.
+        """
+        if not kwargs and len(args) == self._positional:  # so it mostly is, and `Signature` is slow
+            return args, list(args), kwargs
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise UsageError(f"{self.name}{self.signature}: {error}") from None
+        bound.apply_defaults()
+        return tuple(bound.arguments.values()), list(bound.args), bound.kwargs
 
     @property
     def is_class(self) -> bool:
@@ -68,6 +90,7 @@ class AgentDefinition:
             ) from None
 
 
+_BY_PLACE = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 _definitions: dict[str, AgentDefinition] = {}
 _by_target: dict[int, AgentDefinition] = {}
 _on_register: list[Callable[[AgentDefinition], None]] = []

@@ -319,13 +319,8 @@ def identity(definition: AgentDefinition, args: Any, kwargs: Any) -> tuple[Agent
         UsageError: these are no arguments of its constructor.
         EncodingError: an argument cannot be stored.
     """
-    try:
-        bound = definition.signature.bind(*args, **kwargs)
-    except TypeError as error:
-        raise UsageError(f"{definition.name}{definition.signature}: {error}") from None
-    bound.apply_defaults()
-    constructor = encode([list(bound.args), bound.kwargs])
-    return agent_id(definition.name, tuple(bound.arguments.values()), encode), constructor
+    values, positional, keyword = definition.bind(args, kwargs)
+    return agent_id(definition.name, values, encode), encode([positional, keyword])
 
 
 def outside(completion: Completion) -> Awaitable[Any]:

@@ -28,7 +28,7 @@ from golem_sdk.errors import (
     UnknownAgentTypeError,
     UsageError,
 )
-from golem_sdk.oplog.reader import survey
+from golem_sdk.oplog.reader import has_entries
 from golem_sdk.runtime.actor import Actor, Leavings
 from golem_sdk.runtime.definitions import AgentDefinition, registered
 from golem_sdk.runtime.hostloop import HostLoop
@@ -137,12 +137,11 @@ class Kernel:
         queued: bool = False,
     ) -> Actor:
         head = load_head(self.engine, agent_id)
-        found = survey(self.engine, storage_key(agent_id)) if head is None else None
-        blank = found is not None and not found.last and not queued
+        blank = not (head or queued or has_entries(self.engine, storage_key(agent_id)))
         inbox = [] if blank else load_inbox(self.engine, agent_id)
         if inbox:
             self.intake.above(inbox[-1].order)
-        actor = Actor(self, agent_type, agent_id, inbox, head, found)
+        actor = Actor(self, agent_type, agent_id, inbox, head, blank=blank)
         if left is not None:
             actor.inherit(left)
         with self._mutex:

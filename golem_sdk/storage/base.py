@@ -84,7 +84,7 @@ class RecordSizeError(StoreError, ValueError):
         )
 
 
-@frozen
+@frozen(slots=False)  # made in half the time: there is one in the way of every durable call
 class Batch:
     """One indivisible change. Order inside: the claim, then puts, then deletes.
 

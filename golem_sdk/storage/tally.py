@@ -73,20 +73,15 @@ class Tally:
 
     def to_record(self) -> bytes:
         """The sealed record to put under `TALLY_KEY`."""
-        numbers = [number & _MASK for number in self._numbers]
-        return seal(Space.META, TALLY_KEY, _ROW.pack(self.transaction, *numbers))
+        return seal(Space.META, TALLY_KEY, _ROW.pack(self.transaction, *self._numbers))
 
     def add(self, space: Space, checksum: int) -> None:
         """Count one more record (see `checksum_of`)."""
-        if space:
-            self._numbers[2 * space] += 1
-            self._numbers[2 * space + 1] += checksum
+        self._change(space, 1, checksum)
 
     def remove(self, space: Space, checksum: int) -> None:
         """Count one less."""
-        if space:
-            self._numbers[2 * space] -= 1
-            self._numbers[2 * space + 1] -= checksum
+        self._change(space, -1, -checksum)
 
     def add_all(self, space: Space, records: Iterable[SealedRecord]) -> None:
         """Count many."""
@@ -94,16 +89,19 @@ class Tally:
         for record in records:
             count += 1
             total += checksum_of(record)
-        self._numbers[2 * space] += count
-        self._numbers[2 * space + 1] += total
+        self._change(space, count, total)
+
+    def _change(self, space: Space, count: int, total: int) -> None:
+        if space:
+            numbers, at = self._numbers, 2 * space
+            numbers[at] = numbers[at] + count & _MASK
+            numbers[at + 1] = numbers[at + 1] + total & _MASK
 
     def count(self, space: Space) -> int:
         """How many records ``space`` holds."""
-        return self._numbers[2 * space] & _MASK
+        return self._numbers[2 * space]
 
     def agrees(self, other: Tally, space: Space) -> bool:
         """Whether both count the same records in ``space``."""
-        return all(
-            (self._numbers[at] - other._numbers[at]) & _MASK == 0
-            for at in (2 * space, 2 * space + 1)
-        )
+        at = slice(2 * space, 2 * space + 2)
+        return self._numbers[at] == other._numbers[at]

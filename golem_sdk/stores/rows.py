@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgpack
+from msgpack import Packer
 
 from golem_sdk.codec.values import decode
 from golem_sdk.core.entries import LATEST_NS, Payload, PayloadRef
@@ -27,7 +27,7 @@ def pack_row(fields: Sequence[object]) -> bytes:
 
     These fields are the runtime's own: the codec's look for values that cannot be stored is spared.
     """
-    packed: bytes = msgpack.packb(fields, strict_types=True, unicode_errors="surrogatepass")
+    packed: bytes = Packer(strict_types=True, unicode_errors="surrogatepass").pack(fields)
     return packed
 
 
