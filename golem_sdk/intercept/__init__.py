@@ -7,45 +7,26 @@ function does what it did before, at the cost of one look at a context variable.
 
 from __future__ import annotations
 
-import platform
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
 
-from golem_sdk.intercept.clock import READINGS, time_patches
-from golem_sdk.intercept.dates import datetime_patches
-from golem_sdk.intercept.entropy import entropy_patches, tempfile_patches
-from golem_sdk.intercept.httpx import httpx_patches
+from golem_sdk.intercept.activation import Activated, Activator, version_of
+from golem_sdk.intercept.clock import READINGS
+from golem_sdk.intercept.interceptor import PYTHON
 from golem_sdk.intercept.libraries import LibraryClocks
-from golem_sdk.intercept.llm import probe_patches
 from golem_sdk.intercept.names import swap_names
-from golem_sdk.intercept.output import output_patches
-from golem_sdk.intercept.patching import Installed, Patch, PatchSet, warn
+from golem_sdk.intercept.patching import Installed, PatchSet, warn
 from golem_sdk.intercept.suppress import CollectionGuard, import_patch
-from golem_sdk.intercept.threads import thread_patches
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import ModuleType
+from golem_sdk.intercept.table import ACTIVATIONS, versions
 
 __all__ = ["Installed", "heal", "install", "installed", "uninstall", "versions"]
-
-_ADAPTERS: dict[str, Callable[[ModuleType], list[Patch]]] = {
-    "anthropic._base_client": probe_patches,
-    "httpx": httpx_patches,
-    "httpx2": httpx_patches,
-    "openai._base_client": probe_patches,
-    "tempfile": tempfile_patches,
-}
-"""Interceptors by the module whose import activates them. They import nothing themselves."""
-
-_VERSIONS = {"clock": 1, "dates": 1, "entropy": 1, "httpx": 1, "libraries": 1, "output": 1}
 
 _mutex = threading.Lock()
 _patches = PatchSet()
 _guard = CollectionGuard()
 _clocks: LibraryClocks | None = None
+_activator = Activator()
 _warned = False
 
 
@@ -55,32 +36,31 @@ def install() -> None:
     Libraries that are imported already are patched now, others when they are imported.
     """
     global _clocks
+    if _clocks is not None:
+        return
+    # Adapters are imported before the lock is taken: another thread may import, too, and wait for it.
+    early = [name for name in ACTIVATIONS if name in sys.modules]
+    found = [each for name in early for each in _activator.activate(name)]
     with _mutex:
         if _clocks is not None:
             return
         _clocks = LibraryClocks({name: vars(time)[name] for name in READINGS})
-        version = platform.python_version()
-        _patches.add([import_patch(_imported, version)])
-        _patches.add(time_patches(version))
-        _patches.add(datetime_patches(version))
-        _patches.add(entropy_patches(version))
-        _patches.add(output_patches(version))
-        _patches.add(thread_patches(version))
+        _patches.add([import_patch(_imported)], PYTHON, version_of(PYTHON, sys))
+        _add(found)
         _guard.install()
         _spread()
-    for name in _ADAPTERS:
-        if name in sys.modules:
-            _imported(name)
+    for name in ACTIVATIONS.keys() - set(early):  # another thread may have imported it meanwhile
+        _imported(name)
 
 
 def uninstall() -> None:
     """Put everything back, bound names too. What another tool has replaced meanwhile stays as it is."""
-    global _clocks, _warned
+    global _activator, _clocks, _warned
     with _mutex:
         if _clocks is None:
             return
         pairs = _clocks.pairs() + [(new, old) for old, new in _patches.spread_pairs()]
-        _clocks, _warned = None, False
+        _activator, _clocks, _warned = Activator(), None, False
         _guard.uninstall()
         _patches.remove()
         swap_names(pairs, _keeps)
@@ -90,11 +70,6 @@ def installed() -> list[Installed]:
     """What is replaced at the moment: ``(library, version, target)``, in order."""
     with _mutex:
         return _patches.inventory()
-
-
-def versions() -> dict[str, int]:
-    """The version of what each interceptor records. It grows when older records replay differently."""
-    return dict(_VERSIONS)
 
 
 def heal() -> None:
@@ -131,19 +106,17 @@ def _keeps(module: str) -> bool:
     return module == "golem_sdk" or module.startswith("golem_sdk.")
 
 
+def _add(found: list[Activated]) -> None:
+    for activated in found:
+        _patches.add(activated.patches, activated.library, activated.version)
+
+
 def _imported(name: str) -> None:
-    """A module was imported: give it its clock, or activate the interceptor of its library."""
+    """A module was imported: give it its clock, or activate the interceptors of its library."""
     clocks = _clocks
     if clocks is None:
         return
     clocks.fit(name)
-    adapter, module = _ADAPTERS.get(name), sys.modules.get(name)
-    if adapter is None or module is None:
-        return
-    try:
-        patches = adapter(module)
-    except Exception as error:  # an import must not fail because of us
-        warn(f"golem_sdk could not prepare to intercept {name}: {error!r}; it is not durable")
-        return
-    with _mutex:
-        _patches.add(patches)
+    if name in ACTIVATIONS and (found := _activator.activate(name)):
+        with _mutex:
+            _add(found)

@@ -23,7 +23,7 @@ from golem_sdk.intercept.patching import Patch, replacement_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import MethodType
+    from types import MethodType, ModuleType
 
 __all__ = ["READINGS", "time_patches"]
 
@@ -42,11 +42,11 @@ READINGS = (
 _LOCAL = FunctionType.READ_LOCAL
 
 
-def time_patches(version: str) -> list[Patch]:
-    """The patches of the `time` module; `version` is Python's, for the inventory."""
+def time_patches(module: ModuleType) -> list[Patch]:
+    """The patches of the `time` module."""
 
     def patch(name: str, make: Callable[[Any], MethodType]) -> Patch:
-        return Patch(time, name, make, "python", version, spread=True)
+        return Patch(module, name, make, spread=True)
 
     return [
         *(patch(name, _reading(name)) for name in READINGS),

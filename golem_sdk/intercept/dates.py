@@ -26,6 +26,7 @@ from golem_sdk.intercept.patching import Patch, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 __all__ = ["datetime_patches"]
 
@@ -38,7 +39,7 @@ _UTCNOW_DEPRECATED = (
 )
 
 
-def datetime_patches(version: str) -> list[Patch]:
+def datetime_patches(module: ModuleType) -> list[Patch]:
     """The patches of the type; none, and a warning, where the type cannot be edited."""
     if not _editable():
         warn(
@@ -46,15 +47,12 @@ def datetime_patches(version: str) -> list[Patch]:
             "agents must use datetime.fromtimestamp(time.time(), tz) instead, which is recorded"
         )
         return []
-    real_now = vars(dates.datetime)["now"]
+    real_now = vars(module.datetime)["now"]
     makers: dict[str, Callable[[Any], Any]] = {
         "now": _now,
         "utcnow": functools.partial(_utcnow, real_now),
     }
-    return [
-        Patch(dates.datetime, name, make, "python", version, put=_edit)
-        for name, make in makers.items()
-    ]
+    return [Patch(module.datetime, name, make, put=_edit) for name, make in makers.items()]
 
 
 def _edit(target: type, name: str, value: Any) -> None:

@@ -17,8 +17,6 @@ file, and generators of compiled libraries (OpenSSL, torch).
 from __future__ import annotations
 
 import functools
-import os
-import platform
 import random
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import MethodType, ModuleType
 
-__all__ = ["entropy_patches", "tempfile_patches"]
+__all__ = ["os_patches", "random_patches", "tempfile_patches", "uuid_patches"]
 
 _LOCAL = FunctionType.READ_LOCAL
 _SEED_BYTES = 32
@@ -41,25 +39,35 @@ _GREGORIAN_TO_UNIX = 0x01B21DD213814000
 _LIMITED = frozenset({"randint", "uniform"})
 
 
-def entropy_patches(version: str) -> list[Patch]:
-    """The patches; `version` is Python's, for the inventory."""
+def random_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `random`: the functions that share the process's generator, and unseeded ones."""
     shared = [
         name
-        for name, value in vars(random).items()
+        for name, value in vars(module).items()
         if isinstance(getattr(value, "__self__", None), random.Random) and name != "_inst"
     ]
     return [
-        *(_patch(random, name, _of_agent(name), version) for name in shared),
-        _patch(os, "urandom", _urandom, version),
-        _patch(os, "getrandom", _getrandom, version),
-        _patch(uuid, "uuid1", _uuid1, version),
-        Patch(random.Random, "seed", _seed, "python", version),
+        *(Patch(module, name, _of_agent(name), spread=True) for name in shared),
+        Patch(module.Random, "seed", _seed),
     ]
+
+
+def os_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `os`."""
+    return [
+        Patch(module, "urandom", _urandom, spread=True),
+        Patch(module, "getrandom", _getrandom, spread=True),
+    ]
+
+
+def uuid_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `uuid`; ``uuid4`` takes its bytes from ``os.urandom``."""
+    return [Patch(module, "uuid1", _uuid1, spread=True)]
 
 
 def tempfile_patches(module: ModuleType) -> list[Patch]:
     """The patch of `tempfile`, which is in place once that is imported."""
-    return [Patch(module, "_Random", _unrecorded, "python", platform.python_version())]
+    return [Patch(module, "_Random", _unrecorded)]
 
 
 def _unrecorded(original: type[random.Random]) -> Callable[[], random.Random]:
@@ -71,10 +79,6 @@ def _unrecorded(original: type[random.Random]) -> Callable[[], random.Random]:
             return original()
 
     return make
-
-
-def _patch(module: Any, name: str, make: Callable[[Any], Any], version: str) -> Patch:
-    return Patch(module, name, make, "python", version, spread=True)
 
 
 def _of_agent(name: str) -> Callable[[Any], MethodType]:

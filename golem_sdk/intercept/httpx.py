@@ -29,7 +29,7 @@ from golem_sdk.intercept.http import (
     is_small,
     take,
 )
-from golem_sdk.intercept.patching import Patch, warn
+from golem_sdk.intercept.patching import Patch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,39 +37,20 @@ if TYPE_CHECKING:
 
 __all__ = ["httpx_patches"]
 
-_TESTED = {"httpx": ("0.27.", "0.28."), "httpx2": ("2.",)}
 _PLAIN = (bytes, str, int)
 
 
 def httpx_patches(module: ModuleType) -> list[Patch]:
-    """The patches of httpx or httpx2; none, and a warning, if this version is built otherwise."""
-    library, version = module.__name__, str(getattr(module, "__version__", "unknown"))
-    if not version.startswith(_TESTED.get(library, ())):
-        warn(
-            f"{library} {version} is not a version that this golem_sdk was tested with; requests of "
-            "agents are intercepted as in the versions it knows"
-        )
-    try:
-        adapter = _Adapter(module)
-        wanted: list[tuple[type, str, Callable[[Any], Any]]] = [
-            (module.HTTPTransport, "handle_request", adapter.handle_request),
-            (module.AsyncHTTPTransport, "handle_async_request", adapter.handle_async_request),
-            (module.AsyncHTTPTransport, "aclose", _on_host),
-            (module.AsyncHTTPTransport, "__aexit__", _on_host),
-            (module.Client, "send", _send),
-            (module.AsyncClient, "send", _send_async),
-        ]
-        missing = [name for target, name, _ in wanted if name not in vars(target)]
-    except AttributeError as error:
-        missing = [str(error)]
-    if missing:
-        warn(
-            f"requests of agents through {library} {version} are not intercepted, so they are not "
-            f"durable: it lacks {', '.join(missing)}. Install a version that golem_sdk knows: "
-            f"{_TESTED.get(library)}"
-        )
-        return []
-    return [Patch(target, name, make, library, version) for target, name, make in wanted]
+    """The patches of httpx or httpx2."""
+    adapter = _Adapter(module)
+    return [
+        Patch(module.HTTPTransport, "handle_request", adapter.handle_request),
+        Patch(module.AsyncHTTPTransport, "handle_async_request", adapter.handle_async_request),
+        Patch(module.AsyncHTTPTransport, "aclose", _on_host),
+        Patch(module.AsyncHTTPTransport, "__aexit__", _on_host),
+        Patch(module.Client, "send", _send),
+        Patch(module.AsyncClient, "send", _send_async),
+    ]
 
 
 class _Adapter:

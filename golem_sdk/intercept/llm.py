@@ -9,7 +9,6 @@ Does not cover: credentials fetched in threads (Bedrock, Vertex): they go throug
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
@@ -24,9 +23,7 @@ __all__ = ["probe_patches"]
 
 def probe_patches(module: ModuleType) -> list[Patch]:
     """The patch of ``openai._base_client`` or ``anthropic._base_client``."""
-    library = module.__name__.partition(".")[0]
-    version = str(getattr(sys.modules.get(library), "__version__", "unknown"))
-    return [Patch(module, "asyncify", _in_place, library, version)]
+    return [Patch(module, "asyncify", _in_place)]
 
 
 def _in_place(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,6 @@ build on `logging`, and secrets that agent code writes out itself.
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import functools
 import logging
@@ -23,9 +22,9 @@ from golem_sdk.intercept.redaction import without_url_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import MethodType
+    from types import MethodType, ModuleType
 
-__all__ = ["output_patches"]
+__all__ = ["logging_patches", "print_patches"]
 
 _LEVELS = (
     (logging.CRITICAL, "critical"),
@@ -36,12 +35,14 @@ _LEVELS = (
 )
 
 
-def output_patches(version: str) -> list[Patch]:
-    """The patches; `version` is Python's, for the inventory."""
-    return [
-        Patch(builtins, "print", _print, "python", version, spread=True),
-        Patch(logging.Logger, "callHandlers", _call_handlers, "python", version),
-    ]
+def print_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `builtins`."""
+    return [Patch(module, "print", _print, spread=True)]
+
+
+def logging_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `logging`."""
+    return [Patch(module.Logger, "callHandlers", _call_handlers)]
 
 
 def _print(original: Callable[..., None]) -> MethodType:

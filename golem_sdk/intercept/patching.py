@@ -40,7 +40,6 @@ class Patch:
         target: the module or class that owns the attribute.
         attribute: its name. Patches of one `PatchSet` differ in ``(target, attribute)``.
         make: takes what is there now (raw, as in the owner's ``__dict__``), gives the replacement.
-        library, version: for the inventory.
         spread: whether names bound to the original elsewhere are to follow.
         put: how the attribute is set.
     """
@@ -48,8 +47,6 @@ class Patch:
     target: Any
     attribute: str
     make: Callable[[Any], Any]
-    library: str
-    version: str
     spread: bool = False
     put: Callable[[Any, str, Any], None] = setattr
 
@@ -65,6 +62,8 @@ class Patch:
 @frozen(eq=False)
 class _Record:
     patch: Patch
+    library: str
+    version: str
     namespace: Mapping[str, Any]
     original: Any
     replacement: Any
@@ -81,15 +80,21 @@ class PatchSet:
         self._records: dict[tuple[int, str], _Record] = {}
         self._checks: list[_Check] = []
 
-    def add(self, patches: Iterable[Patch]) -> None:
-        """Put patches in; what is already replaced, and what the target does not have, is left alone."""
+    def add(self, patches: Iterable[Patch], library: str, version: str) -> None:
+        """Put patches in; what is already replaced, and what the target does not have, is left alone.
+
+        Args:
+            patches: what to replace.
+            library: whose it is, for the inventory.
+            version: of the library.
+        """
         for patch in patches:
             key = (id(patch.target), patch.attribute)
             namespace = vars(patch.target)
             if key in self._records or patch.attribute not in namespace:
                 continue
             original = namespace[patch.attribute]
-            record = _Record(patch, namespace, original, patch.make(original))
+            record = _Record(patch, library, version, namespace, original, patch.make(original))
             patch.put(patch.target, patch.attribute, record.replacement)
             self._records[key] = record
         self._checks = self._made_checks()
@@ -149,10 +154,7 @@ class PatchSet:
 
     def inventory(self) -> list[Installed]:
         """What is replaced, in the order in which it was."""
-        return [
-            Installed(r.patch.library, r.patch.version, r.patch.label)
-            for r in self._records.values()
-        ]
+        return [Installed(r.library, r.version, r.patch.label) for r in self._records.values()]
 
 
 class _Home:

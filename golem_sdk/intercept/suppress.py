@@ -29,12 +29,11 @@ __all__ = ["CollectionGuard", "import_patch"]
 _BOOTSTRAP: Any = vars(importlib)["_bootstrap"]
 
 
-def import_patch(imported: Callable[[str], None], version: str) -> Patch:
+def import_patch(imported: Callable[[str], None]) -> Patch:
     """Wraps the one function that every import of a module that is not loaded yet goes through.
 
     Args:
-        imported: called with the module's name after its code ran; must not raise.
-        version: of the SDK, for the inventory.
+        imported: called with the module's name after its code ran, as part of the import; must not raise.
     """
 
     def make(original: Callable[[str, Any], ModuleType]) -> Callable[[str, Any], ModuleType]:
@@ -44,18 +43,19 @@ def import_patch(imported: Callable[[str], None], version: str) -> Patch:
             session = current()
             if session is None:
                 module = original(name, import_)
-            else:
-                session.depth += 1
-                try:
-                    module = original(name, import_)
-                finally:
-                    session.depth -= 1
-            imported(name)
+                imported(name)
+                return module
+            session.depth += 1
+            try:
+                module = original(name, import_)
+                imported(name)  # adapters are imported by this, and may do anything
+            finally:
+                session.depth -= 1
             return module
 
         return functools.wraps(original)(_as_import_machinery(find_and_load))
 
-    return Patch(_BOOTSTRAP, "_find_and_load", make, "python", version)
+    return Patch(_BOOTSTRAP, "_find_and_load", make)
 
 
 def _as_import_machinery(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,12 +11,7 @@ Does not cover: ``_thread.start_new_thread``, threads of compiled libraries, `su
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import multiprocessing.process
-import os
-import threading
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
@@ -25,8 +20,16 @@ from golem_sdk.intercept.patching import Patch, replacement_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
-__all__ = ["thread_patches"]
+__all__ = [
+    "fork_patches",
+    "process_patches",
+    "process_pool_patches",
+    "task_patches",
+    "thread_patches",
+    "thread_pool_patches",
+]
 
 _INSTEAD_OF_THREAD = (
     "In an async agent use asyncio.to_thread(...) or loop.run_in_executor(None, ...); anywhere, put "
@@ -35,26 +38,43 @@ _INSTEAD_OF_THREAD = (
 _INSTEAD_OF_PROCESS = "Put the code that needs it into a function decorated with @durable"
 
 
-def thread_patches(version: str) -> list[Patch]:
-    """The patches; `version` is Python's, for the inventory."""
+def thread_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `threading`."""
+    return [_refusal(module.Thread, "start", "start a thread", _INSTEAD_OF_THREAD)]
 
-    def refuse(target: Any, name: str, what: str, instead: str) -> Patch:
-        return Patch(target, name, functools.partial(_refused, what, instead), "python", version)
 
-    def replace(target: Any, name: str, make: Callable[[Any], Any]) -> Patch:
-        return Patch(target, name, make, "python", version, spread=True)
+def thread_pool_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `concurrent.futures.thread`."""
+    return [_refusal(module.ThreadPoolExecutor, "submit", "use a thread pool", _INSTEAD_OF_THREAD)]
 
-    process = multiprocessing.process.BaseProcess
+
+def process_pool_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `concurrent.futures.process`."""
     return [
-        refuse(threading.Thread, "start", "start a thread", _INSTEAD_OF_THREAD),
-        refuse(ThreadPoolExecutor, "submit", "use a thread pool", _INSTEAD_OF_THREAD),
-        refuse(ProcessPoolExecutor, "submit", "use a process pool", _INSTEAD_OF_PROCESS),
-        refuse(process, "start", "start a process", _INSTEAD_OF_PROCESS),
-        replace(os, "fork", _refused_fork("fork")),
-        replace(os, "forkpty", _refused_fork("forkpty")),
-        replace(asyncio, "as_completed", _as_completed),
-        replace(asyncio, "all_tasks", _all_tasks),
+        _refusal(module.ProcessPoolExecutor, "submit", "use a process pool", _INSTEAD_OF_PROCESS)
     ]
+
+
+def process_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `multiprocessing.process`."""
+    return [_refusal(module.BaseProcess, "start", "start a process", _INSTEAD_OF_PROCESS)]
+
+
+def fork_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `os`."""
+    return [Patch(module, name, _refused_fork, spread=True) for name in ("fork", "forkpty")]
+
+
+def task_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `asyncio`."""
+    return [
+        Patch(module, "as_completed", _as_completed, spread=True),
+        Patch(module, "all_tasks", _all_tasks, spread=True),
+    ]
+
+
+def _refusal(target: Any, name: str, what: str, instead: str) -> Patch:
+    return Patch(target, name, functools.partial(_refused, what, instead))
 
 
 def _refused(what: str, instead: str, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,15 +86,12 @@ def _refused(what: str, instead: str, original: Callable[..., Any]) -> Callable[
     return function
 
 
-def _refused_fork(name: str) -> Callable[[Any], Any]:
-    def make(original: Callable[[], Any]) -> Any:
-        def function(_home: object, /) -> Any:
-            _refuse_in_agent("fork the process", _INSTEAD_OF_PROCESS)
-            return original()
+def _refused_fork(original: Callable[[], Any]) -> Any:
+    def function(_home: object, /) -> Any:
+        _refuse_in_agent("fork the process", _INSTEAD_OF_PROCESS)
+        return original()
 
-        return replacement_of(original, function, "os")
-
-    return make
+    return replacement_of(original, function, "os")
 
 
 def _refuse_in_agent(what: str, instead: str) -> None:

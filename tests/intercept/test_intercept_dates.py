@@ -103,4 +103,4 @@ def test_an_interpreter_that_refuses_is_told_once(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(interceptor, "_edit", refuse)
     with pytest.warns(RuntimeWarning, match=r"datetime\.now"):
-        assert interceptor.datetime_patches("9.9") == []
+        assert interceptor.datetime_patches(dates) == []

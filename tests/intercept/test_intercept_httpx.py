@@ -11,6 +11,7 @@ import pytest
 from golem_sdk.core.entries import ImportedFunctionInvoked
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
+from golem_sdk.intercept.activation import Activator
 from golem_sdk.intercept.http import WHOLE_BODY_BYTES
 from golem_sdk.storage.base import Space
 from intercept.replaying import Runs, crashed, run
@@ -324,18 +325,14 @@ def test_other_secrets_at_replay_do_no_harm(library: Any, web: WebServer) -> Non
 def test_unknown_versions_warn_and_are_intercepted(
     library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from golem_sdk.intercept.httpx import httpx_patches
-
     monkeypatch.setattr(library, "__version__", "99.0")
     with pytest.warns(RuntimeWarning, match=r"99\.0"):
-        assert httpx_patches(library)
+        assert Activator().activate(library.__name__)
 
 
 def test_versions_built_otherwise_warn_and_are_left_alone(
     library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from golem_sdk.intercept.httpx import httpx_patches
-
     monkeypatch.delattr(library, "AsyncHTTPTransport")
     with pytest.warns(RuntimeWarning, match="not durable"):
-        assert httpx_patches(library) == []
+        assert Activator().activate(library.__name__) == []

@@ -278,7 +278,7 @@ def test_results_are_of_the_same_kind() -> None:
 def test_what_a_target_lacks_is_left_alone() -> None:
     module: Any = types.ModuleType("lacking")
     patches = PatchSet()
-    patches.add([Patch(module, "missing", lambda original: original, "lacking", "1")])
+    patches.add([Patch(module, "missing", lambda original: original)], "lacking", "1")
     assert patches.inventory() == []
     assert not hasattr(module, "missing")
 
@@ -288,7 +288,7 @@ def test_a_target_is_patched_once() -> None:
     module.value = 1
     patches = PatchSet()
     for _ in range(2):
-        patches.add([Patch(module, "value", lambda original: original + 1, "twice", "1")])
+        patches.add([Patch(module, "value", lambda original: original + 1)], "twice", "1")
     assert module.value == 2
     patches.remove()
     assert module.value == 1

@@ -1,0 +1,1 @@
+"""The rows of `golem_sdk.intercept.table`, one module for each kind of side effect. Data only."""
