@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from threading import Event
 
-__all__ = ["Runs", "crashed", "crashed_async", "run", "run_async"]
+__all__ = [
+    "Runs",
+    "crashed",
+    "crashed_async",
+    "engine_of",
+    "let_connections_close",
+    "run",
+    "run_async",
+]
 
 _BODIES: dict[str, Callable[[], Any]] = {}
 _SEEN: dict[str, list[Any]] = {}
@@ -92,7 +100,7 @@ def _crashed(body: Callable[[], Any], method: str, waits: Event, go_on: Event) -
     with _open_runtime(MemoryEngine()) as runtime:
         runtime.trigger(getattr(runtime.get(Intercepted, name), method), key="one")
         assert waits.wait(60)
-        left = _engine_of(runtime).snapshot()
+        left = engine_of(runtime).snapshot()
     go_on.set()
     with _open_runtime(left) as runtime:
         runtime.trigger(getattr(runtime.get(Intercepted, name), method), key="one").result(60)
@@ -107,13 +115,13 @@ def _prepare(body: Callable[[], Any]) -> str:
     return name
 
 
-def _engine_of(runtime: Runtime) -> MemoryEngine:
+def engine_of(runtime: Runtime) -> MemoryEngine:
     engine = runtime._kernel.engine
     assert isinstance(engine, MemoryEngine)
     return engine
 
 
-def _let_connections_close(runtime: Runtime) -> None:
+def let_connections_close(runtime: Runtime) -> None:
     """Connections of asynchronous agents are closed in the background; nobody waits for it but us."""
     gc.collect()  # of those that were dropped unclosed, too
     loop = runtime._kernel.host._loop
@@ -134,8 +142,8 @@ def _run(body: Callable[[], Any], method: str) -> Runs:
     with _open_runtime(MemoryEngine()) as runtime:
         handle = runtime.get(Intercepted, name)
         runtime.trigger(getattr(handle, method)).result()
-        left = _engine_of(runtime).snapshot()
-        _let_connections_close(runtime)
+        left = engine_of(runtime).snapshot()
+        let_connections_close(runtime)
     with _open_runtime(left.snapshot()) as runtime:
         handle = runtime.get(Intercepted, name)
         handle.recall()
