@@ -12,9 +12,11 @@ from golem_sdk.cli.output import CommandError, Ink, pad, print_json, visible
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from golem_sdk.doctor.findings import Findings
     from golem_sdk.doctor.health import Health
+    from golem_sdk.doctor.libraries import Library
     from golem_sdk.doctor.repair import Repair
 
 __all__ = ["add_doctor_command"]
@@ -82,7 +84,7 @@ def _health_lines(health: Health) -> list[tuple[str, str]]:
     agents = ", ".join(f"{count} {status}" for status, count in sorted(health.agents.items()))
     return [
         ("versions", ", ".join(f"{name} {number}" for name, number in health.versions.items())),
-        ("records", ", ".join(sorted(health.interceptors))),
+        *_library_lines(health.libraries),
         ("size", f"{_size(health.size_bytes)}; {_size(health.free_bytes)} free on its disk"),
         ("owner", runs),
         ("readers", f"{len(health.readers)}, and {len(health.dead_readers)} that died"),
@@ -94,8 +96,22 @@ def _health_lines(health: Health) -> list[tuple[str, str]]:
     ]
 
 
+def _library_lines(libraries: Sequence[Library]) -> list[tuple[str, str]]:
+    here = [each for each in libraries if each.installed]
+    lines = [("intercepts", ", ".join(f"{each.name} {each.installed}" for each in here))]
+    if absent := [each.name for each in libraries if not each.installed]:
+        lines.append(("not here", ", ".join(absent)))
+    lines += [
+        ("not tested", f"{each.name} {each.installed}; tested was {' to '.join(each.tested)}")
+        for each in here
+        if not each.is_tested
+    ]
+    return lines
+
+
 def _health_values(health: Health) -> dict[str, Any]:
     values = asdict(health, recurse=False)
+    values["libraries"] = [asdict(each) for each in health.libraries]
     values["parked"] = [
         {"agent_id": head.agent_id, "error": head.record.error} for head in health.parked
     ]

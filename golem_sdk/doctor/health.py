@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from golem_sdk import intercept
 from golem_sdk.core.status import AgentStatus
+from golem_sdk.doctor.libraries import Library, libraries  # attrs classes are resolved at run time
 from golem_sdk.errors import GolemError, StoreCorruptError
 from golem_sdk.storage.base import Space
 from golem_sdk.storage.directory import require_store
@@ -42,7 +42,7 @@ class Health:
 
     Attributes:
         versions: of golem_sdk, Python, LMDB's binding and the format of stores that it writes.
-        interceptors: the libraries whose calls are recorded, with the version of what is recorded.
+        libraries: those that are intercepted, installed or not.
         size_bytes: of the data file.
         free_bytes: room on its disk.
         owner: who has it open, as far as known; ``None``: nobody.
@@ -56,7 +56,7 @@ class Health:
     """
 
     versions: dict[str, str]
-    interceptors: dict[str, int]
+    libraries: tuple[Library, ...]
     size_bytes: int
     free_bytes: int
     owner: dict[str, object] | None
@@ -112,7 +112,7 @@ def look_after(path: Path) -> Health:
         warnings.append(f"only {free} bytes are free on its disk")
     return Health(
         _versions(),
-        intercept.versions(),
+        libraries(),
         (path / "data.mdb").stat().st_size,
         free,
         owner_of(path),

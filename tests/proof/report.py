@@ -93,14 +93,14 @@ def section(run: Run | None) -> str:
     )
 
 
-def with_section(readme: str, shown: str) -> str:
-    """The README with another section.
+def with_section(readme: str, shown: str, marks: tuple[str, str] = (BEGIN, END)) -> str:
+    """The README with another section between these marks.
 
     Raises:
         ValueError: it does not have the two marks.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = readme.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise ValueError(f"README.md lacks its marks: {BEGIN!r}, {END!r}")
+        raise ValueError(f"README.md lacks its marks: {marks[0]!r}, {marks[1]!r}")
     return before + begin + shown + end + after
