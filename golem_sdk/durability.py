@@ -229,6 +229,27 @@ async def durable_call_async(
     return result
 
 
+def interceptor_version(session: Session, name: str) -> int:
+    """The version of an interceptor with which the running agent was made, and records to its end.
+
+    0: golem_sdk did not have the interceptor then, so nothing of it is in the oplog.
+
+    Args:
+        session: the running agent's.
+        name: of the interceptor's row in `golem_sdk.intercept.table`.
+    """
+    return session.created.interceptors.get(name, 0)
+
+
+def current_since(name: str) -> Session | None:
+    """As `current`, but ``None`` also in agents that are older than this interceptor.
+
+    What is intercepted since then goes unrecorded there, as it did when their oplogs were begun.
+    """
+    session = current()
+    return session if session is not None and interceptor_version(session, name) else None
+
+
 def host_call(session: Session, perform: Callable[[], Awaitable[Any]]) -> None:
     """Run a coroutine function on the host loop without journaling it (to close a connection).
 

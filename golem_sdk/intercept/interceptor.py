@@ -75,7 +75,9 @@ class Interceptor:
     Attributes:
         name: of the interceptor, in every agent's first entry; unique.
         version: of what it records. It grows when older records would replay differently; the code then
-            asks `golem_sdk.durability.interceptor_version`, and does what was done at that version.
+            asks `golem_sdk.durability.interceptor_version`, and does what was done at that version. A new
+            interceptor asks `golem_sdk.durability.current_since` in place of ``current``, so that agents
+            which were made before it go on without it.
         library: the distribution that it is for, or `PYTHON`.
         tested: the first and the last release series that it was tested with, both included.
         adapters: by the module whose import activates it, where the function is that gives the patches:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import types
 import warnings
 from importlib import import_module
@@ -17,9 +18,11 @@ from golem_sdk.intercept import table
 from golem_sdk.intercept.interceptor import PYTHON, Interceptor, Replaced, Treatment
 from golem_sdk.intercept.patching import Patch
 from golem_sdk.intercept.table import ACTIVATIONS, TABLE, versions
+from intercept.replaying import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from types import ModuleType
 
 LACKING = {"random.binomialvariate"} if sys.version_info < (3, 12) else set()
@@ -111,6 +114,7 @@ def test_no_adapter_is_imported_before_its_library() -> None:
         f"libraries, adapters = {libraries!r}, {[place.partition(':')[0] for place in places]!r}\n"
         "assert not set(libraries) & set(sys.modules), set(libraries) & set(sys.modules)\n"
         "assert not set(adapters) & set(sys.modules), set(adapters) & set(sys.modules)\n"
+        "assert 'multiprocessing' not in sys.modules\n"
         "import tempfile, concurrent.futures.thread, multiprocessing.process\n"
         "targets = {line.target for line in golem_sdk.intercept.installed()}\n"
         "assert 'multiprocessing.process.BaseProcess.start' in targets\n"
@@ -125,6 +129,11 @@ def test_no_adapter_is_imported_before_its_library() -> None:
 
 def shop_patches(module: ModuleType) -> list[Patch]:
     return [Patch(module, "buy", lambda original: lambda: f"recorded {original()}")]
+
+
+def timed_patches(module: ModuleType) -> list[Patch]:
+    time.time()
+    return shop_patches(module)
 
 
 def broken_patches(module: ModuleType) -> list[Patch]:
@@ -212,6 +221,21 @@ def test_an_adapter_that_fails_breaks_nothing(
     (warning,) = shop.open()
     assert "paper_shop 1.4.2 is not intercepted" in warning
     assert shop.module.buy() == "paper"
+
+
+@pytest.mark.usefixtures("bare")
+def test_what_an_adapter_does_is_not_agent_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Shop(monkeypatch, "timed_patches")
+    (tmp_path / "paper_shop.py").write_text("__version__ = '1.4'\ndef buy(): return 'paper'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        runs = run(lambda: import_module("paper_shop").buy())
+    finally:
+        sys.modules.pop("paper_shop", None)
+    assert runs.live == runs.replayed == "recorded paper"
+    assert runs.calls == []
 
 
 def test_the_modules_that_activate() -> None:
