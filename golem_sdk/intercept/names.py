@@ -66,9 +66,9 @@ class _Swap:
                 self._in_place(holder)
         elif kind is CellType or kind is tuple:
             self._owned[id(holder)] = holder
-        elif isinstance(holder, functools.partial):
+        elif issubclass(kind, functools.partial):
             state = (self._renewed(holder.func), holder.args, holder.keywords, vars(holder) or None)
-            holder.__setstate__(state)  # type: ignore[attr-defined]  # there, but typeshed lacks it
+            holder.__setstate__(state)
         elif kind is dataclasses.Field:
             holder.default = self._renewed(holder.default)
             holder.default_factory = self._renewed(holder.default_factory)
@@ -82,7 +82,9 @@ class _Swap:
         for candidate in gc.get_objects():
             if type(candidate) is FunctionType:
                 self._function(candidate)
-            elif isinstance(candidate, type):
+            elif issubclass(
+                type(candidate), type
+            ):  # isinstance would have lazy proxies load what they are for
                 self._class(candidate)
 
     def _function(self, function: FunctionType) -> None:

@@ -155,6 +155,28 @@ def test_the_sdk_keeps_its_originals(bare: dict[str, object]) -> None:
     assert [name for name in before if vars(originals)[name] is not before[name]] == []
 
 
+class Proxy:
+    """As those of openai: asked for its class, it loads what it stands for."""
+
+    loaded = 0
+
+    @property
+    def __class__(self) -> Any:
+        Proxy.loaded += 1
+        return object
+
+    @__class__.setter
+    def __class__(self, value: Any) -> None:
+        raise TypeError("the class of a proxy stays what it is")
+
+
+def test_lazy_proxies_are_not_loaded(bare: dict[str, object]) -> None:
+    proxy = Proxy()
+    assert gc.is_tracked(proxy)
+    intercept.install()
+    assert Proxy.loaded == 0
+
+
 # --- healing --------------------------------------------------------------------------------------
 
 
