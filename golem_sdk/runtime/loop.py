@@ -23,7 +23,7 @@ from golem_sdk.runtime.keys import branch
 from golem_sdk.runtime.lanes import Baton, Lane, Lanes
 from golem_sdk.runtime.refusals import BareLoop
 from golem_sdk.runtime.tasks import AgentFuture, AgentTask, AgentTimer
-from golem_sdk.runtime.unwinding import unwind_generator, unwind_task
+from golem_sdk.runtime.unwinding import close_unstarted, unwind_generator, unwind_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
@@ -150,7 +150,9 @@ class AgentLoop(BareLoop):
             for _ in range(100):
                 while self._tasks:
                     task = self._tasks.pop(next(iter(self._tasks)))
-                    if not task.done():
+                    if task.done():
+                        self._task_done(task)
+                    else:
                         unwind_task(task, _unloaded)
                 for generator in self._generators.take():
                     unwind_generator(generator, self._context, _unloaded)
@@ -317,6 +319,8 @@ class AgentLoop(BareLoop):
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         if isinstance(task, AgentTask):
             self._tasks.pop(task.number, None)
+        if task._exception is not None:  # `exception()` would keep asyncio from telling of it
+            close_unstarted(task._exception)
 
     # --- async generators -------------------------------------------------------------------------
 

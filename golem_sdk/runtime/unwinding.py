@@ -11,16 +11,19 @@ import inspect
 import logging
 from asyncio.tasks import _enter_task, _leave_task
 from collections import deque
+from traceback import walk_tb
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from golem_sdk.errors import AgentControlSignal
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
     from contextvars import Context
 
     from golem_sdk.runtime.tasks import AgentTask
 
-__all__ = ["unwind_generator", "unwind_task"]
+__all__ = ["close_unstarted", "unwind_generator", "unwind_task"]
 
 _log = logging.getLogger("golem_sdk")
 
@@ -84,8 +87,26 @@ def unwind_generator(
     context.run(unwind)
 
 
+def close_unstarted(error: BaseException) -> None:
+    """Close what never ran in the frames of agent code through which a control signal has passed.
+
+    Nothing is done if ``error`` is none, and brings none with it.
+    """
+    signals: Sequence[BaseException]
+    if isinstance(error, AgentControlSignal):
+        signals = [error]
+    elif isinstance(error, BaseExceptionGroup) and error.subgroup(AgentControlSignal) is not None:
+        signals = [error, *error.exceptions]  # a TaskGroup has passed it on
+    else:
+        return
+    for each in signals:
+        for frame, _ in walk_tb(each.__traceback__):
+            for coroutine in _never_started(frame.f_locals.values()):
+                coroutine.close()
+
+
 def _unwind(coroutine: Any, signal: Callable[[], BaseException]) -> None:
-    unstarted = _never_started(coroutine)
+    unstarted = _never_started([coroutine])
     if not (unstarted and unstarted[0] is coroutine):
         _throw_until_over(coroutine, signal)
     for each in unstarted:
@@ -114,14 +135,14 @@ def _leave_behind(coroutine: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
 
 
-def _never_started(root: Any) -> list[CoroutineType[Any, Any, Any]]:
-    """Coroutines that the frames of ``root`` hold and that never ran.
+def _never_started(roots: Iterable[Any]) -> list[CoroutineType[Any, Any, Any]]:
+    """Coroutines that never ran, among ``roots`` and what these hold, or their frames.
 
     Code that is ended from outside is not to blame for not awaiting them, so they have to be closed.
     """
     found: list[CoroutineType[Any, Any, Any]] = []
-    seen = {id(root)}
-    queue = deque([root])
+    queue = deque(root for root in roots if type(root).__name__ in _FOLLOWED)
+    seen = {id(root) for root in queue}
     while queue and len(seen) < _MOST_VISITED:
         item = queue.popleft()
         if isinstance(item, CoroutineType) and (
