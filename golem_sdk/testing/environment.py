@@ -76,8 +76,9 @@ class VirtualEnvironment:
         timer = Timer(callback)
         with self._mutex:
             self._timers.add(when_ns, timer)
-        self.enter()
-        self.leave()
+            idle = not self._active
+        if idle:  # not here: whoever sets a timer may hold what is needed by those that fire
+            self.spawn(_nothing)
         return timer
 
     def spawn(self, job: Callable[[], None]) -> None:
@@ -147,6 +148,10 @@ class VirtualEnvironment:
 
     def _may_pass_to(self, when_ns: int) -> bool:
         return True
+
+
+def _nothing() -> None:
+    """What a job does that only lets time pass at its end."""
 
 
 class _Outside:

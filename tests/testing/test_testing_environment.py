@@ -6,6 +6,7 @@ import os
 import time
 import uuid
 from datetime import UTC, datetime
+from threading import get_ident
 from typing import Any
 
 import pytest
@@ -90,3 +91,17 @@ def test_time_does_not_run_back_when_a_driven_scenario_crashes() -> None:
         end = drive([step], [CrashPoint(append, CrashMoment.DURABLE)])
         before, after = end.results[0][1]
         assert min(b - a for a, b in zip(before, after, strict=True)) >= HOUR_S - 1.001
+
+
+def test_a_timer_does_not_fire_on_the_thread_that_sets_it_and_may_hold_what_it_needs() -> None:
+    environment = VirtualEnvironment()
+    fired: list[int] = []
+    try:
+        due_ns = environment.now_ns() + 10**9
+        environment.call_at(due_ns, lambda: fired.append(get_ident()))
+        environment.rest(30)
+        assert environment.now_ns() > due_ns
+    finally:
+        environment.close()
+    assert len(fired) == 1
+    assert get_ident() not in fired
