@@ -63,11 +63,14 @@ def each_index(appends: int, draw: random.Random, scale: int) -> Iterator[Schedu
 
 
 def several(appends: int, draw: random.Random, scale: int) -> Iterator[Schedule]:
+    """Each recovery crashes somewhere, or where there is still something to append if little was lost."""
     for _ in range(SEVERAL * scale):
-        yield [
-            CrashPoint(draw.randint(1, appends), draw.choice(list(CrashMoment)))
-            for _ in range(draw.randint(2, 4))
-        ]
+        points: list[CrashPoint] = []
+        left = appends
+        for _ in range(draw.randint(2, 4)):
+            points.append(CrashPoint(draw.randint(1, left), draw.choice(list(CrashMoment))))
+            left = draw.choice([appends, max(1, left - points[-1].append)])
+        yield points
 
 
 def spread(appends: int, draw: random.Random, scale: int) -> Iterator[Schedule]:

@@ -56,7 +56,8 @@ def check(
     assert broken_oplogs(end.oplogs, end.heads) == []
     if end.crashes:
         figure: FigureName = "single crashes" if end.crashes == 1 else "double crashes"
-        proved(figure, effects=seen.total(), again=seen.total() - len(seen))
+        case = (program, points[: end.crashes])
+        proved(figure, case=case, effects=seen.total(), again=seen.total() - len(seen))
 
 
 CRASHES = st.lists(

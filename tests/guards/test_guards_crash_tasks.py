@@ -198,7 +198,8 @@ def test_programs_of_many_tasks(
     if end.crashes:
         figure: FigureName = "single crashes" if end.crashes == 1 else "double crashes"
         effects = sum(len(used) for used in WORLD.keys.values()) // 2  # each has told of two keys
-        proved(figure, effects=effects, again=effects - len(WORLD.keys))
+        case = (program, order, points[: end.crashes])
+        proved(figure, case=case, effects=effects, again=effects - len(WORLD.keys))
 
 
 def check_keys(keys: dict[str, list[str]]) -> None:

@@ -19,6 +19,10 @@ TESTS = """
     def test_once(proved):
         proved("real kills", writes=3, again=1)
 
+    def test_equal_cases(proved):
+        for case in ["a", ("b", 1), "a", ("b", 1), ("b", 2)]:
+            proved("damaged stores", 2, case=case, noticed=1, harmless=0)
+
     @pytest.mark.parametrize("number", [1, 20])
     def test_many(proved, record_property, number):
         proved("real kills", number, writes=2, again=0)
@@ -71,8 +75,10 @@ def test_only_tests_that_passed_count_and_each_once(results: object, options: tu
         "real kills: writes": 17,
         "real kills: again": 1,
         "simulated years": 1.0,
+        "damaged stores": 6,
+        "damaged stores: noticed": 3,
     }
-    assert found.tests == 6
+    assert found.tests == 7
     counted, ended = sorted(found.failed)
     assert "::test_fails_after_counting: assert False" in counted
     assert "::test_fails_at_its_end: " in ended
