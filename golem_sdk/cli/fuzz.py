@@ -143,6 +143,7 @@ def _run(options: argparse.Namespace) -> int:
     from golem_sdk.testing.campaigns import fuzz
     from golem_sdk.testing.crews import RemoteCrew
 
+    _check_places(options)
     bar = Bar(sys.stderr)
     try:
         spec, amount = _spec(options), _amount(options)
@@ -155,8 +156,8 @@ def _run(options: argparse.Namespace) -> int:
     finally:
         bar.close()
     report = evolve(report, command=_command(options))
-    _write_files(options, report)
     _print(options.format, report)
+    _write_files(options, report)
     return 0 if report.ok else 1
 
 
@@ -168,6 +169,13 @@ def _print(form: str, report: Report) -> None:
             print(line)
     else:
         (print_json if form == "json" else print_yaml)(report_values(report))
+
+
+def _check_places(options: argparse.Namespace) -> None:
+    """Refuse at once what could not be written after all has been done."""
+    for path in (options.html, options.junit):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise CommandError(f"there is no directory {path.absolute().parent}", status=2)
 
 
 def _write_files(options: argparse.Namespace, report: Report) -> None:
@@ -222,6 +230,7 @@ def _amount(options: argparse.Namespace) -> Options:
         options.seed,
         tuple(range(1, seeds + 1)),
         frozenset(options.once),
+        [name for name, _ in map(_stub, options.stub)],
         options.time_limit,
     )
 
@@ -283,7 +292,10 @@ def _to(most: int | None) -> str:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
     return value

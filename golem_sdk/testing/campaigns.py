@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from attrs import define, evolve, field, frozen
 
@@ -45,6 +45,7 @@ class Options:
         random: so many schedules of two to four crashes more, drawn with ``seed``.
         hash_seeds: with these PYTHONHASHSEEDs, in processes of their own.
         once: names of calls that must not be repeated.
+        stubs: names of calls in whose place something else is called.
         time_limit_s: nothing is begun later than this.
     """
 
@@ -54,6 +55,7 @@ class Options:
     seed: int = 1
     hash_seeds: tuple[int, ...] = ()
     once: Collection[str] = ()
+    stubs: Collection[str] = ()
     time_limit_s: float | None = None
 
 
@@ -66,7 +68,8 @@ def fuzz(crew: Crew, options: Options, progress: Progress | None = None) -> Repo
     began = originals.monotonic()
     calm = crew.calm()
     ends_at = None if options.time_limit_s is None else began + options.time_limit_s
-    work = _Work(crew, calm, options, ends_at, progress, notes=_raised(calm.observed))
+    notes = (*_raised(calm.observed), *_unmet(calm.observed, options))
+    work = _Work(crew, calm, options, ends_at, progress, notes=notes)
     work.go()
     return Report(
         calm.agent_id,
@@ -207,7 +210,7 @@ class _Work:
             self._alone = judgement
         if verdict.is_fault:
             kind = verdict if verdict is Verdict.DIVERGED else judgement.cause
-            key = (kind, judgement.source or judgement.reason.partition("\n")[0])
+            key = (kind, judgement.place)
             known = self._faults.get(key)
             count = 1 if known is None else known[2] + 1
             shortest = known is None or _size(task) < _size(known[0])
@@ -246,6 +249,17 @@ def _raised(calm: Observed) -> tuple[str, ...]:
         for number, outcome in enumerate(calm.outcomes, 1)
         if outcome.kind != "value"
     )
+
+
+def _unmet(calm: Observed, options: Options) -> Iterator[str]:
+    """Names that were given and that no call has: misspelt, they would have no effect, in silence."""
+    made = {performance.name for performance in calm.performed}
+    for option, names in (("once", options.once), ("stub", options.stubs)):
+        for name in sorted(set(names) - made):
+            yield (
+                f"{option} {name!r} has had no effect: no call has this name. The calls are"
+                f" {', '.join(sorted(made)) or 'none'}."
+            )
 
 
 _ORDER = (

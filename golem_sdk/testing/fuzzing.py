@@ -84,7 +84,8 @@ def crash_at_every_index(
         **options: see `FuzzOptions`.
 
     Returns:
-        The report; ``report.ok`` says whether there was no fault, ``str(report)`` is the matrix.
+        The report; ``report.ok`` says whether something was tried and had no fault, ``str(report)`` is
+        the matrix.
 
     Raises:
         UsageError: no agent, or not its arguments or methods.
@@ -147,6 +148,7 @@ def _amount(options: FuzzOptions) -> Options:
         options.get("seed", 1),
         tuple(range(1, options.get("hash_seeds", 0) + 1)),
         options.get("once", ()),
+        [*map(_stub_name, options.get("stubs", ()))],
         options.get("time_limit"),
     )
 

@@ -100,8 +100,16 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether no fault was found."""
-        return not self.findings
+        """Whether something was tried and no fault was found."""
+        return not self.findings and any(v is not Verdict.UNREACHED for v in self.verdicts)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What else is to be said, and what was left out."""
+        if not self.left_out:
+            return self.notes
+        more = "more runs were planned and not made: the time was up, or a run did not end."
+        return (*self.notes, f"{self.left_out} {more}")
 
     def reproduction(self, finding: Finding) -> str:
         """What shows this fault alone: a command line, or a call."""
@@ -131,12 +139,8 @@ def report_lines(report: Report, ink: Ink | None = None, width: int = _WIDTH) ->
         yield ""
         yield from _finding_lines(number, report, finding, ink, width)
     yield ""
-    for note in report.notes:
-        yield visible(note)
-    if report.left_out:
-        yield (
-            f"{report.left_out} more runs were planned and not made: the time was up, or a run did not end."
-        )
+    for remark in report.remarks:
+        yield visible(remark)
     yield _conclusion(report, ink)
 
 
@@ -206,7 +210,9 @@ def _conclusion(report: Report, ink: Ink) -> str:
         for verdict, times in sorted(report.verdicts.items(), key=lambda item: -item[1])
     )
     if report.ok:
-        return ink(f"no fault: {told or 'nothing was tried'}", "green")
+        return ink(f"no fault: {told}", "green")
+    if not report.findings:
+        return ink(f"nothing was shown: {told or 'nothing was tried'}", "red")
     count = len(report.findings)
     return ink(f"{count} {'fault' if count == 1 else 'faults'}: {told}", "red")
 
@@ -269,11 +275,12 @@ def _finding_values(report: Report, finding: Finding) -> dict[str, Any]:
 def report_junit(report: Report) -> str:
     """A JUnit file: a test case per entry and column, a failure per finding."""
     faults = len(report.findings)
+    shown = bool(faults) or report.ok
     suite = ElementTree.Element(
         "testsuite",
         name=f"golem fuzz {visible(report.agent_id)}",
-        tests=str(len(report.cells) + faults),
-        failures=str(faults),
+        tests=str(len(report.cells) + faults + (not shown)),
+        failures=str(faults + (not shown)),
         time=f"{report.took_s:.3f}",
     )
     for (agent, index, column), verdict in report.cells.items():
@@ -287,6 +294,13 @@ def report_junit(report: Report) -> str:
         lines = _finding_lines(number, report, finding, _plain_ink(), _WIDTH)
         failure = ElementTree.SubElement(case, "failure", message=finding.judgement.verdict.value)
         failure.text = "\n".join(lines)
+    if not shown:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=visible(report.agent_id), name="something was tried"
+        )
+        ElementTree.SubElement(case, "failure", message=_conclusion(report, _plain_ink()))
+    if report.remarks:
+        ElementTree.SubElement(suite, "system-out").text = "\n".join(map(visible, report.remarks))
     suites = ElementTree.Element("testsuites")
     suites.append(suite)
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True)
@@ -301,11 +315,12 @@ def report_html(report: Report) -> str:
         f"<pre>{_inert_lines(_finding_lines(number, report, finding, _plain_ink(), _WIDTH))}</pre>"
         for number, finding in enumerate(report.findings, 1)
     )
+    remarks = "".join(f"<p>{_inert(remark)}</p>" for remark in report.remarks)
     legend = "".join(f"<li>{v.value}: {_inert(words)}</li>" for v, words in _LEGEND.items())
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>golem fuzz</title><style>{_CSS}</style>'
         f"<h1>{_inert(report.agent_id)}</h1><p>{_inert(_summary(report))}</p>"
-        f"<p>{_inert(_conclusion(report, _plain_ink()))}</p>{found}"
+        f"<p>{_inert(_conclusion(report, _plain_ink()))}</p>{remarks}{found}"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><ul>{legend}</ul></html>\n"
     )
 

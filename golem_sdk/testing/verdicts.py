@@ -78,12 +78,19 @@ class Judgement:
         cause: what kind of fault it is.
         reason: what was seen, in sentences; empty if all is the same.
         source: the place in the agent's code that it is about, if one is known.
+        about: what differs, without how: the same words whenever the same fault shows.
     """
 
     verdict: Verdict
     cause: Cause = Cause.NONE
     reason: str = ""
     source: str = ""
+    about: str = ""
+
+    @property
+    def place(self) -> str:
+        """What tells this fault from others of its kind."""
+        return self.source or self.about or self.reason.partition("\n")[0]
 
 
 def judge(
@@ -163,8 +170,10 @@ def _stopped(end: Observed) -> Judgement | None:
             return Judgement(Verdict.DIVERGED, Cause.DIVERGENCE, failure.text, place)
         if failure.error_type != "UnknownOutcomeError":
             reason = f"{failure.agent} stopped: {failure.text}"
-            return Judgement(Verdict.LOST, Cause.STOPPED, reason)
-    return Judgement(Verdict.LOST, Cause.NO_END, end.unfinished) if end.unfinished else None
+            return Judgement(Verdict.LOST, Cause.STOPPED, reason, about=failure.agent)
+    if end.unfinished:
+        return Judgement(Verdict.LOST, Cause.NO_END, end.unfinished, about="the end")
+    return None
 
 
 def _parked(end: Observed) -> Judgement | None:
@@ -221,16 +230,16 @@ def _counts(calm: Observed, end: Observed, once: Collection[str]) -> Judgement |
 def _outcomes(calm: Observed, end: Observed) -> Judgement | None:
     for number, before in enumerate(calm.outcomes):
         if number >= len(end.outcomes):
-            return Judgement(
-                Verdict.LOST, Cause.NO_END, f"call {number + 1} from outside has no result"
-            )
+            reason = f"call {number + 1} from outside has no result"
+            return Judgement(Verdict.LOST, Cause.NO_END, reason, about="the end")
         now = end.outcomes[number]
         if not _equal(before, now):
             reason = (
                 f"the result of call {number + 1} from outside is {_told(now)},"
                 f" without crashes {_told(before)}"
             )
-            return Judgement(Verdict.DIVERGED, Cause.OTHER_RESULT, reason)
+            about = f"the result of call {number + 1}"
+            return Judgement(Verdict.DIVERGED, Cause.OTHER_RESULT, reason, about=about)
     return None
 
 
@@ -245,7 +254,8 @@ def _states(calm: Observed, end: Observed) -> Judgement | None:
                     f"the state of {agent} differs: {name} is {_attribute(now, name)},"
                     f" without crashes {_attribute(before, name)}"
                 )
-                return Judgement(Verdict.DIVERGED, Cause.OTHER_STATE, reason)
+                about = f"{name} of {agent}"
+                return Judgement(Verdict.DIVERGED, Cause.OTHER_STATE, reason, about=about)
     return None
 
 

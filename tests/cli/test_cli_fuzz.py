@@ -244,13 +244,22 @@ def test_wrong_usage_is_status_2(
 
 @pytest.mark.parametrize(
     "options",
-    [["--jobs", "0"], ["--random", "-1"], ["--time-limit", "0"], ["--format", "xml"], ["--at"]],
+    [
+        ["--jobs", "0"],
+        ["--random", "-1"],
+        ["--time-limit", "0"],
+        ["--time-limit", "soon"],
+        ["--format", "xml"],
+        ["--at"],
+    ],
 )
 def test_wrong_options_are_status_2(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         run_command_line(["fuzz", "fuzzed_shop:parcel", "1", *options])
     assert left.value.code == 2
-    assert "usage: golem fuzz" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "usage: golem fuzz" in said
+    assert "value: 'soon'" not in said, "that names a function of ours"
 
 
 def test_an_agent_that_never_ends_ends_with_the_time_limit(
@@ -267,8 +276,13 @@ def test_an_agent_that_ends_its_process_is_told(capsys: pytest.CaptureFixture[st
 def test_a_report_that_cannot_be_written_is_told(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    text = complaint(capsys, 1, "fuzzed_shop:parcel", "1", "--at", "none", "--html", str(tmp_path))
-    assert "cannot be written" in text
+    arguments = ("fuzzed_shop:parcel", "1", "--at", "none", "--html")
+    assert run_command_line(["fuzz", *arguments, str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert "cannot be written" in printed.err
+    assert "no fault: 1 same" in printed.out, "what was found is not lost"
+    gone = str(tmp_path / "gone" / "report.html")
+    assert "no directory" in complaint(capsys, 2, *arguments, gone), "told before anything is done"
 
 
 def test_time_that_is_up_is_no_fault_but_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,6 +293,24 @@ def test_time_that_is_up_is_no_fault_but_told(capsys: pytest.CaptureFixture[str]
         *("--time-limit", "1"),
     )
     assert "more runs were planned and not made" in text
+
+
+def test_where_nothing_was_shown_nothing_has_passed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    places = ("--html", "report.html", "--junit", "report.xml")
+    text = run(capsys, 1, "fuzzed_shop:parcel", '"x"', "--at", "99:before", *places)
+    assert "nothing was shown: 1 not reached" in text
+    assert "nothing was shown" in (tmp_path / "report.html").read_text()
+    suite = ElementTree.parse(tmp_path / "report.xml").getroot()[0]
+    assert (suite.get("failures"), len(suite.findall("testcase/failure"))) == ("1", 1)
+
+
+def test_a_misspelt_call_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--once", "fuzzed_shop.shp", "--stub", "shp=fuzzed_shop:pretend")
+    text = run(capsys, 0, "fuzzed_shop:parcel", '"x"', "--at", "none", *given)
+    assert "once 'fuzzed_shop.shp' has had no effect: no call has this name" in text
+    assert "stub 'shp' has had no effect" in text
 
 
 def test_the_command_runs_as_a_program() -> None:

@@ -36,9 +36,7 @@ def proved(request: pytest.FixtureRequest) -> Proved:
     cases: set[str] = set()
     properties = request.node.user_properties
 
-    def add(
-        figure: FigureName, count: float = 1, *, case: object = None, **details: float
-    ) -> None:
+    def add(figure: FigureName, count: float = 1, *, case: object = None, **details: float) -> None:
         unknown = details.keys() - set(FIGURES[figure].details)
         assert not unknown, f"nothing is told of {sorted(unknown)} in {figure!r}"
         assert min(count, *details.values(), count) >= 0

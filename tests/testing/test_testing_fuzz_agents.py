@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 
 from golem_sdk import agent
 from golem_sdk.errors import UsageError
@@ -190,6 +191,12 @@ def test_the_state_of_class_agents_is_compared() -> None:
     assert "number" in str(report)
 
 
+def test_one_fault_is_told_once_however_its_values_differ() -> None:
+    report = crash_at_every_index(planted.PlantedShelf, "b", calls=[("put", "book")])
+    assert [f.judgement.about for f in report.findings] == ['number of PlantedShelf("b")']
+    assert report.findings[0].count == report.verdicts[Verdict.DIVERGED] > 10
+
+
 def test_a_class_agent_whose_state_is_its_own_passes() -> None:
     calls: list[Call | Sequence[Any]] = [
         ("put", "book"),
@@ -222,6 +229,19 @@ def test_stubs_are_called_in_place_of_durable_functions() -> None:
     assert any("stubbed lamp for 7" in row.text for row in report.rows)
 
 
+def test_names_that_no_call_has_are_told() -> None:
+    agent, known = planted.mended_dispenser, "testing.planted.charge"
+    told = crash_at_every_index(agent, 5, once=["charge"], stubs={"charge": print}, at="none").notes
+    assert [note.partition(" has had")[0] for note in told[:2]] == [
+        "once 'charge'",
+        "stub 'charge'",
+    ]
+    assert told[0].endswith(f"no call has this name. The calls are {known}.")
+    stubs = {planted.charge: planted.stub_charge}
+    report = crash_at_every_index(agent, 5, once=[known], stubs=stubs, at="none")
+    assert "no effect" not in str(report)
+
+
 def test_real_effects_are_performed_in_every_run() -> None:
     report = crash_at_every_index(planted.mended_dispenser, 5, effects="real")
     assert report.ok, report
@@ -248,6 +268,16 @@ def test_a_run_that_does_not_end_is_a_fault() -> None:
     report = crash_at_every_index(planted.planted_loop, "x", time_limit=0.5)
     assert only_cause(report) is Cause.NO_END
     assert report.left_out > 0, "the others are not tried beside it"
+
+
+def test_a_report_of_nothing_is_not_ok() -> None:
+    report = crash_at_every_index(planted.mended_dispenser, 5, at="99:lost")
+    assert not report.ok
+    assert report.verdicts == {Verdict.UNREACHED: 1}
+    nothing = evolve(report, verdicts={}, left_out=7)
+    assert not nothing.ok
+    assert "7 more runs were planned" in str(nothing)
+    assert "nothing was shown: nothing was tried" in str(nothing)
 
 
 def test_a_process_that_ends_itself_is_told() -> None:
