@@ -239,8 +239,11 @@ def check_p3(
     never_twice: Iterable[str] = (),
     in_doubt: Iterable[str] = (),
     again: Mapping[str, int] | None = None,
+    failures: Mapping[int, int] | None = None,
 ) -> list[str]:
     """P3: each effect at least once, once more at most per crash, always under one key; others at most once.
+
+    So no process does one twice by itself, however many others have crashed.
 
     Args:
         expected: the effects of a run that never crashed.
@@ -249,7 +252,9 @@ def check_p3(
         never_twice: the effects made with ``idempotence_mode(False)``.
         in_doubt: those of them which need not have happened.
         again: how often an atomic region in which an effect is was run again for another reason.
+        failures: how often the store of a process failed, by its number: agents start anew in it then.
     """
+    more, restarts = again or {}, failures or {}
     times = Counter(p.name for p in performances)
     keys: dict[str, set[str]] = defaultdict(set)
     for performance in performances:
@@ -259,11 +264,17 @@ def check_p3(
     found = [f"P3: {name} was never done" for name in sorted(wanted - set(times) - doubtful)]
     found += [f"P3: {name} was done, and nobody wanted it" for name in sorted(set(times) - wanted)]
     for name, count in times.items():
-        most = 1 if name in once else 1 + crashes + (again or {}).get(name, 0)
+        most = 1 if name in once else 1 + crashes + more.get(name, 0)
         if count > most:
             found.append(f"P3: {name} was done {count} times, at most {most} are promised")
         if len(keys[name]) > 1:
             found.append(f"P3: {name} was done under {len(keys[name])} idempotency keys")
+    for (name, process), count in Counter((p.name, p.process) for p in performances).items():
+        most = 1 + restarts.get(process, 0) + more.get(name, 0)
+        if count > most:
+            found.append(
+                f"P3: process {process} did {name} {count} times, at most {most} by itself"
+            )
     return found
 
 

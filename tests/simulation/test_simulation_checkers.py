@@ -98,13 +98,15 @@ CASES: dict[str, tuple[Callable[[], list[str]], list[Callable[[], list[str]]]]] 
         ],
     ),
     "P3": (
-        lambda: p3(DONE, DONE),
+        lambda: p3(DONE, evolve(DONE, process=2)) + p3(DONE, DONE, failures={1: 1}),
         [
             p3,
-            lambda: p3(DONE, DONE, DONE),
-            lambda: p3(DONE, evolve(DONE, key="other")),
+            lambda: p3(DONE, DONE),
+            lambda: p3(DONE, DONE, failures={2: 1}),
+            lambda: p3(*(evolve(DONE, process=number) for number in range(3))),
+            lambda: p3(DONE, evolve(DONE, process=2, key="other")),
             lambda: p3(DONE, evolve(DONE, name="unwanted")),
-            lambda: p3(DONE, DONE, never_twice=["w"]),
+            lambda: p3(DONE, evolve(DONE, process=2), never_twice=["w"]),
         ],
     ),
     "P4": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -33,7 +34,7 @@ class Disk:
     Attributes:
         content: the rows.
         appends: the chunks that were committed, in order.
-        failures: how many commits and reads failed: after each, agents start anew as after a crash.
+        failures: how many commits and reads failed, by process: agents start anew then, as after a crash.
         owner: the number of the process that opened the store last.
         fences: commits of former owners are refused.
     """
@@ -43,7 +44,7 @@ class Disk:
     def __init__(self) -> None:
         self.content = MemoryEngine()
         self.appends: list[Append] = []
-        self.failures = 0
+        self.failures: Counter[int] = Counter()
         self.owner = 0
 
     def open(self, machine: Machine) -> SimulatedEngine:
@@ -96,7 +97,7 @@ class SimulatedEngine:
         self._check()
         self._check_room()
         if machine.may(deadly, "failed commit"):
-            self._disk.failures += 1
+            self._disk.failures[self._machine.number] += 1
             raise StoreError("the disk failed (simulated): nothing of the commit happened")
         if machine.may(deadly, "unknown, not done"):
             raise self._broken()
@@ -139,7 +140,7 @@ class SimulatedEngine:
         if machine.may(machine.faults.read, "slow read"):
             machine.baton.sleep(machine.draw.uniform(0.001, 2.0))
         if machine.may(machine.faults.read * _DEADLY, "failed read"):
-            self._disk.failures += 1
+            self._disk.failures[self._machine.number] += 1
             raise StoreError("the disk failed (simulated): nothing was read")
         self._check()
 
@@ -149,13 +150,13 @@ class SimulatedEngine:
             seconds = machine.draw.uniform(0.0, _LONGEST_FULL_S)
             self._full_until_ns = now_ns + round(seconds * 1e9)
         if self._full_until_ns > now_ns:
-            self._disk.failures += 1
+            self._disk.failures[self._machine.number] += 1
             raise StoreFullError("the disk is full (simulated): nothing of the commit happened")
 
     def _broken(self) -> StoreBrokenError:
         error = StoreBrokenError("the disk failed (simulated) in a commit: it may have happened")
         self._refusal = error
-        self._disk.failures += 1
+        self._disk.failures[self._machine.number] += 1
         return error
 
     def _check(self) -> None:

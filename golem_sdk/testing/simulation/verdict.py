@@ -36,6 +36,7 @@ class Ends:
         heads: every agent's stored status.
         performances, observations, appends: everything that happened.
         crashes: how many processes ended or lost the store, and how often that failed.
+        failures: how often it failed, by process.
         again: see `World.again`.
         in_doubt: effects of which an operator had to say whether they had happened.
     """
@@ -47,6 +48,7 @@ class Ends:
     observations: Sequence[Observation]
     appends: Sequence[Append]
     crashes: int
+    failures: Mapping[int, int]
     in_doubt: Sequence[str]
     again: Mapping[str, int]
 
@@ -66,7 +68,8 @@ def ends_of(disk: Disk, world: World, callers: Callers, fates: Fates) -> Ends:
         world.performances,
         world.observations,
         disk.appends,
-        fates.crashes + disk.failures,
+        fates.crashes + disk.failures.total(),
+        disk.failures,
         callers.resolved,
         world.again,
     )
@@ -89,6 +92,7 @@ def violations(
         never_twice=never_twice,
         in_doubt=wild.in_doubt,
         again=wild.again,
+        failures=wild.failures,
     )
     found += checkers.check_p4(wild.performances, wild.told)
     found += checkers.check_p5(wild.observations)
