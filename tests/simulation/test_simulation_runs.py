@@ -144,21 +144,27 @@ def test_the_simulation_has_a_twin_of_every_primitive_of_the_rooms() -> None:
 # --- planted faults -----------------------------------------------------------------------------------
 
 
-def broken(seeds: range) -> set[str]:
-    found: set[str] = set()
-    for seed in seeds:
-        try:
-            one(seed)
-        except SimulationFault as fault:
-            found |= {violation.split(":")[0] for violation in fault.report.violations}
-    return found
+MOST_SEEDS = 100
+
+
+def is_noticed(promise: str, first_seed: int) -> bool:
+    """Whether a run breaks it: of that many one does, be the fault seen by one in seven only."""
+    return any(promise in broken(seed) for seed in range(first_seed, first_seed + MOST_SEEDS))
+
+
+def broken(seed: int) -> set[str]:
+    try:
+        one(seed)
+    except SimulationFault as fault:
+        return {violation.split(":")[0] for violation in fault.report.violations}
+    return set()
 
 
 def test_a_store_that_lets_former_owners_write_is_noticed(
     fuzz_seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Disk, "fences", False)
-    assert "X1" in broken(range(fuzz_seed, fuzz_seed + 12))
+    assert is_noticed("X1", fuzz_seed)
 
 
 def test_a_write_that_is_shown_before_it_is_safe_is_noticed(
@@ -166,14 +172,14 @@ def test_a_write_that_is_shown_before_it_is_safe_is_noticed(
 ) -> None:
     careless = CommitRule(before=False, soon=True, parks=True)
     monkeypatch.setitem(COMMIT_TABLE, FunctionType.WRITE_REMOTE, careless)
-    assert "P4" in broken(range(fuzz_seed, fuzz_seed + 2))
+    assert is_noticed("P4", fuzz_seed)
 
 
 def test_a_runtime_that_forgets_what_it_accepted_is_noticed(
     fuzz_seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("golem_sdk.runtime.intake.load_scheduled", lambda engine, damage: iter(()))
-    assert "P2" in broken(range(fuzz_seed, fuzz_seed + 8))
+    assert is_noticed("P2", fuzz_seed)
 
 
 def test_the_message_says_how_to_repeat_the_run(
