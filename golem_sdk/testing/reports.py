@@ -273,19 +273,24 @@ def _finding_values(report: Report, finding: Finding) -> dict[str, Any]:
 
 
 def report_junit(report: Report) -> str:
-    """A JUnit file: a test case per entry and column, a failure per finding."""
-    faults = len(report.findings)
-    shown = bool(faults) or report.ok
+    """A JUnit file: a test case per entry and column, and one per finding that explains it."""
+    faults = [verdict for verdict in report.cells.values() if verdict.is_fault]
+    shown = bool(report.findings) or report.ok
+    failures = len(report.findings) + len(faults) + (not shown)
     suite = ElementTree.Element(
         "testsuite",
         name=f"golem fuzz {visible(report.agent_id)}",
-        tests=str(len(report.cells) + faults + (not shown)),
-        failures=str(faults + (not shown)),
+        tests=str(len(report.cells) + len(report.findings) + (not shown)),
+        failures=str(failures),
         time=f"{report.took_s:.3f}",
     )
     for (agent, index, column), verdict in report.cells.items():
-        name = f"{index} {column}: {verdict.value}"
-        ElementTree.SubElement(suite, "testcase", classname=visible(agent), name=name)
+        name = f"{index} {column}"  # the same in every run, so that histories can be kept
+        case = ElementTree.SubElement(suite, "testcase", classname=visible(agent), name=name)
+        if verdict.is_fault:
+            ElementTree.SubElement(case, "failure", message=verdict.value)
+        else:
+            ElementTree.SubElement(case, "system-out").text = verdict.value
     for number, finding in enumerate(report.findings, 1):
         name = f"fault {number}: {finding.judgement.cause.value}"
         case = ElementTree.SubElement(

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import io
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -13,11 +10,6 @@ from cli.shelf import golem
 from golem_sdk import originals
 from golem_sdk.cli.command_line import run_command_line
 from golem_sdk.cli.fuzz import Bar
-from golem_sdk.cli.output import print_yaml
-from golem_sdk.testing.crews import Task
-from golem_sdk.testing.reports import Finding, Report, report_html, report_junit, report_lines
-from golem_sdk.testing.schedules import CrashAt, Moment, Row
-from golem_sdk.testing.verdicts import Cause, Judgement, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -202,7 +194,9 @@ def test_reports_are_written_for_people_and_for_machines(
     assert "<lamp>" not in page
     assert "REPEATED" in page
     suite = ElementTree.parse(tmp_path / "report.xml").getroot()[0]
-    assert (suite.get("failures"), len(suite.findall("testcase/failure"))) == ("1", 1)
+    told = [failure.get("message") for failure in suite.findall("testcase/failure")]
+    assert set(told) == {"REPEATED"}
+    assert suite.get("failures") == str(len(told))
 
 
 # --- what goes wrong ----------------------------------------------------------------------------------
@@ -317,84 +311,3 @@ def test_the_command_runs_as_a_program() -> None:
     finished = golem("fuzz", "fuzzed_shop:parcel", '"lamp"', "--at", "4:lost")
     assert (finished.returncode, finished.stderr) == (0, "")
     assert "no fault" in finished.stdout
-
-
-# --- output -------------------------------------------------------------------------------------------
-
-HOSTILE = "\x1b[2J\u202eevil<b>"
-REPORT = Report(
-    f"A({HOSTILE})",
-    (Row(f"A({HOSTILE})", 1, "write-remote", HOSTILE, HOSTILE, 1),),
-    {(f"A({HOSTILE})", 1, "lost"): Verdict.LOST},
-    (
-        Finding(
-            Task((CrashAt(1, Moment.LOST, HOSTILE),)),
-            Judgement(Verdict.LOST, Cause.MISSING, HOSTILE, HOSTILE),
-            2,
-            (HOSTILE,),
-            (f"why: {HOSTILE}",),
-        ),
-    ),
-    {Verdict.LOST: 2},
-    2,
-    0,
-    0.1,
-    0.2,
-    (HOSTILE,),
-    1,
-    f"golem fuzz {HOSTILE}",
-)
-
-
-def test_what_agents_are_named_is_inert_in_every_report() -> None:
-    for text in ("\n".join(report_lines(REPORT)), report_html(REPORT), report_junit(REPORT)):
-        assert "evil" in text
-        assert not {"\x1b", "\u202e"} & set(text)
-    assert "<b>" not in report_html(REPORT)
-    ElementTree.fromstring(report_junit(REPORT))
-
-
-def test_a_line_is_never_longer_than_the_screen() -> None:
-    matrix = list(report_lines(REPORT, None, 60))[2:4]
-    assert max(map(len, matrix)) <= 60
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_the_bar_is_drawn_on_a_terminal_and_wiped_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    stream = Terminal()
-    bar = Bar(stream)
-    bar(1, 2, 0)
-    bar(2, 2, 1)
-    bar.close()
-    text = stream.getvalue()
-    assert "1 of 2 runs" in text
-    assert "2 of 2 runs, 1 with a fault" in text
-    assert text.endswith("\r\x1b[K")
-
-
-def test_no_bar_elsewhere() -> None:
-    stream = io.StringIO()
-    bar = Bar(stream)
-    bar(1, 2, 0)
-    bar.close()
-    assert stream.getvalue() == ""
-
-
-def test_yaml_is_printed_in_blocks(capsys: pytest.CaptureFixture[str]) -> None:
-    print_yaml({"a": [1, {"b": None, "c": []}, "x: \u202e"], "d": {}, "e": True})
-    assert capsys.readouterr().out == (
-        '"a":\n  - 1\n  -\n    "b": null\n    "c": []\n  - "x: \\u202e"\n"d": {}\n"e": true\n'
-    )
-
-
-def test_the_cli_does_not_load_the_testing_room() -> None:
-    program = "import sys, golem_sdk.cli.command_line; print('golem_sdk.testing' in sys.modules)"
-    finished = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert finished.stdout == "False\n"

@@ -10,7 +10,7 @@ import pytest
 from golem_sdk import Runtime, agent
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
-from golem_sdk.stores.invocations import InvocationStatus
+from golem_sdk.stores.invocations import InvocationStatus, load_scheduled, pending_agents
 from golem_sdk.testing.environment import VirtualEnvironment
 
 if TYPE_CHECKING:
@@ -63,6 +63,24 @@ def test_agents_are_unloaded_that_have_something_scheduled(
     environment.join(60)
     assert loaded(runtime) == 1
     assert len(runtime._kernel._actors) == 1
+
+
+def test_what_was_delivered_or_cancelled_is_no_longer_scheduled_on_disk(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    tick, engine = runtime.get(KeptForLater, 0).tick, runtime._kernel.engine
+    first = runtime.schedule(timedelta(days=1), tick, key="first")
+    second = runtime.schedule(timedelta(days=2), tick, key="second")
+    used = runtime.schedule(timedelta(days=3), tick, key="used")
+    assert len([*load_scheduled(engine)]) == 3
+    assert second.cancel()
+    environment.leave()
+    assert first.result(60) == 1
+    assert used.result(60) == 2
+    environment.join(60)
+    runtime._kernel.accepted()
+    assert [*load_scheduled(engine)] == []
+    assert [*pending_agents(engine)] == []
 
 
 def test_asking_about_agents_keeps_none_of_them(
