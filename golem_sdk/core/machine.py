@@ -186,8 +186,7 @@ class Machine:
             return None
         if call.begin and self._withdrawn(call, item[1]):
             return self.replay_call(self.pending[call.number])
-        entry = self._fitting(call, *item)
-        self._met(entry)
+        entry = self._met_by(call, *item)
         if call.begin:
             self._close(call.begin, call.function_name)
         return entry
@@ -234,8 +233,7 @@ class Machine:
         call = self.pending.get(entry.call) if isinstance(entry, ImportedFunctionInvoked) else None
         if call is None:
             raise self._refuse(index, entry, _waiting(self.pending))
-        fitting = self._fitting(call, index, entry)
-        self._met(fitting)
+        fitting = self._met_by(call, index, entry)
         if call.begin:
             self._close(call.begin, call.function_name)
         return fitting
@@ -307,7 +305,7 @@ class Machine:
         """Whether a log line written now is new (and is to be recorded and emitted)."""
         return not self._cursor.take_log()
 
-    def _fitting(
+    def _met_by(
         self, call: StartedCall, index: OplogIndex, entry: Entry
     ) -> ImportedFunctionInvoked:
         if (
@@ -319,6 +317,7 @@ class Machine:
         ):
             self.pending.pop(call.number, None)
             self.outcomes += 1
+            self._met(entry)
             return entry
         raise self._refuse(index, entry, call)
 

@@ -127,7 +127,7 @@ def survey(engine: Engine, agent_key: bytes) -> Survey:
         if room > 0:
             kept.append(chunk)
         last = index + len(kinds) - 1
-        if not kinds.translate(None, plain):
+        if kinds in plain or not kinds.translate(None, plain):  # one entry, mostly, or several
             continue
         before = plan
         for at, entry in enumerate(_decode(agent_key, index, kinds, data), start=index):
