@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence  # attrs classes are resolved at run time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -13,17 +14,15 @@ from golem_sdk.storage.records import seal
 from golem_sdk.storage.tally import TALLY_KEY, Tally, checksum_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from golem_sdk.storage.base import Batch
 
 __all__ = ["Ledger", "apply_batches", "check_tally", "count_records"]
 
-_OWN_PAGES: Final = 1_000  # less than any record that LMDB gives pages of its own (2 KiB)
 _REWRITTEN: Final = frozenset({Space.HEAD, Space.INBOX, Space.SCHEDULED})
 _REMEMBERED: Final = 4_096
 """So many records' checksums are kept, about 1 MiB: those of agents that are awake."""
 
+Place = tuple[Space, bytes]
 Database = Any
 """Whatever names a space to a transaction."""
 
@@ -79,7 +78,7 @@ class Ledger:
 
     transaction: int = -1
     tally: Tally = field(factory=Tally)
-    checksums: dict[tuple[Space, bytes], int] = field(factory=dict)
+    checksums: dict[Place, int] = field(factory=dict)
 
     def enter(self, txn: Transaction, meta: Database) -> None:
         """Begin a write transaction: learn the tally, if need be.
@@ -104,11 +103,21 @@ class Ledger:
         """The transaction is durable."""
         self.transaction = self.tally.transaction
 
+    def claim(
+        self, txn: Transaction, database: Database, space: Space, key: bytes, value: bytes
+    ) -> bool:
+        """Store a record unless there is one; whether it was stored."""
+        record = seal(space, key, value)
+        happens = txn.put(key, record, overwrite=False, db=database)
+        if happens:
+            self.tally.add(space, checksum_of(record))
+        return happens
+
     def put(
-        self, txn: Transaction, database: Database, space: Space, key: bytes, record: bytes
+        self, txn: Transaction, database: Database, space: Space, key: bytes, value: bytes
     ) -> None:
         """Store a record, whether or not there is one."""
-        place, checksum = (space, key), checksum_of(record)
+        place, record = (space, key), seal(space, key, value)
         known = self.checksums.pop(place, None)
         if known is not None:
             txn.put(key, record, overwrite=True, db=database)
@@ -116,6 +125,7 @@ class Ledger:
             known = checksum_of(txn.replace(key, record, database) or b"")
         if known is not None:
             self.tally.remove(space, known)
+        checksum = checksum_of(record)
         self.tally.add(space, checksum)
         if space in _REWRITTEN:
             self.checksums[place] = checksum
@@ -131,6 +141,39 @@ class Ledger:
             self.tally.remove(space, known)
 
 
+@define
+class _Changes:
+    """What one transaction does beside claims, each place once, with what comes last.
+
+    Not only because that is less: over a record of several pages that the same transaction has written, LMDB
+    would put a small one into these pages and count them wrong, which checking the structure calls damage.
+    """
+
+    txn: Transaction
+    databases: Sequence[Database]
+    ledger: Ledger
+    values: dict[Place, bytes | None] = field(factory=dict)
+    written: set[Place] = field(factory=set)
+
+    def claim(self, space: Space, key: bytes, value: bytes) -> bool:
+        if (space, key) in self.values:
+            self.write()
+        happens = self.ledger.claim(self.txn, self.databases[space], space, key, value)
+        if happens:
+            self.written.add((space, key))
+        return happens
+
+    def write(self) -> None:
+        for (space, key), value in self.values.items():
+            database = self.databases[space]
+            if value is None or (space, key) in self.written:
+                self.ledger.delete(self.txn, database, space, key)
+            if value is not None:
+                self.ledger.put(self.txn, database, space, key, value)
+        self.written.update(self.values)
+        self.values.clear()
+
+
 def apply_batches(
     txn: Transaction, databases: Sequence[Database], batches: Sequence[Batch], ledger: Ledger
 ) -> list[bool]:
@@ -140,36 +183,24 @@ def apply_batches(
         StoreCorruptError: the store's tally is not that of the last transaction.
     """
     ledger.enter(txn, databases[Space.META])
+    changes = _Changes(txn, databases, ledger)
     lost_chains: set[int] = set()
-    large: set[tuple[Space, bytes]] = set()
     won, changed = [], False
     for batch in batches:
         happens = not (batch.chain and batch.chain in lost_chains)
         if happens and batch.claim is not None:
-            space, key, value = batch.claim
-            record = seal(space, key, value)
-            happens = txn.put(key, record, overwrite=False, db=databases[space])
-            if happens:
-                ledger.tally.add(space, checksum_of(record))
-            if len(value) > _OWN_PAGES:
-                large.add((space, key))
+            happens = changes.claim(*batch.claim)
         won.append(happens)
         if not happens:
             lost_chains.add(batch.chain)
             continue
         changed = changed or bool(batch.claim or batch.puts or batch.dels)
         for space, key, value in batch.puts:
-            database = databases[space]
-            # LMDB would put a smaller value into the pages of a larger one of the same
-            # transaction and count them wrong, which checking the structure calls damage.
-            if large and (space, key) in large:
-                ledger.delete(txn, database, space, key)
-            if len(value) > _OWN_PAGES:
-                large.add((space, key))
-            ledger.put(txn, database, space, key, seal(space, key, value))
-        for space, key in batch.dels:
-            ledger.delete(txn, databases[space], space, key)
+            changes.values[space, key] = value
+        for place in batch.dels:
+            changes.values[place] = None
     if changed:
+        changes.write()
         ledger.leave(txn, databases[Space.META])
     return won
 

@@ -207,7 +207,7 @@ def test_a_file_that_lacks_only_free_pages_is_sound(tmp_path: Path) -> None:
     large, other = (Space.OPLOG, b"large"), (Space.OPLOG, b"other")
     engine.commit([Batch(puts=((*large, b"v" * 500_000), (*other, b"v" * 400_000)))])
     engine.commit([Batch(dels=(large,))])
-    engine.commit([Batch(puts=((*large, b"v" * 700_000),)), Batch(dels=(large,))])
+    engine.commit([Batch(claim=(*large, b"v" * 700_000)), Batch(dels=(large,))])
     engine.close()
     extent = data_extent(path / "data.mdb")
     assert extent.short  # LMDB counts pages that it never had to write
