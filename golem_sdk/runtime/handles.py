@@ -195,8 +195,7 @@ class Method:
         request = self._request(args, kwargs, key)
         session = current()
         if session is None:
-            self.kernel.intake.enqueue(request)
-            self.kernel.accepted()
+            self.kernel.intake.trigger(request)
         else:
             session.send(
                 "golem:rpc/invoke",
@@ -215,7 +214,6 @@ class Method:
         due = due_ns(at, now_ns)
         if session is None:
             self.kernel.intake.schedule(request, due)
-            self.kernel.accepted()
         else:
             session.send(
                 "golem:rpc/schedule",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from golem_sdk.runtime.actor import Actor
     from golem_sdk.runtime.kernel import Kernel
     from golem_sdk.runtime.timers import Timer
+    from golem_sdk.storage.committer import Ticket
 
 __all__ = ["Intake", "Request", "set_aside"]
 
@@ -82,41 +83,54 @@ class Intake:
         """Accept an invocation, or find the one with the same key.
 
         With ``writer`` the queue row rides in that agent's next commit: messages between agents of one
-        store need no wait of their own. Without, it is queued for commit and `Kernel.accepted` waits.
+        store need no wait of their own. Without, it is queued for commit; nobody waits for that.
 
         Raises:
             RuntimeClosedError, StoreError: it was not accepted.
             AgentFailedError: the agent is parked.
         """
+        return self._enqueue(request, writer)[0]
+
+    def trigger(self, request: Request) -> None:
+        """Accept an invocation as `enqueue` does, and return when it is on disk."""
+        _, actor, ticket = self._enqueue(request, None)
+        self._accepted(actor, ticket)
+
+    def _enqueue(
+        self, request: Request, writer: OplogWriter | None
+    ) -> tuple[Completion, Actor, Ticket | None]:
+        ticket = None
         with self._holding(request.agent) as actor:
             completion = self._known(actor, request.key)
             if completion is None:
                 if actor.parked is not None:
                     raise actor.parked
                 invocation, puts = self._invocation(request, actor)
-                self._write(actor, writer, [*puts, _queued(invocation)])
+                ticket = self._write(actor, writer, [*puts, _queued(invocation)])
                 completion = Completion(actor.agent_id, request.key, InvocationStatus.PENDING)
                 actor.add(invocation, completion)
         _nudge(actor, completion)
-        return completion
+        return completion, actor, ticket
 
-    def schedule(
-        self, request: Request, due_ns: int, writer: OplogWriter | None = None
-    ) -> Completion:
-        """Accept an invocation that is to be queued at ``due_ns`` (nanoseconds since the epoch)."""
+    def schedule(self, request: Request, due_ns: int, writer: OplogWriter | None = None) -> None:
+        """Accept an invocation that is to be queued at ``due_ns`` (nanoseconds since the epoch).
+
+        Without ``writer`` (see `enqueue`) it is on disk when this returns.
+        """
+        ticket = None
         with self._holding(request.agent) as actor:
-            known = self._known(actor, request.key)
-            if known is not None:
-                return known
-            if actor.parked is not None:
-                raise actor.parked
-            invocation, puts = self._invocation(request, actor)
-            row = (Space.SCHEDULED, scheduled_key(due_ns, invocation.order), invocation.to_row())
-            self._write(actor, writer, [*puts, row])
-            completion = Completion(actor.agent_id, request.key, InvocationStatus.SCHEDULED)
-            actor.expect(request.key, completion)
-            self._arm(due_ns, invocation)
-        return completion
+            if self._known(actor, request.key) is None:
+                if actor.parked is not None:
+                    raise actor.parked
+                invocation, puts = self._invocation(request, actor)
+                key = scheduled_key(due_ns, invocation.order)
+                row = (Space.SCHEDULED, key, invocation.to_row())
+                ticket = self._write(actor, writer, [*puts, row])
+                completion = Completion(actor.agent_id, request.key, InvocationStatus.SCHEDULED)
+                actor.expect(request.key, completion)
+                self._arm(due_ns, invocation)
+        if writer is None:
+            self._accepted(actor, ticket)
 
     def cancel(self, agent: AgentId, key: str) -> bool:
         """Take back an invocation that has not begun; ``False`` if it has, or is over, or unknown.
@@ -140,13 +154,13 @@ class Intake:
                 row = (Space.INBOX, inbox_key(agent.text, invocation.order))
             else:
                 return completion.status is InvocationStatus.CANCELLED
-            self._write(actor, None, [_cancelled_row(invocation)], [row])
+            ticket = self._write(actor, None, [_cancelled_row(invocation)], [row])
             if invocation in actor.queue:
                 actor.queue.remove(invocation)
             del actor.completions[key]
             completion.status = InvocationStatus.CANCELLED
         try:
-            self._kernel.accepted()
+            self._accepted(actor, ticket)
         except BaseException as error:
             completion.fail(error)  # nobody else knows who waits for it
             raise
@@ -293,14 +307,17 @@ class Intake:
         writer: OplogWriter | None,
         puts: list[Put],
         dels: list[Del] | None = None,
-    ) -> None:
+    ) -> Ticket | None:
         if writer is None:
             batch = Batch(None, tuple(puts), tuple(dels or ()))
-            self._kernel.committer.submit(batch, actor.intake)
-            return
+            return self._kernel.committer.submit(batch, actor.intake)
         for space, key, value in puts:
             writer.put(space, key, value)
-        writer.flush()
+        return writer.flush()
+
+    def _accepted(self, actor: Actor, ticket: Ticket | None) -> None:
+        """Return when it is on disk; without a ticket, what was written of the actor before."""
+        self._kernel.accepted(ticket or self._write(actor, None, []))
 
 
 def _nudge(actor: Actor, completion: Completion) -> None:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from golem_sdk.core.status import StatusRecord
     from golem_sdk.runtime.environment import Environment
     from golem_sdk.runtime.settings import Origin, Settings
+    from golem_sdk.storage.committer import Ticket
 
 __all__ = ["Kernel"]
 
@@ -182,14 +183,14 @@ class Kernel:
                 if self._actors.get(agent_id) is actor:
                     del self._actors[agent_id]
 
-    def accepted(self) -> None:
-        """Return when everything accepted so far is on disk.
+    def accepted(self, ticket: Ticket | None = None) -> None:
+        """Return when this is on disk (another's commit may have lost it), or all accepted so far.
 
         Raises:
             StoreError: the store refused it; it was not accepted.
         """
         try:
-            self.committer.wait(self.committer.submit(Batch(None, (), ())))
+            self.committer.wait(ticket or self.committer.submit(Batch()))
         except StoreError as error:
             self.store_failed(error)
             raise

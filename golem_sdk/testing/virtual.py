@@ -150,10 +150,6 @@ class _Kernel:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._lives.life.kernel, name)
 
-    def accepted(self) -> None:
-        self._lives.surviving(lambda life: life.kernel.accepted())
-        self._lives.asked.clear()
-
     def resolve(self, *args: Any) -> None:
         self._lives.surviving(lambda life: life.kernel.resolve(*args))
 
@@ -172,10 +168,11 @@ class _Intake:
             return self._lives.life.kernel.intake.enqueue(request, writer)
         return self._ask(lambda intake: intake.enqueue(request))
 
-    def schedule(self, request: Request, due_ns: int, writer: Any = None) -> Any:
-        if writer is not None:
-            return self._lives.life.kernel.intake.schedule(request, due_ns, writer)
-        return self._ask(lambda intake: intake.schedule(request, due_ns))
+    def trigger(self, request: Request) -> None:
+        self._lives.surviving(lambda life: life.kernel.intake.trigger(request))
+
+    def schedule(self, request: Request, due_ns: int, writer: Any = None) -> None:
+        self._lives.surviving(lambda life: life.kernel.intake.schedule(request, due_ns, writer))
 
     def find(self, agent: AgentId, key: str) -> Any:
         def find(intake: Intake) -> Completion:

@@ -1,0 +1,129 @@
+"""An invocation is accepted when it is on disk, and not before, whatever fails meanwhile for others."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+from threading import Event
+from typing import TYPE_CHECKING
+
+import pytest
+
+from golem_sdk import Runtime, agent
+from golem_sdk.core.ids import AgentId
+from golem_sdk.errors import InvocationNotFoundError, StoreError, StoreFullError
+from golem_sdk.runtime.handles import InvocationHandle
+from golem_sdk.runtime.settings import Settings
+from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.stores.invocations import InvocationStatus
+from golem_sdk.testing.environment import VirtualEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from golem_sdk.storage.base import Batch
+    from golem_sdk.storage.committer import Ticket
+
+
+X = AgentId("AcceptedTally", 'AcceptedTally("x")')
+
+
+GATE, REACHED = Event(), Event()
+
+
+class FullForOthers(MemoryEngine):
+    """Refuses the next commit when it is told to."""
+
+    full = False
+
+    def commit(self, batches: Sequence[Batch]) -> list[bool]:
+        if self.full:
+            self.full = False
+            raise StoreFullError("no room")
+        return super().commit(batches)
+
+
+@agent
+class AcceptedTally:
+    def __init__(self, name: str) -> None:
+        self.value = 0
+
+    def block(self) -> None:
+        REACHED.set()
+        GATE.wait(30)
+
+    def add(self, by: int) -> int:
+        self.value += by
+        return self.value
+
+
+@pytest.fixture
+def engine() -> FullForOthers:
+    return FullForOthers()
+
+
+@pytest.fixture
+def runtime(engine: FullForOthers) -> Iterator[Runtime]:
+    settings = Settings(suspend_after_s=1e6, write_behind_s=None)
+    with Runtime.over(engine, VirtualEnvironment(), settings) as opened:
+        opened._kernel.environment.enter()  # time stands still
+        for event in (GATE, REACHED):
+            event.clear()
+        opened.trigger(opened.get(AcceptedTally, "x").block, key="first")
+        assert REACHED.wait(30)
+        yield opened
+        GATE.set()
+        opened._kernel.environment.leave()
+
+
+def _trigger(runtime: Runtime) -> InvocationHandle[int]:
+    return runtime.trigger(runtime.get(AcceptedTally, "x").add, 1, key="k")
+
+
+def _schedule(runtime: Runtime) -> InvocationHandle[int]:
+    add = runtime.get(AcceptedTally, "x").add
+    return runtime.schedule(timedelta(days=1), add, 1, key="k")
+
+
+def others_commit_fails_first(
+    runtime: Runtime, engine: FullForOthers, patch: pytest.MonkeyPatch
+) -> None:
+    """Another thread's commit takes what was queued with it, fails, and all of that is behind us."""
+    accepted, once = runtime._kernel.accepted, [True]
+
+    def after_another(*ticket: Ticket) -> None:
+        if once:
+            once.clear()
+            engine.full = True
+            with suppress(StoreError):
+                accepted()
+        accepted(*ticket)
+
+    patch.setattr(runtime._kernel, "accepted", after_another)
+
+
+@pytest.mark.parametrize("ask", [_trigger, _schedule])
+def test_p4_what_was_lost_with_anothers_commit_is_not_taken_for_accepted(
+    runtime: Runtime,
+    engine: FullForOthers,
+    ask: Callable[[Runtime], InvocationHandle[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    others_commit_fails_first(runtime, engine, monkeypatch)
+    with pytest.raises(StoreFullError, match="no room"):
+        ask(runtime)
+    lost = InvocationHandle[int](runtime._kernel, X, "k")
+    with pytest.raises(InvocationNotFoundError):
+        lost.status()
+    ask(runtime)
+    assert lost.status() is not InvocationStatus.CANCELLED, "now it is accepted"
+
+
+def test_p4_a_cancelling_that_was_lost_with_anothers_commit_is_not_taken_for_done(
+    runtime: Runtime, engine: FullForOthers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = _schedule(runtime)
+    others_commit_fails_first(runtime, engine, monkeypatch)
+    with pytest.raises(StoreFullError, match="no room"):
+        handle.cancel()
+    assert handle.status() is InvocationStatus.SCHEDULED
