@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,16 @@ class Leavings:
             tuple(i for i in self.queue if i.key not in keys),
             {key: end for key, end in self.completions.items() if key not in keys},
         )
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """If this block raises, so is told to all who wait."""
+        try:
+            yield
+        except BaseException as error:
+            for completion in self.completions.values():
+                completion.fail(error)
+            raise
 
 
 class Actor:
@@ -312,12 +323,15 @@ class Actor:
             for invocation in [i for i in self.queue if i.key == execution.key]:
                 writer.delete(Space.INBOX, inbox_key(self.agent_id, invocation.order))
                 self.queue.remove(invocation)
-            writer.flush()
+            ticket = writer.flush()
+            assert ticket is not None, "there was something to write"
             completion = self.completions.setdefault(
                 execution.key, Completion(self.agent_id, execution.key, InvocationStatus.RUNNING)
             )
+            completion.status = InvocationStatus.COMPLETED  # `surrender` does not give it away
         completion.settle(outcome, failed, InvocationStatus.COMPLETED)
-        writer.tell(lambda error: self._committed(completion, error))
+        # Not by the writer: the session may have been ended meanwhile, but this is written.
+        self._kernel.committer.tell(ticket, lambda error: self._committed(completion, error))
 
     def _committed(self, completion: Completion, error: BaseException | None) -> None:
         """The end of an invocation is on disk, or cannot be. Runs on whichever thread committed it."""

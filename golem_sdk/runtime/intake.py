@@ -94,7 +94,7 @@ class Intake:
     def trigger(self, request: Request) -> None:
         """Accept an invocation as `enqueue` does, and return when it is on disk."""
         _, actor, ticket = self._enqueue(request, None)
-        self._accepted(actor, ticket)
+        self._kernel.accepted(ticket, actor.intake)
 
     def _enqueue(
         self, request: Request, writer: OplogWriter | None
@@ -130,7 +130,7 @@ class Intake:
                 actor.expect(request.key, completion)
                 self._arm(due_ns, invocation)
         if writer is None:
-            self._accepted(actor, ticket)
+            self._kernel.accepted(ticket, actor.intake)
 
     def cancel(self, agent: AgentId, key: str) -> bool:
         """Take back an invocation that has not begun; ``False`` if it has, or is over, or unknown.
@@ -160,7 +160,7 @@ class Intake:
             del actor.completions[key]
             completion.status = InvocationStatus.CANCELLED
         try:
-            self._accepted(actor, ticket)
+            self._kernel.accepted(ticket)
         except BaseException as error:
             completion.fail(error)  # nobody else knows who waits for it
             raise
@@ -314,10 +314,6 @@ class Intake:
         for space, key, value in puts:
             writer.put(space, key, value)
         return writer.flush()
-
-    def _accepted(self, actor: Actor, ticket: Ticket | None) -> None:
-        """Return when it is on disk; without a ticket, what was written of the actor before."""
-        self._kernel.accepted(ticket or self._write(actor, None, []))
 
 
 def _nudge(actor: Actor, completion: Completion) -> None:

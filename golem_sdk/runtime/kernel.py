@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from golem_sdk.core.status import StatusRecord
     from golem_sdk.runtime.environment import Environment
     from golem_sdk.runtime.settings import Origin, Settings
-    from golem_sdk.storage.committer import Ticket
+    from golem_sdk.storage.committer import Ticket, Writer
 
 __all__ = ["Kernel"]
 
@@ -169,7 +169,7 @@ class Kernel:
     @contextmanager
     def holding(self, agent_type: str, agent_id: str) -> Iterator[Actor]:
         """The actor that stands for an agent now, with its mutex held."""
-        while True:
+        while True:  # one that is retired is about to be replaced
             actor = self.actor(agent_type, agent_id)
             try:
                 with actor.mutex:
@@ -179,18 +179,17 @@ class Kernel:
             finally:
                 if actor.is_vacant:  # whoever has just looked for something need not keep it
                     self.rested(actor)
-            with self._mutex:
-                if self._actors.get(agent_id) is actor:
-                    del self._actors[agent_id]
 
-    def accepted(self, ticket: Ticket | None = None) -> None:
-        """Return when this is on disk (another's commit may have lost it), or all accepted so far.
+    def accepted(self, ticket: Ticket | None = None, writer: Writer | None = None) -> None:
+        """Return when this is on disk, or else all that was accepted so far by this writer.
+
+        Others' commits may have lost what they took along, and the store may take new batches since.
 
         Raises:
             StoreError: the store refused it; it was not accepted.
         """
         try:
-            self.committer.wait(ticket or self.committer.submit(Batch()))
+            self.committer.wait(ticket or self.committer.submit(Batch(), writer))
         except StoreError as error:
             self.store_failed(error)
             raise
@@ -283,7 +282,6 @@ class Kernel:
             present = self._actors.get(agent_id)
             left = self._interrupt(present) if present is not None else Leavings()
             try:
-                self.accepted()
                 reversal = revert(
                     self.engine,
                     self.committer,
@@ -302,20 +300,18 @@ class Kernel:
         return reversal.region.start - 1
 
     def _succeeded(self, agent_type: str, agent_id: str, left: Leavings) -> Actor:
-        try:
+        with left.failing():
             return self._made(agent_type, agent_id, left)
-        except BaseException as error:
-            for completion in left.completions.values():
-                completion.fail(error)
-            raise
 
     def _interrupt(self, actor: Actor) -> Leavings:
-        """Take an agent from memory, whatever it does. What it leaves must be given to its next actor."""
-        left = actor.surrender()
+        """Take an agent from memory, whatever it does. What it leaves must be given to its next actor.
+
+        All of that is on disk; otherwise this raises the store's error, as who waits is told, too.
+        """
         with self._mutex:
-            if self._actors.get(actor.agent_id) is actor:  # it has not just ended by itself
-                del self._actors[actor.agent_id]
+            self._actors.pop(actor.agent_id, None)
             self._resting.pop(actor.agent_id, None)
+        actor.retired = True  # first: one that is loading its session looks afterwards
         session = actor.session
         if session is not None:
             session.end(
@@ -323,7 +319,10 @@ class Kernel:
             )
             with session.writer.together():  # it has submitted what it ever will
                 pass
+        left = actor.surrender()
         actor.stop()
+        with left.failing():
+            self.accepted(writer=actor.intake)
         return left
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import timedelta
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from golem_sdk.storage.base import Batch
-    from golem_sdk.storage.committer import Ticket
 
 
 X = AgentId("AcceptedTally", 'AcceptedTally("x")')
@@ -91,13 +90,13 @@ def others_commit_fails_first(
     """Another thread's commit takes what was queued with it, fails, and all of that is behind us."""
     accepted, once = runtime._kernel.accepted, [True]
 
-    def after_another(*ticket: Ticket) -> None:
+    def after_another(*given: Any) -> None:
         if once:
             once.clear()
             engine.full = True
             with suppress(StoreError):
                 accepted()
-        accepted(*ticket)
+        accepted(*given)
 
     patch.setattr(runtime._kernel, "accepted", after_another)
 

@@ -1,0 +1,163 @@
+"""An agent that is taken from memory, whatever it does at that moment, goes on as one agent."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from golem_sdk import Runtime, agent
+from golem_sdk.errors import StoreFullError, UsageError
+from golem_sdk.runtime.actor import Actor
+from golem_sdk.runtime.completion import Completion
+from golem_sdk.runtime.settings import Settings
+from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.stores.invocations import load_inbox
+from golem_sdk.testing.environment import VirtualEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from golem_sdk.storage.base import Batch
+
+GATE, REACHED = Event(), Event()
+RAN: list[str] = []
+
+
+class FullWhenTold(MemoryEngine):
+    """Refuses the next commit when it is told to."""
+
+    full = False
+
+    def commit(self, batches: Sequence[Batch]) -> list[bool]:
+        if self.full:
+            self.full = False
+            raise StoreFullError("no room")
+        return super().commit(batches)
+
+
+@agent
+class Interrupted:
+    def __init__(self, name: str) -> None:
+        self.seen: list[str] = []
+
+    def block(self, what: str) -> list[str]:
+        RAN.append(what)
+        REACHED.set()
+        GATE.wait(30)
+        self.seen.append(what)
+        return self.seen
+
+    def note(self, what: str) -> list[str]:
+        RAN.append(what)
+        self.seen.append(what)
+        return self.seen
+
+
+@pytest.fixture
+def engine() -> FullWhenTold:
+    return FullWhenTold()
+
+
+@pytest.fixture
+def runtime(engine: FullWhenTold) -> Iterator[Runtime]:
+    for event in (GATE, REACHED):
+        event.clear()
+    RAN.clear()
+    settings = Settings(suspend_after_s=1e6, write_behind_s=None)
+    with Runtime.over(engine, VirtualEnvironment(), settings) as opened:
+        opened.get(Interrupted, "x").note("it exists")
+        RAN.clear()
+        yield opened
+        GATE.set()
+
+
+def rest(runtime: Runtime) -> None:
+    runtime._kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
+
+
+def actor_of(runtime: Runtime, name: str) -> Actor:
+    return runtime._kernel.actor("Interrupted", f'Interrupted("{name}")')
+
+
+def interrupt(runtime: Runtime, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot drop 99"):
+        runtime.revert(f'Interrupted("{name}")', invocations=99)
+
+
+def check_queue(runtime: Runtime) -> None:
+    """Nothing waits, on disk or in memory."""
+    rest(runtime)
+    runtime._kernel.accepted()
+    assert not load_inbox(runtime._kernel.engine, 'Interrupted("x")')
+    assert not actor_of(runtime, "x").queue
+
+
+def test_p3_one_that_ends_meanwhile_does_not_run_again(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = runtime.trigger(runtime.get(Interrupted, "x").block, "a", key="a")
+    assert REACHED.wait(30)
+    surrender = Actor.surrender
+
+    def late(actor: Actor) -> Any:
+        left = surrender(actor)
+        GATE.set()
+        rest(runtime)
+        return left
+
+    monkeypatch.setattr(Actor, "surrender", late)
+    interrupt(runtime, "x")
+    assert blocked.result(30)[1:] == ["a"]
+    assert runtime.get(Interrupted, "x").note("b")[1:] == ["a", "b"]
+    check_queue(runtime)
+
+
+def test_one_whose_end_is_being_told_is_over_for_its_next_actor(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, once = Completion.settle, [True]
+
+    def late(*given: Any) -> None:
+        if once:
+            once.clear()
+            interrupt(runtime, "x")
+        settle(*given)
+
+    monkeypatch.setattr(Completion, "settle", late)
+    assert runtime.get(Interrupted, "x").note("a")[1:] == ["a"]
+    rest(runtime)
+    handle = runtime.trigger(runtime.get(Interrupted, "x").note, "b", key="b")
+    assert handle.result(30)[1:] == ["a", "b"]
+    rest(runtime)
+    assert not actor_of(runtime, "x").completions
+    check_queue(runtime)
+
+
+def test_p4_what_the_store_refuses_meanwhile_does_not_run(
+    runtime: Runtime, engine: FullWhenTold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller has learnt that it was not accepted."""
+    agent_of_it = runtime.get(Interrupted, "x")
+    runtime.trigger(agent_of_it.block, "b", key="b")
+    assert REACHED.wait(30)
+    accepted = runtime._kernel.accepted
+
+    def interrupted_before(*ticket: Any) -> None:
+        monkeypatch.setattr(runtime._kernel, "accepted", accepted)
+        engine.full = True
+        with pytest.raises(StoreFullError):
+            runtime.revert(agent_of_it, invocations=1)
+        accepted(*ticket)
+
+    monkeypatch.setattr(runtime._kernel, "accepted", interrupted_before)
+    with pytest.raises(StoreFullError):
+        runtime.trigger(agent_of_it.note, "refused", key="refused")
+    GATE.set()
+    rest(runtime)
+    with suppress(StoreFullError):
+        agent_of_it.note("c")
+    assert agent_of_it.note("d")[-1] == "d"
+    assert "refused" not in RAN
