@@ -6,8 +6,15 @@ import asyncio
 import threading
 from contextvars import copy_context
 from threading import Event
+from typing import TYPE_CHECKING
 
+import pytest
+
+from golem_sdk import originals
 from golem_sdk.runtime.hostloop import HostLoop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 
 def host_threads() -> set[threading.Thread]:
@@ -73,3 +80,50 @@ def test_what_closes_a_connection_comes_to_its_end() -> None:
     host.run(effect, copy_context(), lambda task: task.result(), finish=True)
     host.close()
     assert ended.is_set()
+
+
+def test_the_loop_is_left_to_itself_when_the_process_ends() -> None:
+    host, ended = HostLoop(), Event()
+
+    async def effect() -> None:
+        pass
+
+    host.run(effect, copy_context(), lambda task: ended.set(), finish=True)
+    assert ended.wait(30)
+    (thread,) = host_threads()
+    assert thread.daemon
+    host.close()
+    assert host._finishing == set(), "what has come to its end is not kept"
+
+
+def test_a_loop_without_a_thread_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    loops = [asyncio.new_event_loop()]
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(originals, "start_thread", refuse)
+    host = HostLoop(lambda: loops[0])
+    with pytest.raises(RuntimeError, match="new thread"):
+        host.run(asyncio.Event().wait, copy_context(), lambda task: None)
+    assert loops[0].is_closed()
+
+
+def test_generators_of_effects_are_closed_with_the_loop() -> None:
+    host, begun, closed = HostLoop(), Event(), Event()
+    kept: list[AsyncGenerator[int]] = []
+
+    async def numbers() -> AsyncGenerator[int]:
+        try:
+            yield 1
+        finally:
+            closed.set()
+
+    async def effect() -> None:
+        kept.append(numbers())
+        await anext(kept[0])
+
+    host.run(effect, copy_context(), lambda task: begun.set())
+    assert begun.wait(30)
+    host.close()
+    assert closed.is_set()
