@@ -259,10 +259,9 @@ class AgentProxy:
         self._golem_id, self._golem_constructor = identity(definition, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        definition = self._golem_definition
-        if name.startswith("__"):
+        if name.startswith("__"):  # copying looks for such before there are any attributes
             raise AttributeError(name)
-        definition.check_method(name)
+        self._golem_definition.check_method(name)
         return agent_method(self, name)
 
     def __repr__(self) -> str:
