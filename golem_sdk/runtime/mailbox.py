@@ -44,8 +44,7 @@ class Mailbox:
         self._on_mail = on_mail
         self._mutex = Lock()
         self._items: deque[Mail | Alarm] = deque()
-        self._waited_for: int | None = None
-        self._waits_in: Environment | None = None
+        self._waiting: tuple[int, Environment] | None = None
         self._closed = False
         self._arrived = Lock()
         self._arrived.acquire()
@@ -54,7 +53,7 @@ class Mailbox:
         """Deliver an outcome, or an alarm."""
         with self._mutex:
             self._items.append(mail)
-            wanted = self._waited_for == mail.call
+            wanted = self._waiting is not None and self._waiting[0] == mail.call
             if wanted:
                 self._rouse()
         if not wanted:
@@ -77,14 +76,14 @@ class Mailbox:
             mail = self._pick(call)
             if mail is not None or self._closed or timeout_s <= 0:
                 return mail
-            self._waited_for, self._waits_in = call, environment
+            self._waiting = call, environment
         environment.leave()
         self._arrived.acquire(timeout=timeout_s)
         with self._mutex:
-            if self._waited_for is None:
+            if self._waiting is None:
                 self._arrived.acquire(blocking=False)  # posted just after the time was up
             else:
-                self._waited_for = None
+                self._waiting = None
                 environment.enter()
             return self._pick(call)
 
@@ -92,13 +91,13 @@ class Mailbox:
         """Who waits gets ``None`` now; nobody waits any more."""
         with self._mutex:
             self._closed = True
-            if self._waited_for is not None:
+            if self._waiting is not None:
                 self._rouse()
 
     def _rouse(self) -> None:
-        assert self._waits_in is not None, "somebody waits"
-        self._waited_for = None
-        self._waits_in.enter()
+        waiting, self._waiting = self._waiting, None
+        assert waiting is not None, "somebody waits"
+        waiting[1].enter()
         self._arrived.release()
 
     def _pick(self, call: int) -> Mail | Alarm | None:
