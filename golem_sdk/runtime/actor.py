@@ -54,19 +54,14 @@ class Leavings:
     """What an actor that was interrupted leaves to the next one of its agent.
 
     Attributes:
-        queue: accepted invocations that were not over; some may not be on disk yet.
-        completions: ends that somebody may wait for, by idempotency key.
+        completions: ends that somebody may wait for, by idempotency key. The queue is on disk.
     """
 
-    queue: tuple[Invocation, ...] = ()
     completions: Mapping[str, Completion] = field(factory=dict)
 
     def without(self, keys: Container[str]) -> Leavings:
         """These, but for the invocations with these idempotency keys."""
-        return Leavings(
-            tuple(i for i in self.queue if i.key not in keys),
-            {key: end for key, end in self.completions.items() if key not in keys},
-        )
+        return Leavings({key: end for key, end in self.completions.items() if key not in keys})
 
     @contextmanager
     def failing(self) -> Iterator[None]:
@@ -176,12 +171,11 @@ class Actor:
         with self.mutex:
             self.retired = True
             left = Leavings(
-                tuple(self.queue),
                 {
                     key: completion
                     for key, completion in self.completions.items()
                     if completion.status is not InvocationStatus.COMPLETED
-                },
+                }
             )
             self.queue.clear()
             for key in left.completions:
@@ -190,15 +184,11 @@ class Actor:
 
     def inherit(self, left: Leavings) -> None:
         """Go on with what an earlier actor had to leave (before anybody else knows this one)."""
-        self.blank = self.blank and not (left.queue or left.completions)
-        known = {invocation.key for invocation in self.queue}
-        self.queue.extend(i for i in left.queue if i.key not in known)
+        self.blank = self.blank and not left.completions
         for key, completion in left.completions.items():
             if completion.status is not InvocationStatus.SCHEDULED:
                 completion.status = self._completion(key).status
             self.completions[key] = completion
-        for invocation in self.queue:
-            self.completions.setdefault(invocation.key, self._completion(invocation.key))
 
     def _completion(self, key: str) -> Completion:
         """That of an invocation which is not over; one that has begun is not taken back any more."""
@@ -231,8 +221,6 @@ class Actor:
                 self._advance()
             except AgentControlSignal as signal:
                 self._ended(signal)
-            except GolemError as error:
-                self._ended(AgentFencedSignal(error))
             except BaseException as error:  # a fault of ours must not take others down
                 self._ended(AgentFencedSignal(error))
             with self.mutex:
@@ -361,7 +349,7 @@ class Actor:
         environment.call_at(now + patience_ns, lambda: self._check_overdue(turn))
 
     def _check_overdue(self, turn: int) -> None:
-        if turn == self._turn and self.session is not None:
+        if turn == self._turn:
             self._overdue = turn
             self.wake()
 
@@ -372,7 +360,8 @@ class Actor:
             self.unload(session)
         if isinstance(signal, AgentFencedSignal):
             self._kernel.agent_ended(self, signal.reason)
-        elif session is not None and session.suspended is not None:
+        else:
+            assert session is not None, "what is suspended is a session"
             self.asleep = True
             if session.suspended:
                 self._kernel.environment.call_at(session.suspended, self.wake)

@@ -268,7 +268,6 @@ class Intake:
         return self._found(actor, key)
 
     def _found(self, actor: Actor, key: str) -> Completion | None:
-        self._kernel.check_open()
         completion = actor.completions.get(key)
         if completion is not None or actor.blank:
             return completion
