@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 from golem_sdk.runtime.mailbox import Mail, Mailbox
@@ -70,3 +70,49 @@ def test_another_thread_may_post() -> None:
     assert mailbox.wait(7, 60.0, environment) is MAIL
     thread.join()
     assert environment.seen == ["leave", "enter"]
+
+
+def test_what_was_waited_for_is_delivered_once() -> None:
+    mailbox = Mailbox(lambda: None)
+    mailbox.post(Mail(8, b"", False))
+    mailbox.post(MAIL)
+    environment = Watched(mailbox, post=lambda _: None)
+    assert mailbox.wait(7, 60.0, environment) is MAIL
+    assert mailbox.take() == Mail(8, b"", False)
+    assert mailbox.take() is None
+
+
+def test_what_comes_after_the_time_was_up_is_mail_like_any_other() -> None:
+    told: list[str] = []
+    mailbox = Mailbox(lambda: told.append("mail"))
+    environment = Watched(mailbox, post=lambda _: None)
+    assert mailbox.wait(7, 0.001, environment) is None
+    mailbox.post(MAIL)
+    assert told == ["mail"]
+    assert environment.seen == ["leave", "enter"]
+    assert mailbox.take() is MAIL
+
+
+class Late:
+    """A lock before whose second holder somebody posts: the one who waited in vain."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self.mailbox, self.lock, self.holders = mailbox, Lock(), 0
+
+    def __enter__(self) -> None:
+        self.holders += 1
+        if self.holders == 2:
+            self.mailbox.post(MAIL)
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def test_what_comes_when_the_time_is_up_disturbs_no_later_wait() -> None:
+    mailbox = Mailbox(lambda: None)
+    mailbox._mutex = Late(mailbox)  # type: ignore[assignment]  # it is a lock, too
+    environment = Watched(mailbox, post=lambda _: None)
+    assert mailbox.wait(7, 0.001, environment) is MAIL
+    assert environment.seen == ["leave", "enter"]
+    assert mailbox._arrived.locked(), "who waits next sleeps"

@@ -153,6 +153,21 @@ def test_an_older_one_goes_on_after_a_second_revert(runtime: Runtime) -> None:
     check_store(runtime, till)
 
 
+def test_the_one_that_runs_is_dropped_when_an_older_one_goes_on(runtime: Runtime) -> None:
+    till = runtime.get(Till, "j")
+    runtime.trigger(till.add, "tea", key="1").result()
+    running = runtime.trigger(till.block, "block", key="2")
+    assert REACHED.wait(30)
+    runtime.revert(till, to_index=indices(runtime, till, ExportedFunctionInvoked)[1] + 2)
+    again = runtime.trigger(till.add, "?", key="1")
+    assert again.result(timeout=60)[1:] == ["tea 1", "tea, twice 2"]
+    GATE.set()
+    assert till.look()[1:] == ["tea 1", "tea, twice 2"], "nothing else has run in between"
+    with pytest.raises(InvocationNotFoundError):
+        running.status()
+    check_store(runtime, till)
+
+
 def test_back_to_the_creation(runtime: Runtime) -> None:
     till = runtime.get(Till, "c")
     till.add("tea")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from threading import Event
+from threading import TIMEOUT_MAX, Event
 from typing import TYPE_CHECKING
 
 import pytest
 
 from golem_sdk import Runtime, agent, durable
+from golem_sdk.runtime import completion as completions
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.stores.invocations import InvocationStatus
 
@@ -126,3 +127,28 @@ def test_after_an_interrupt_the_others_are_told() -> None:
         awaited.publish()
     awaited.publish()
     assert told == ["over"]
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "waited"),
+    [(None, -1), (2.5, 2.5), (0, 0), (-3.0, 0), (1e300, TIMEOUT_MAX)],
+    ids=["for-ever", "a-while", "not", "negative", "too-long"],
+)
+def test_how_long_a_caller_waits(
+    timeout_s: float | None, waited: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    class Watch:
+        def acquire(self, timeout: float = -1) -> bool:
+            asked.append(timeout)
+            return True
+
+        def release(self) -> None:
+            pass
+
+    awaited = completion()
+    monkeypatch.setattr(completions, "Lock", Watch)
+    with pytest.raises(TimeoutError, match="invocation key of agent is not finished after"):
+        awaited.outcome(timeout_s)
+    assert asked[1:] == [waited]
