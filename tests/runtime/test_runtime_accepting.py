@@ -64,15 +64,17 @@ def engine() -> FullForOthers:
 @pytest.fixture
 def runtime(engine: FullForOthers) -> Iterator[Runtime]:
     settings = Settings(suspend_after_s=1e6, write_behind_s=None)
-    with Runtime.over(engine, VirtualEnvironment(), settings) as opened:
-        opened._kernel.environment.enter()  # time stands still
+    environment = VirtualEnvironment()
+    with Runtime.over(engine, environment, settings) as opened:
+        environment.enter()  # time stands still
         for event in (GATE, REACHED):
             event.clear()
         opened.trigger(opened.get(AcceptedTally, "x").block, key="first")
         assert REACHED.wait(30)
         yield opened
         GATE.set()
-        opened._kernel.environment.leave()
+        environment.leave()
+    environment.join(30)  # what was blocked notes nothing in the next test
 
 
 def _trigger(runtime: Runtime) -> InvocationHandle[int]:

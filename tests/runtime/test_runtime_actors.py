@@ -150,6 +150,7 @@ def runtime(environment: VirtualEnvironment, engine: Refusing) -> Iterator[Runti
     with Runtime.over(engine, environment, settings) as opened:
         yield opened
         GATE.set()
+    environment.join(30)  # what was blocked notes nothing in the next test
 
 
 def actor_of(runtime: Runtime, name: str) -> Actor:

@@ -86,6 +86,7 @@ def runtime(engine: Watched) -> Iterator[Runtime]:
     with opened(engine) as made:
         yield made
         GATE.set()
+    rest(made)  # what was blocked tells nothing to the next test
 
 
 def opened(engine: MemoryEngine, start_ns: int = START_NS, **settings: Any) -> Runtime:

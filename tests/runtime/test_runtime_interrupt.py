@@ -67,11 +67,13 @@ def runtime(engine: FullWhenTold) -> Iterator[Runtime]:
         event.clear()
     RAN.clear()
     settings = Settings(suspend_after_s=1e6, write_behind_s=None)
-    with Runtime.over(engine, VirtualEnvironment(), settings) as opened:
+    environment = VirtualEnvironment()
+    with Runtime.over(engine, environment, settings) as opened:
         opened.get(Interrupted, "x").note("it exists")
         RAN.clear()
         yield opened
         GATE.set()
+    environment.join(30)  # what was blocked notes nothing in the next test
 
 
 def rest(runtime: Runtime) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from itertools import count
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +21,18 @@ from golem_sdk.errors import (
 )
 from golem_sdk.runtime import definitions
 from golem_sdk.runtime.definitions import code_of
-from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.loading import parked_error
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.testing.environment import VirtualEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GATE, REACHED, DONE = Event(), Event(), Event()
 RAN: list[str] = []
+SEEDS = count()
 
 
 @agent
@@ -86,8 +89,13 @@ def fresh() -> Iterator[None]:
     GATE.set()
 
 
-def opened(engine: MemoryEngine) -> Runtime:
-    return Runtime.over(engine, RealEnvironment(), Settings())
+@contextmanager
+def opened(engine: MemoryEngine) -> Iterator[Runtime]:
+    environment = VirtualEnvironment(next(SEEDS))  # each has fresh keys of its own
+    with Runtime.over(engine, environment, Settings(write_behind_s=None)) as runtime:
+        yield runtime
+        GATE.set()
+    environment.join(30)  # what was blocked notes nothing in the next one
 
 
 def interrupted(*methods: tuple[Any, str]) -> MemoryEngine:
@@ -100,7 +108,6 @@ def interrupted(*methods: tuple[Any, str]) -> MemoryEngine:
             runtime.trigger(target.send if kind is SendsOnce else target.work, *_given(kind))
             assert REACHED.wait(30)
         left = engine.snapshot()
-        GATE.set()
     for event in (GATE, REACHED, DONE):
         event.clear()
     RAN.clear()
@@ -210,6 +217,5 @@ def test_agents_go_on_when_their_code_arrives() -> None:
             definitions.register(late)
             assert REACHED.wait(30), "it goes on by itself"
             assert RAN == ["a: first", "b: first"]
-            GATE.set()
     finally:
         definitions.register(late)
