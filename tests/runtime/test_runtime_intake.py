@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from golem_sdk import Runtime, agent, get, trigger
+from golem_sdk.codec.values import encode
+from golem_sdk.core.ids import storage_key
 from golem_sdk.errors import (
     AgentFailedError,
     InvocationCancelledError,
@@ -20,9 +22,11 @@ from golem_sdk.errors import (
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.stores.heads import load_head
 from golem_sdk.stores.invocations import (
     Invocation,
     InvocationStatus,
+    inbox_key,
     load_inbox,
     load_scheduled,
     scheduled_key,
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from golem_sdk.runtime.handles import InvocationHandle
     from golem_sdk.runtime.intake import Intake
     from golem_sdk.runtime.timers import Timer
+    from golem_sdk.storage.base import Row
 
 DAY = timedelta(days=1)
 GATE, REACHED = Event(), Event()
@@ -223,6 +228,56 @@ def test_what_was_done_meanwhile_is_scheduled_no_more(engine: Watched) -> None:
         runtime._kernel.accepted()
         assert list(load_scheduled(done)) == []
         assert runtime.get(TakenIn, "x").add(0) == 1
+
+
+class Scanned(MemoryEngine):
+    """Counts how often a queue is read."""
+
+    queues = 0
+
+    def scan(
+        self, space: Space, lo: bytes, hi: bytes | None, *, limit: int, reverse: bool = False
+    ) -> list[Row]:
+        if space is Space.INBOX and lo.startswith(b"TakenIn"):
+            self.queues += 1
+        return super().scan(space, lo, hi, limit=limit, reverse=reverse)
+
+
+def test_nothing_is_read_for_an_agent_of_which_there_is_nothing() -> None:
+    engine = Scanned()
+    with opened(engine) as runtime:
+        tomorrow(runtime)
+        assert engine.queues == 0
+        assert load_head(engine, 'TakenIn("x")') is not None, "what is accepted comes with a head"
+        runtime.get(TakenIn, "y").add(1)
+        assert engine.queues == 0
+        left = engine.snapshot()
+    headless = Scanned()
+    left.commit([Batch(dels=((Space.HEAD, storage_key('TakenIn("y")')),))])
+    headless._spaces = left._spaces
+    with opened(headless) as runtime:
+        headless.queues = 0
+        runtime.trigger(runtime.get(TakenIn, "y").add, 1, key="again")
+        assert headless.queues == 1, "it has an oplog: only its head was lost"
+
+
+def test_what_an_older_version_has_queued_without_a_head_runs(engine: Watched) -> None:
+    agent_id, args, none = 'TakenIn("x")', encode([[1], {}]), encode([["x"], {}])
+    queued = Invocation("TakenIn", agent_id, "queued", "add", args, none, 7)
+    later = Invocation("TakenIn", agent_id, "later", "add", args, none, 8)
+    rows = (
+        (Space.INBOX, inbox_key(agent_id, 7), queued.to_row()),
+        (Space.SCHEDULED, scheduled_key(START_NS + 10**9, 8), later.to_row()),
+    )
+    engine.commit([Batch(puts=rows)])
+    with opened(engine) as runtime:
+        rest(runtime)
+        assert [i.key for i in load_inbox(engine, agent_id)] == []
+        run_on(runtime)
+        rest(runtime)
+        add = runtime.get(TakenIn, "x").add
+        assert runtime.trigger(add, 0, key="queued").result(30) == 1
+        assert runtime.trigger(add, 0, key="later").result(30) == 2
 
 
 # --- places in the queue ----------------------------------------------------------------------------

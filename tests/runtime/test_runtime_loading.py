@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import count
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -200,6 +201,19 @@ def test_k2_a_damaged_agent_with_work_stops_no_other(caplog: pytest.LogCaptureFi
         assert DONE.wait(30), "it goes on by itself"
     assert RAN == ["sound: first"]
     assert "a damaged record was set aside, what does not need it runs on" in caplog.text
+
+
+def test_k2_what_is_scheduled_for_a_damaged_agent_is_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with opened(MemoryEngine()) as runtime:
+        runtime._kernel.environment.enter()  # time stands still
+        runtime.schedule(timedelta(days=1), runtime.get(LoadedAnew, "hurt").work, "later")
+        left = runtime._kernel.engine.snapshot()  # type: ignore[attr-defined]  # it is in memory
+    left.commit([Batch(puts=((Space.HEAD, storage_key('LoadedAnew("hurt")'), b"\x91\xc0"),))])
+    with opened(left):
+        pass
+    assert caplog.text.count("a damaged record was set aside") == 1
 
 
 # --- code that arrives late -------------------------------------------------------------------------
