@@ -45,6 +45,7 @@ from golem_sdk.stores.invocations import (
 if TYPE_CHECKING:
     from golem_sdk.runtime.kernel import Kernel
     from golem_sdk.runtime.session import Session
+    from golem_sdk.storage.committer import Writer
 
 __all__ = ["Actor", "Leavings"]
 
@@ -86,7 +87,7 @@ class Actor:
         retired: another actor stands, or will stand, for this agent: nothing may be added here.
         asleep: the agent is unloaded until its timer or a message wakes it.
         blank: the store has nothing of the agent, not even a head.
-        intake: what is accepted for it is written by this.
+        intake: what is accepted for it is written by this; whoever makes the actor says which.
         parked: why it takes no new invocations.
     """
 
@@ -110,7 +111,7 @@ class Actor:
         self.retired = False
         self.asleep = False
         self.blank = blank
-        self.intake = kernel.intake.writer
+        self.intake: Writer
         self.parked: AgentFailedError | None = None
         self._kernel = kernel
         self._read: tuple[AgentHead | None, Survey | None] | None = (

@@ -76,7 +76,7 @@ class Intake:
         self._timers: dict[tuple[str, str], tuple[int, Invocation, Timer]] = {}
         self._recovering = Lock()
         self._losses, self._made_good = 1, 0  # of what is scheduled; as many if all of it is armed
-        self._loss: BaseException = RuntimeClosedError("the runtime is being opened")
+        self._loss: BaseException  # as soon as there was one
         self.writer = Writer()
 
     def enqueue(self, request: Request, writer: OplogWriter | None = None) -> Completion:

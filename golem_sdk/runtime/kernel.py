@@ -127,7 +127,7 @@ class Kernel:
             return self._actors.get(agent_id) or self._made(agent_type, agent_id, queued=queued)
 
     def _making_of(self, agent_id: str) -> Lock:
-        return self._making[crc32(agent_id.encode(errors="surrogatepass")) % len(self._making)]
+        return self._making[crc32(storage_key(agent_id)) % len(self._making)]
 
     def _made(
         self,
