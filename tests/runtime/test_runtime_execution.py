@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +12,9 @@ from golem_sdk import Runtime, agent, durable
 from golem_sdk.codec.values import encode
 from golem_sdk.errors import DecodingError
 from golem_sdk.runtime.execution import unpack_arguments
+from golem_sdk.runtime.settings import Settings
+from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.testing.environment import VirtualEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -18,10 +22,12 @@ if TYPE_CHECKING:
 ENDED: list[str] = []
 
 
+GATE = Event()
+
+
 @durable
 async def note_end(what: str) -> None:
-    for _ in range(9):  # the agent's thread has gone home by then
-        await asyncio.sleep(0)
+    await asyncio.to_thread(GATE.wait, 30)
     ENDED.append(what)
 
 
@@ -64,15 +70,19 @@ async def gives_itself_up(name: str) -> str:
 @pytest.mark.parametrize(
     ("target", "ended"), [(leaves_a_task, "task"), (leaves_a_generator, "generator")]
 )
-def test_the_end_waits_for_the_last_words_of_what_was_left(
-    target: type[object], ended: str
-) -> None:
+def test_the_end_waits_for_the_last_words_of_what_was_left(target: Any, ended: str) -> None:
     ENDED.clear()
-    with Runtime.memory() as runtime:
-        assert runtime.run(target, "x") == "x"
+    GATE.clear()
+    environment = VirtualEnvironment()
+    with Runtime.over(MemoryEngine(), environment, Settings()) as runtime:
+        handle = runtime.trigger(target, "x")
+        environment.join(30)  # the agent's thread has gone home
+        with pytest.raises(TimeoutError):
+            handle.result(0)
+        GATE.set()
+        assert handle.result(30) == "x"
     KEPT.clear()
-    assert ended == ENDED[0]
-    assert len(ENDED) == 1
+    assert [ended] == ENDED
 
 
 def test_an_agent_that_cancels_itself_ends_so() -> None:

@@ -116,6 +116,8 @@ def test_agents_are_told_nothing_when_the_runtime_closes(runtime: Runtime) -> No
     with pytest.raises(RuntimeClosedError):
         waits.outcome(0)
     assert told == []
+    with pytest.raises(RuntimeClosedError, match="the runtime was closed; its agents go on when"):
+        runtime.get(Acting, "x").add(1)
 
 
 def test_agents_are_told_nothing_when_the_store_fails(runtime: Runtime) -> None:
@@ -256,6 +258,7 @@ def test_a_failure_is_over_when_it_was_dealt_with(
     kernel.store_failed(first)
     kernel.store_failed(second)
     assert kernel.closed is first
+    assert {record.name for record in caplog.records} == {"golem_sdk"}
     assert [record.getMessage() for record in caplog.records] == [
         "the store refused a commit: no room",
         "the store refused a commit: the disk is gone",

@@ -78,6 +78,10 @@ class TakenIn:
         trigger(get(TakenIn, other).add, 5)
         return other
 
+    def send_and_wait(self, other: str) -> int:
+        value: int = trigger(get(TakenIn, other).add, 5).result()
+        return value
+
 
 @pytest.fixture
 def engine() -> Watched:
@@ -308,6 +312,15 @@ def test_a_message_rides_in_the_commit_of_who_sends_it(runtime: Runtime, engine:
     assert REACHED.wait(30)
     assert runtime.get(TakenIn, "x").send("busy") == "busy"
     assert [i.method for i in load_inbox(engine, 'TakenIn("busy")')] == ["block", "add"]
+
+
+def test_a_message_that_was_done_before_its_sender_commits_is_done(
+    runtime: Runtime, engine: Watched
+) -> None:
+    assert runtime.get(TakenIn, "x").send_and_wait("y") == 5
+    rest(runtime)
+    runtime._kernel.accepted()
+    assert load_inbox(engine, 'TakenIn("y")') == []
 
 
 # --- what is due when something fails -----------------------------------------------------------------
