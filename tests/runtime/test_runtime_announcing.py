@@ -21,7 +21,12 @@ from golem_sdk import (
 from golem_sdk.core.entries import BeginRemoteWrite, EndRemoteWrite
 from golem_sdk.core.plan import fold_plan
 from golem_sdk.durability import begin_durable_function, end_durable_function
-from golem_sdk.errors import AgentFencedSignal, RuntimeClosedError, UnknownOutcomeError
+from golem_sdk.errors import (
+    AgentFencedSignal,
+    RuntimeClosedError,
+    UnknownOutcomeError,
+    UsageError,
+)
 from golem_sdk.runtime.announcing import Announcements
 from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.settings import Settings
@@ -82,6 +87,22 @@ def announces_in_parts(name: str) -> int:
     return length
 
 
+@agent
+async def ends_in_two_tasks(name: str) -> str:
+    with idempotence_mode(False):
+        begin = begin_durable_function(FunctionType.WRITE_REMOTE_BATCHED)
+
+        async def end() -> None:
+            end_durable_function(FunctionType.WRITE_REMOTE_BATCHED, begin)
+
+        await asyncio.create_task(end())
+        try:
+            await end()
+        except UsageError as error:
+            return str(error)
+    return "it was ended twice"
+
+
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     SENT.clear()
@@ -140,6 +161,13 @@ def test_a_write_in_parts_is_over_when_it_was_ended() -> None:
         begins, ends = [BeginRemoteWrite] * 2, [EndRemoteWrite] * 2  # of all of it, and of its part
         assert kinds(runtime, agent_id) == begins + ends
         assert open_begins(runtime, agent_id) == []
+
+
+def test_a_write_in_parts_ends_once() -> None:
+    with opened(MemoryEngine()) as runtime:
+        refused = runtime.run(ends_in_two_tasks, "x")
+        assert "it was ended already, or never begun" in refused
+        assert kinds(runtime, 'ends_in_two_tasks("x")') == [BeginRemoteWrite, EndRemoteWrite]
 
 
 def test_a_write_that_was_announced_again_is_unknown_again() -> None:
