@@ -61,7 +61,7 @@ def announces(name: str, length: int) -> int:
 
 
 @agent
-async def gives_up(name: str) -> str:
+async def gives_up_writing(name: str) -> str:
     with idempotence_mode(False):
         try:
             async with asyncio.timeout(0.01):
@@ -192,10 +192,10 @@ def test_a_write_that_was_announced_again_is_unknown_again() -> None:
 
 
 def test_a_write_that_was_announced_again_can_be_given_up() -> None:
-    engine = interrupted(gives_up, "x")
+    engine = interrupted(gives_up_writing, "x")
     HANGS.set()
     with Runtime.over(engine, RealEnvironment(), Settings()) as runtime:  # time passes meanwhile
-        handle = runtime.trigger(gives_up, "x")
+        handle = runtime.trigger(gives_up_writing, "x")
         with pytest.raises(UnknownOutcomeError):
             handle.result(30)
         runtime.resume(handle, happened=False)
