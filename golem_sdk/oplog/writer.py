@@ -18,7 +18,7 @@ from golem_sdk.core.entries import (
 from golem_sdk.core.plan import Plan, plan_after
 from golem_sdk.oplog.reader import chunk_key
 from golem_sdk.storage.base import Batch, Space
-from golem_sdk.storage.committer import Committer, Ticket, Told, Writer
+from golem_sdk.storage.committer import Committer, Ticket, Writer
 from golem_sdk.storage.payloads import split_payload
 
 if TYPE_CHECKING:
@@ -156,15 +156,6 @@ class OplogWriter:
         ticket = self.flush()
         if ticket is not None:
             self._committer.wait(ticket)
-
-    def tell(self, told: Told) -> None:
-        """Have everything appended committed, and ``told`` called when its fate is known.
-
-        Here, before this returns, or soon by another thread (see `Committer.tell`).
-        """
-        ticket = self.flush()
-        if ticket is not None:
-            self._committer.tell(ticket, told)
 
     def soon(self) -> None:
         """Start a commit of everything appended, and of what follows at once, without waiting for it."""

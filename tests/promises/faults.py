@@ -40,6 +40,7 @@ from golem_sdk.runtime.outcomes import success
 from golem_sdk.runtime.session import Session
 from golem_sdk.runtime.tasks import AgentTask
 from golem_sdk.storage.base import Engine, Space
+from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.flights import batches_of
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.storage.records import OVERHEAD
@@ -166,7 +167,7 @@ def shown_before_it_is_safe(patch: pytest.MonkeyPatch) -> None:
 
 def told_before_it_is_safe(patch: pytest.MonkeyPatch) -> None:
     """The caller is told at once."""
-    patch.setattr(OplogWriter, "tell", lambda self, told: told(None))
+    patch.setattr(Committer, "tell", lambda self, ticket, told: told(None))
 
 
 def hash_by_address(patch: pytest.MonkeyPatch) -> None:
