@@ -127,3 +127,24 @@ def test_generators_of_effects_are_closed_with_the_loop() -> None:
     assert begun.wait(30)
     host.close()
     assert closed.is_set()
+
+
+def test_closing_waits_for_a_second_at_most() -> None:
+    waited: list[float] = []
+
+    class Stubborn:
+        def join(self, timeout: float) -> None:
+            waited.append(timeout)
+
+    host, ended = HostLoop(), Event()
+
+    async def effect() -> None:
+        pass
+
+    host.run(effect, copy_context(), lambda task: ended.set())
+    assert ended.wait(30)
+    thread, host._thread = host._thread, Stubborn()  # type: ignore[assignment]  # it does not end
+    host.close()
+    assert waited == [1.0]
+    assert thread is not None
+    thread.join(30)

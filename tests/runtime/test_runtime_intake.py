@@ -18,8 +18,10 @@ from golem_sdk.errors import (
     RuntimeClosedError,
     StoreBrokenError,
     StoreCorruptError,
+    StoreFullError,
 )
-from golem_sdk.runtime.settings import Settings
+from golem_sdk.runtime.kernel import Kernel
+from golem_sdk.runtime.settings import Origin, Settings
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.stores.heads import load_head
@@ -282,6 +284,19 @@ def test_what_an_older_version_has_queued_without_a_head_runs(engine: Watched) -
         add = runtime.get(TakenIn, "x").add
         assert runtime.trigger(add, 0, key="queued").result(30) == 1
         assert runtime.trigger(add, 0, key="later").result(30) == 2
+
+
+def test_what_is_given_up_before_it_was_read_is_read_yet(engine: Watched) -> None:
+    with opened(engine) as runtime:
+        handle = tomorrow(runtime)
+    left, environment = engine.snapshot(), VirtualEnvironment()
+    environment.enter()  # time stands still
+    kernel = Kernel(left, environment, Settings(), Origin("0", {}), lambda: None)
+    kernel.intake.forget(StoreFullError("no room"))
+    found = kernel.intake.find(handle._agent, handle.key)
+    assert found is not None
+    assert found.status is InvocationStatus.SCHEDULED
+    kernel.close()
 
 
 # --- places in the queue ----------------------------------------------------------------------------
