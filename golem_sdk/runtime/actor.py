@@ -99,7 +99,7 @@ class Actor:
         queue: list[Invocation],
         head: AgentHead | None,
         *,
-        blank: bool = False,
+        blank: bool,
     ) -> None:
         self.agent_type = agent_type
         self.agent_id = agent_id
