@@ -217,6 +217,7 @@ def test_code_that_waits_is_unwound_when_its_agent_is_interrupted(runtime: Runti
     assert REACHED.wait(30)
     runtime._kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
     runtime.revert('Acting("x")', invocations=1)
+    runtime._kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
     assert SEEN == ["unwound"]
 
 

@@ -104,6 +104,7 @@ def test_the_fingerprint_of_code_without_a_file() -> None:
 
 def test_the_code_is_too_long_to_be_shown() -> None:
     assert "c0de" not in repr(definition())
+    assert "_positional" not in repr(definition())
 
 
 def test_a_construction_is_recorded_under_its_name() -> None:

@@ -240,6 +240,7 @@ def test_code_that_waits_is_unwound_when_the_store_fails(
     assert REACHED.wait(30)
     environment.join(30)
     runtime._kernel.store_failed(StoreBrokenError("the disk is gone"))
+    environment.join(30)
     assert SEEN == ["unwound"]
 
 

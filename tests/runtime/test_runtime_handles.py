@@ -40,6 +40,15 @@ class Handled:
 
 
 @agent
+class InMode:
+    def __init__(self, name: str, *, mode: str = "calm") -> None:
+        self.mode = mode
+
+    def look(self) -> str:
+        return self.mode
+
+
+@agent
 def uses_handles(name: str) -> list[Any]:
     handled = get(Handled, name)
     later = schedule(timedelta(days=3), handled.add, 100)
@@ -131,6 +140,29 @@ def test_arguments_that_are_left_out_name_the_same_agent(runtime: Runtime) -> No
     assert runtime.get(Handled, name="x", start=7).add(1) == 10
     assert runtime.get(Handled, "x", 8).add(1) == 9
     assert repr(runtime.get(Handled, "x")) == '<agent Handled("x", 7)>'
+
+
+def test_arguments_by_name_are_part_of_the_name(runtime: Runtime) -> None:
+    assert repr(runtime.get(InMode, "a")) == '<agent InMode("a", "calm")>'
+    assert repr(runtime.get(InMode, "a", mode="calm")) == '<agent InMode("a", "calm")>'
+    assert repr(runtime.get(InMode, "a", mode="wild")) == '<agent InMode("a", "wild")>'
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "says"),
+    [
+        ((), {}, "missing a required argument: 'name'"),
+        (("x", 7, 8), {}, "too many positional arguments"),
+        (("x", 7), {"name": "y"}, "multiple values for argument 'name'"),
+        (("x",), {"end": 8}, "got an unexpected keyword argument 'end'"),
+    ],
+    ids=["too-few", "too-many", "twice", "unknown"],
+)
+def test_what_are_no_arguments_of_the_agent(
+    runtime: Runtime, args: Any, kwargs: Any, says: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"^Handled\(name: .*{says}"):
+        runtime.get(Handled, *args, **kwargs)
 
 
 def test_methods_look_like_those_of_the_class(runtime: Runtime) -> None:
