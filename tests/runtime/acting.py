@@ -73,6 +73,12 @@ class Acting:
         finally:
             SEEN.append("unwound")
 
+    async def doze(self) -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            SEEN.append("unwound")
+
     async def nap(self, days: int) -> int:
         await asyncio.sleep(days * 86400)
         return days

@@ -221,6 +221,17 @@ def test_code_that_waits_is_unwound_when_its_agent_is_interrupted(runtime: Runti
     assert SEEN == ["unwound"]
 
 
+def test_code_that_waits_for_a_time_is_unwound_too(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    runtime.get(Acting, "x").add(1)
+    runtime.trigger(runtime.get(Acting, "x").doze, key="doze")
+    environment.join(30)
+    assert SEEN == []
+    runtime.revert('Acting("x")', invocations=1)
+    assert SEEN == ["unwound"]
+
+
 def test_one_that_was_interrupted_unloads_no_other_later(runtime: Runtime) -> None:
     assert runtime.get(Acting, "x").add(1) == 1
     runtime._kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one

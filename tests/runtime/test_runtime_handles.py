@@ -146,6 +146,8 @@ def test_arguments_by_name_are_part_of_the_name(runtime: Runtime) -> None:
     assert repr(runtime.get(InMode, "a")) == '<agent InMode("a", "calm")>'
     assert repr(runtime.get(InMode, "a", mode="calm")) == '<agent InMode("a", "calm")>'
     assert repr(runtime.get(InMode, "a", mode="wild")) == '<agent InMode("a", "wild")>'
+    with pytest.raises(UsageError, match="too many positional arguments"):
+        runtime.get(InMode, "a", "wild")  # type: ignore[call-arg]  # that is the mistake
 
 
 @pytest.mark.parametrize(
@@ -206,6 +208,14 @@ def test_classes_and_functions_are_invoked_in_their_own_ways(runtime: Runtime) -
     handle = runtime.trigger(once_handled, "x")
     assert handle.key == 'run once_handled("x")'
     assert handle.result() == "x is done"
+
+
+def test_how_long_a_key_may_be(runtime: Runtime) -> None:
+    add = runtime.get(Handled, "x").add
+    assert runtime.trigger(add, 1, key="k" * 4096).result() == 8
+    for key in ("k" * 4097, "", "a\0b"):
+        with pytest.raises(UsageError, match="an idempotency key has 1 to 4096 characters"):
+            runtime.trigger(add, 1, key=key)
 
 
 def test_what_was_never_asked_for_is_unknown(runtime: Runtime) -> None:

@@ -252,6 +252,7 @@ def test_not_into_a_region_nor_to_what_was_dropped(runtime: Runtime) -> None:
     runtime.revert(till, to_index=begin - 1)
     with pytest.raises(UsageError, match="has dropped it"):
         runtime.revert(till, to_index=begin)
+    till.look()  # behind the one that goes on
     check_store(runtime, till)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import inspect
 from importlib.metadata import PackageNotFoundError
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from golem_sdk import originals
+from golem_sdk import Runtime, originals
 from golem_sdk.core.entries import BeginAtomicRegion, Create
 from golem_sdk.core.plan import EMPTY_PLAN
 from golem_sdk.oplog.writer import OplogWriter
@@ -200,6 +201,12 @@ def test_how_long_an_agent_may_wait_in_memory() -> None:
     writer.append(Create(1, "t", "t(1)", b"", "code", 7, "0", {}))
     writer.append(BeginAtomicRegion(2))
     assert Settings(suspend_after_s=0).patience_s(writer) >= 1e9, "it would have to begin anew"
+
+
+def test_settings_are_by_default_those_of_a_runtime() -> None:
+    defaults = inspect.signature(Runtime.__init__).parameters
+    assert Settings().max_loaded == defaults["max_loaded"].default == 1024
+    assert Settings().suspend_after_s == defaults["suspend_after"].default == 1.0
 
 
 def test_the_version_of_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
