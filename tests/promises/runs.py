@@ -215,6 +215,12 @@ class Taken(WatchedEngine):
     def __init__(self, engine: MemoryEngine, appends: list[Append], process: int) -> None:
         super().__init__(engine, appends, process, lambda: Taken.owner)
         self.scan = self._scan
+        self.get = self._get
+
+    def _get(self, space: Space, key: bytes) -> bytes | None:
+        if space is Space.OPLOG:
+            Taken.owner = self._process
+        return self._engine.get(space, key)
 
     def _scan(self, space: Space, *given: Any, **named: Any) -> list[Row]:
         if space is Space.OPLOG:
