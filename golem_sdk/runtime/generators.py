@@ -39,17 +39,13 @@ class Generators:
 
     def begin(self, generator: AsyncGenerator[Any, Any]) -> None:
         """A generator is iterated for the first time."""
-        # A finished generator's entry is taken over by the next one at its address.
+        # The entry of one that is gone is taken over by the next one at its address.
         self._begun[id(generator)] = next(self._numbers), weakref.ref(generator)
-
-    def forget(self, generator: AsyncGenerator[Any, Any]) -> int:
-        """A generator is dropped unfinished; its number."""
-        begun = self._begun.pop(id(generator), None)
-        return next(self._numbers) if begun is None else begun[0]
 
     def keep(self, generator: AsyncGenerator[Any, Any]) -> None:
         """A generator is dropped unfinished, but cannot be closed now: keep it until `take`."""
-        self._kept[self.forget(generator)] = generator
+        begun = self._begun.pop(id(generator), None)
+        self._kept[next(self._numbers) if begun is None else begun[0]] = generator
 
     def take(self) -> list[AsyncGenerator[Any, Any]]:
         """All that exist, in the order of their first use; from now on they are the caller's."""

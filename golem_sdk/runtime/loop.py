@@ -40,6 +40,9 @@ _all_tasks = asyncio.all_tasks
 _MOST_CALLBACKS = 10_000_000
 """How many callbacks may run before one completion has to be waited for: many seconds' worth."""
 
+_MOST_ROUNDS = 100
+"""How often the end of a session looks for what its code has begun while it was unwound."""
+
 _NEVER_S = 3e9
 """A delay of a century or more needs no durable timer (``asyncio.sleep(math.inf)``)."""
 
@@ -147,17 +150,18 @@ class AgentLoop(BareLoop):
         self._closed = True
         with self.driven(), self._as_running():
             # Unwinding can make new tasks and generators; the rounds are bounded all the same.
-            for _ in range(100):
+            for _ in range(_MOST_ROUNDS):
                 while self._tasks:
                     task = self._tasks.pop(next(iter(self._tasks)))
                     if task.done():
                         self._task_done(task)
                     else:
                         unwind_task(task, _unloaded)
-                for generator in self._generators.take():
+                generators = self._generators.take()
+                for generator in generators:
                     unwind_generator(generator, self._context, _unloaded)
                 self._lanes.abandon(_unloaded)
-                if not self._tasks:
+                if not (self._tasks or generators):
                     break
         self._ready.clear()
         self._timers.clear()
@@ -330,7 +334,6 @@ class AgentLoop(BareLoop):
         if self._closed or not self._is_agent_code():
             self._generators.keep(generator)
         else:
-            self._generators.forget(generator)
             self.create_task(generator.aclose())
 
     async def shutdown_asyncgens(self) -> None:

@@ -40,6 +40,7 @@ def test_names_numbers_and_current_task() -> None:
         assert isinstance(first, AgentTask)
         assert hash(first) == first.number
         assert first != second
+        assert (me.number, me.get_name(), first.get_name()) == (1, "task-1", "task-2")
         world.note(me.get_name(), first.get_name(), second.get_name())
         assert all_tasks() == {me, first, second}
         await first
@@ -122,6 +123,8 @@ def test_no_delay_needs_no_timer_and_keeps_the_order() -> None:
         loop.call_at(loop.time() - 5, world.note, "c")
         loop.call_soon(world.note, "d")
         loop.call_later(0, world.note, "never").cancel()
+        loop.call_soon(world.note, "never").cancel()
+        loop.call_soon_threadsafe(world.note, "never").cancel()
         await asyncio.sleep(0)
 
     world, _ = run(main)
@@ -136,6 +139,7 @@ def test_cancelling_a_timer_withdraws_its_call() -> None:
         handle.cancel()
         handle.cancel()
         assert not world.calls
+        assert not world.loop._timers, "a timeout that was not needed costs no memory"
 
     run(main)[1].result()
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -106,6 +107,28 @@ def test_d2_nobody_else_can_wake_the_agent(act: str, running: bool) -> None:
     world.crash()
 
 
+def test_d2_what_is_refused_has_left_no_trace() -> None:
+    async def main(world: World) -> None:
+        loop, coroutine = world.loop, asyncio.sleep(0)
+        timer = loop.call_later(1, world.note, "fires")
+        before = loop.create_future().number
+        acts: list[Callable[[], object]] = [
+            lambda: loop.create_task(coroutine),
+            lambda: loop.run_in_executor(None, world.note, "never"),
+            timer.cancel,
+        ]
+        for act in acts:
+            assert isinstance(in_thread(act), NotDurableError)
+        coroutine.close()
+        assert loop.create_future().number == before + 1, "names and hashes stay the same"
+        assert not loop._lanes
+        await asyncio.sleep(2)
+
+    world, task = run(main)
+    task.result()
+    assert world.trace == ["fires"]
+
+
 # --- the end of an invocation ---------------------------------------------------------------------
 
 
@@ -191,14 +214,26 @@ def test_generators_left_half_way_are_closed_in_the_order_of_first_use() -> None
             if number == 1:
                 raise ValueError(number)
 
-    async def main(world: World) -> None:
-        for number in range(3):
-            world.keep.append(generator(world, number))
-        for each in reversed(world.keep):
+    async def main(world: World, *, shut_down: bool = False) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: world.keep.append(context))
+        made = [generator(world, number) for number in range(3)]
+        world.keep += made
+        for each in reversed(made):
             await anext(each)
+        if shut_down:
+            await loop.shutdown_asyncgens()
+            world.note("main ends")
 
+    closed = ["closed 2", "closed 1", "closed 0"]
     world, _ = run(main)
-    assert world.trace == ["closed 2", "closed 1", "closed 0"]
+    assert world.trace == closed
+    shut_down, _ = run(partial(main, shut_down=True))
+    assert shut_down.trace == [*closed, "main ends"]
+    for each in (world, shut_down):
+        (told,) = each.keep[3:]
+        assert repr(told["exception"]) == "ValueError(1)"
+        assert "closing of asynchronous generator" in told["message"]
 
 
 def test_a_generator_that_is_dropped_is_closed_at_once() -> None:

@@ -296,14 +296,42 @@ def test_generators_dropped_while_unwinding_are_closed() -> None:
     assert torn_down(main) == ["main ends", "generator ends", "generator ends"]
 
 
+def test_generators_begun_while_unwinding_are_closed() -> None:
+    async def numbers(world: World, left: int) -> AsyncIterator[int]:
+        try:
+            yield left
+        finally:
+            world.note("ends", left)
+            if left:
+                world.keep.append(numbers(world, left - 1))
+                await anext(world.keep[-1])
+
+    async def main(world: World) -> None:
+        world.keep.append(numbers(world, 3))
+        await anext(world.keep[0])
+        await world.effect("wait")
+
+    assert torn_down(main) == ["ends 3", "ends 2", "ends 1", "ends 0"]
+
+
 def test_a_loop_that_is_over_stays_over() -> None:
+    async def main(world: World) -> None:
+        world.loop.call_later(5, world.note, "too late")
+        try:
+            await forever(world, "main")
+        finally:
+            world.loop.call_soon(world.note, "too late")
+
     world = World()
-    world.loop.start_main(forever(world, "main"))
+    world.loop.start_main(main(world))
     world.loop.run_ready()
     assert not world.loop.is_closed()
+    (timer,) = [number for number, call in world.calls.items() if call.due]
     world.crash()
     assert world.loop.is_closed()
     assert not world.loop.is_running()
+    world.loop.run_ready()
+    world.loop.fire_timer(timer)
     world.loop.run_ready()
     assert world.trace == ["ends main"]
 
