@@ -133,7 +133,7 @@ def persist_durable_function_invocation(
 
     Raises:
         UsageError: in replay, or not in an agent.
-        EncodingError: the request cannot be stored; nothing was recorded.
+        EncodingError: the request or the response cannot be stored; nothing was recorded.
     """
     custom = _session("persist_durable_function_invocation").custom
     custom.persist(function_name, request, response, _checked(function_type))

@@ -13,7 +13,6 @@ from golem_sdk.core.function_type import ANNOUNCED, BATCH, COMMIT_TABLE, Functio
 from golem_sdk.errors import AgentFailedError, UsageError
 from golem_sdk.runtime.context import SCOPE, SESSION
 from golem_sdk.runtime.mailbox import Mail
-from golem_sdk.runtime.outcomes import failure, success
 
 if TYPE_CHECKING:
     from golem_sdk.core.entries import OplogIndex
@@ -26,10 +25,6 @@ _NAME = "golem:durability/custom"
 _NOTHING = encode(None)
 _WRITES = (FunctionType.WRITE_REMOTE, FunctionType.WRITE_REMOTE_BATCHED)
 _MARK = crc32(_NAME.encode())
-_NOTHING_LEFT = (
-    "nothing is left to be read: the agent is live. Ask is_live() first, then do it and call"
-    " persist_durable_function_invocation()"
-)
 
 
 @frozen
@@ -66,13 +61,19 @@ class _Function:
     """
 
     def __init__(
-        self, owner: CustomFunctions, begin: OplogIndex, function_type: FunctionType, upcoming: int
+        self,
+        owner: CustomFunctions,
+        begin: OplogIndex,
+        function_type: FunctionType,
+        upcoming: int,
+        *,
+        is_part: bool,
     ) -> None:
         self.owner = owner
         self.begin = begin
         self.function_type = function_type
         self.upcoming = upcoming
-        self.is_part = False
+        self.is_part = is_part
         self.in_body = False
         self.is_batch = function_type is FunctionType.WRITE_REMOTE_BATCHED
         self.region: OplogIndex = 0
@@ -110,8 +111,9 @@ class CustomFunctions:
         session = self.session
         session.check()
         self._numbers -= 1
-        function = _Function(self, self._numbers, function_type, session.machine.upcoming)
-        function.is_part = session_of_body() is not None
+        is_part = session_of_body() is not None
+        upcoming = session.machine.upcoming
+        function = _Function(self, self._numbers, function_type, upcoming, is_part=is_part)
         if not function.is_part:
             if function_type in ANNOUNCED and not SCOPE.get().idempotent:
                 name = BATCH if function.is_batch else _NAME
@@ -145,7 +147,7 @@ class CustomFunctions:
                 "persist_durable_function_invocation() is for live code; in replay call"
                 " read_persisted_durable_function_invocation()"
             )
-        packed = encode(request)
+        packed, outcome = encode(request), encode(response)
         if function is not None and not function.is_batch:
             self._leave_body(function)
             if session.machine.upcoming != function.upcoming:
@@ -163,25 +165,24 @@ class CustomFunctions:
                 task=_task(session),
                 begin=0 if function is None else function.announced,
             )
-        failed = isinstance(response, BaseException)
-        outcome = failure(response) if isinstance(response, BaseException) else success(response)
-        session.record(call, Mail(call.number, outcome[0], failed))
+        session.record(call, Mail(call.number, outcome, isinstance(response, BaseException)))
 
     def read(self) -> PersistedInvocation:
         """See `golem_sdk.durability.read_persisted_durable_function_invocation`."""
         session, function = self.session, self._innermost()
         session.check()
         load = session.kernel.load_payload
-        if function is not None and (function.in_body or function.is_part):
-            raise UsageError(_NOTHING_LEFT)
-        session.keys.started()
         with session.agent_code():
             entry = session.machine.replay_persisted(
                 0 if function is None else function.announced,
                 lambda found: found.fingerprint == _mark(load(found.request)),
             )
         if entry is None:
-            raise UsageError(_NOTHING_LEFT)
+            raise UsageError(
+                "nothing is left to be read: the agent is live. Ask is_live() first, then do it and call"
+                " persist_durable_function_invocation()"
+            )
+        session.keys.started()
         return PersistedInvocation(
             entry.function_name,
             FunctionType(entry.function_type),
