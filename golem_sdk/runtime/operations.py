@@ -51,7 +51,7 @@ class Operations:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.writes = Announcements(self)
-        self._running_again = 0
+        self._running_again: OplogIndex | None = None
         self.invoked(0)
 
     @property
@@ -92,7 +92,7 @@ class Operations:
         if not self.session.machine.progressed:
             return True
         outermost = region or (self._manual[0][0] if self._manual else 0)
-        return 0 < outermost == self._running_again
+        return outermost == self._running_again
 
     def end_region(self, begin: OplogIndex) -> None:
         """Close an atomic region, and those in it that agent code was to close by their index.
@@ -339,7 +339,7 @@ class Operations:
                 index = session.mark(entry)
             else:
                 index, recorded = met
-                if _meaning(recorded) != _meaning(entry):
+                if not _same(recorded, entry):
                     raise session.machine.refuse(index, recorded, doing)
             self._spans.note(index, entry)
             return index, met is not None
@@ -384,8 +384,9 @@ def _whole(begin: OplogIndex) -> str:
     )
 
 
-def _meaning(entry: Entry) -> Entry:
-    """An entry without what may differ from run to run."""
-    if isinstance(entry, BeginRemoteWrite):  # its request is fingerprinted
-        return evolve(entry, timestamp=0, request=b"", site=0, task=0)
-    return evolve(entry, timestamp=0)
+def _same(recorded: Entry, made: Entry) -> bool:
+    """Whether they differ at most in what may differ from run to run."""
+    may_differ = {"timestamp"}
+    if isinstance(recorded, BeginRemoteWrite):  # its request is fingerprinted
+        may_differ |= {"request", "site", "task"}
+    return evolve(made, **{name: getattr(recorded, name) for name in may_differ}) == recorded

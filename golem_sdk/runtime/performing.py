@@ -102,7 +102,6 @@ def _mail(session: Session, call: StartedCall, effect: Effect, due: int) -> obje
     if due and due - session.now_ns() > patience_s * 1e9:
         patience_s = 0.0
     mail = session.mailbox.wait(call.number, patience_s, session.kernel.environment)
-    session.check()
     if mail is None:
         effect.cancel()
         raise session.suspend(due, only_timers=bool(due))

@@ -118,15 +118,13 @@ class Pump:
         try:
             entry: ImportedFunctionInvoked = await future
         finally:
-            if not future.done() or future.cancelled():
-                self.cancel_call(call.number)
+            self.cancel_call(call.number)
         return entry
 
     def park(self, call: StartedCall, effect: Effect, lane: Lane) -> ImportedFunctionInvoked:
         """Wait, on a lane's thread, for the completion of a started call."""
         self._add(call, effect, lane.resume)
         entry = lane.park()
-        self._session.check()
         assert isinstance(entry, ImportedFunctionInvoked), "a lane is resumed with its call's entry"
         return entry
 
@@ -138,8 +136,7 @@ class Pump:
     def fence(self) -> None:
         """The session is over: what runs for it is cancelled."""
         for waiting in list(self._waiting.values()):
-            if waiting.launched:
-                waiting.effect.cancel()
+            waiting.effect.cancel()
 
     # --- for the agent's loop -------------------------------------------------------------------
 
@@ -163,8 +160,7 @@ class Pump:
         self._session.machine.withdraw(number)
         if call.begin:
             self._session.operations.writes.withdrawn(call)
-        if waiting.launched:
-            waiting.effect.cancel()
+        waiting.effect.cancel()
 
     def scope_of(self, call: StartedCall) -> Scope:
         """The guards around the code that waits for a call."""

@@ -102,7 +102,7 @@ class Session:
         self.context = Context()
         self.context.run(SESSION.set, self)
         self.keys = Keys(agent_id, self.context)
-        self._random: random.Random | None = None
+        self._random: random.Random | None  # of the present invocation
         self._ended: AgentControlSignal | None = None
         self._guard = AgentCode(self)
 
@@ -277,9 +277,8 @@ class Session:
 
         Only who waits for nothing but timers is left asleep after a restart, until ``wake_at``.
         """
-        self.check()
-        self.suspended = wake_at
         self.close_with(Suspend(self.now_ns(), wake_at if only_timers else 0))
+        self.suspended = wake_at
         return self.end(AgentSuspendedSignal("the agent waits; replay brings it back here"))
 
     def diverged(self, mismatch: Mismatch) -> AgentControlSignal:
