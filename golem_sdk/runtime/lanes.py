@@ -8,7 +8,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from queue import SimpleQueue
-from threading import Semaphore, Thread, get_ident, local
+from threading import Semaphore, Thread, local
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import originals
@@ -44,6 +44,10 @@ def current_lane() -> Lane | None:
     return _here.lane
 
 
+_Message = tuple["Callable[[], None] | None", object, BaseException | None]
+"""To a lane that is parked: an effect that it is to perform, or what `Lane.park` returns or raises."""
+
+
 class Baton:
     """Which thread may run the agent's code and complete its futures; never two at once.
 
@@ -76,14 +80,14 @@ class Lane:
         self.over = False
         self._context = context
         self._function = function
-        self._messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._messages: SimpleQueue[_Message] = SimpleQueue()
         self._baton_back = Semaphore(0)
-        self._result: Any = None
+        self._result: Any
         self._error: BaseException | None = None
         self._performing = False
         self._fence: BaseException | None = None
         self._thread: _LaneThread | None = None
-        self._lanes: Lanes | None = None
+        self._lanes: Lanes
 
     # --- on the driver's thread -------------------------------------------------------------------
 
@@ -95,12 +99,12 @@ class Lane:
 
     def resume(self, value: object) -> None:
         """Hand over the baton with what `park` is to return; returns when it comes back."""
-        self._messages.put(("resume", value))
+        self._messages.put((None, value, None))
         self._lend_baton()
 
     def throw(self, error: BaseException) -> None:
         """Hand over the baton with what `park` is to raise; returns when it comes back."""
-        self._messages.put(("throw", error))
+        self._messages.put((None, None, error))
         self._lend_baton()
 
     def abandon(self, signal: BaseException) -> bool:
@@ -108,15 +112,16 @@ class Lane:
 
         One that is performing a real effect is not waited for: it ends when the effect does.
         """
-        if self._thread is None or self.over:
+        if self._thread is None:
             return True
         self._fence = signal
-        self._messages.put(("throw", signal))
+        self._messages.put((None, None, signal))
         return self._performing or self._baton_back.acquire(timeout=_LAST_WORDS_S)
 
     def whereabouts(self) -> str:
         """File and line at which the lane's thread is at this moment."""
-        frame = None if self._thread is None else sys._current_frames().get(self._thread.ident)
+        assert self._thread is not None, "it was begun"
+        frame = sys._current_frames().get(self._thread.ident)
         return "nowhere" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
     def reveal(self) -> None:
@@ -134,8 +139,7 @@ class Lane:
             self.future.set_exception(error)
 
     def _lend_baton(self) -> None:
-        assert self._thread is not None
-        assert self._lanes is not None, "a lane is resumed after it was begun"
+        assert self._thread is not None, "a lane is resumed after it was begun"
         baton = self._lanes.baton
         holder, baton.holder = baton.holder, self._thread.ident
         try:
@@ -153,7 +157,7 @@ class Lane:
         ``effect`` posts its own completion and raises nothing.
         """
         self._performing = True
-        self._messages.put(("perform", effect))
+        self._messages.put((effect, None, None))
 
     # --- on the lane's own thread -----------------------------------------------------------------
 
@@ -167,14 +171,13 @@ class Lane:
             raise self._fence
         self._baton_back.release()
         while True:
-            kind, value = self._messages.get()
-            if kind == "perform":
-                value()
-                self._performing = False
-            elif kind == "resume":
+            effect, value, error = self._messages.get()
+            if error is not None:
+                raise error
+            if effect is None:
                 return value
-            else:
-                raise value
+            effect()
+            self._performing = False
 
     def _run(self) -> None:
         _here.lane = self
@@ -182,6 +185,7 @@ class Lane:
             self._result = self._context.run(self._function)
         except BaseException as error:  # it is the future's outcome
             self._error = error
+        _here.lane = None  # an idle thread keeps nothing of it
         self.over = True
         self._baton_back.release()
 
@@ -193,10 +197,10 @@ class _LaneThread:
         self.jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         thread = Thread(target=self._serve, name=name, daemon=True)
         originals.start_thread(thread)
-        self.ident = thread.ident or 0
+        assert thread.ident is not None, "it was started"
+        self.ident = thread.ident
 
     def _serve(self) -> None:
-        self.ident = get_ident()
         while (job := self.jobs.get()) is not None:
             job()
             del job

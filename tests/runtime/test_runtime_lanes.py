@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from golem_sdk.errors import NotDurableError
-from golem_sdk.runtime import lanes as lanes_module
 from golem_sdk.runtime.lanes import Lane, current_lane
 from runtime.pumping import EffectError, World, result_of
 
@@ -35,6 +35,7 @@ def test_a_lane_returns_raises_and_knows_itself() -> None:
         with pytest.raises(EffectError):
             world.lane_effect("b", failing=True)
         assert current_lane() is lane
+        assert threading.current_thread().daemon, "the interpreter does not wait for it"
         return threading.current_thread().name
 
     async def main(world: World) -> None:
@@ -201,12 +202,13 @@ def test_an_executor_says_how_many_run_at_once_and_on_which_threads() -> None:
         await asyncio.gather(*(loop.run_in_executor(single, body, world, n) for n in range(4)))
         loop.set_default_executor(single)
         await asyncio.to_thread(body, world, 4)
+        await asyncio.gather(asyncio.to_thread(body, world, 5), asyncio.to_thread(body, world, 6))
 
     world, task = run(main)
     task.result()
-    expected = [f"{word} {number}" for number in range(5) for word in ("begins", "ends")]
+    expected = [f"{word} {number}" for number in range(7) for word in ("begins", "ends")]
     assert world.trace == expected
-    assert names == 5 * ["golem-lane-1"]
+    assert names == 7 * ["golem-lane-1"]
 
 
 def test_the_default_executor_has_a_fixed_size() -> None:
@@ -246,6 +248,23 @@ def test_threads_are_reused_and_let_go() -> None:
         assert not thread.is_alive()
 
 
+class Thing:
+    """Something large that a thread is given."""
+
+
+def test_an_idle_thread_keeps_nothing_of_what_it_did() -> None:
+    gone = threading.Event()
+
+    def body(thing: Thing) -> None:
+        weakref.finalize(thing, gone.set)
+
+    async def main(world: World) -> None:
+        await asyncio.to_thread(body, Thing())
+        assert gone.wait(30), "before the invocation ends"
+
+    run(main)[1].result()
+
+
 class OtherExecutor(Executor):
     """Not a pool of threads."""
 
@@ -280,120 +299,3 @@ def test_shutting_the_executor_down_waits_for_lanes() -> None:
     world, task = run(main)
     task.result()
     assert world.trace == ["lane ends", "main ends"]
-
-
-# --- the end of a session -------------------------------------------------------------------------
-
-
-def test_parked_lanes_are_unwound_in_order(caplog: pytest.LogCaptureFixture) -> None:
-    threads: list[threading.Thread] = []
-
-    def body(world: World, number: int) -> None:
-        threads.append(threading.current_thread())
-        try:
-            world.lane_effect("a")
-        finally:
-            world.note("finally", number)
-            world.lane_effect("never")
-            world.note("never")
-
-    async def main(world: World) -> None:
-        await asyncio.gather(*(asyncio.to_thread(body, world, number) for number in range(3)))
-
-    world = World()
-    world.loop.start_main(main(world))
-    world.loop.run_ready()
-    world.crash()
-    assert world.trace == ["finally 0", "finally 1", "finally 2"]
-    for thread in threads:
-        thread.join(10)
-        assert not thread.is_alive()
-    world.crash()
-    assert not caplog.records
-
-
-def test_a_lane_that_parks_again_is_told_again() -> None:
-    def body(world: World) -> None:
-        lane = current_lane()
-        assert lane is not None
-        for _ in range(5):
-            try:
-                lane.park()
-            except BaseException as error:
-                world.note(type(error).__name__)
-
-    world = World()
-    world.loop.start_main(asyncio.to_thread(body, world))
-    world.loop.run_ready()
-    world.crash()
-    assert world.trace == 5 * ["AgentFencedSignal"]
-
-
-def test_a_lane_that_does_not_end_is_reported_and_left_behind(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(lanes_module, "_LAST_WORDS_S", 0.01)
-    release = threading.Event()
-    threads: list[threading.Thread] = []
-
-    def body(world: World) -> None:
-        threads.append(threading.current_thread())
-        try:
-            world.lane_effect("a")
-        finally:
-            release.wait()
-
-    world = World()
-    world.loop.start_main(asyncio.to_thread(body, world))
-    world.loop.run_ready()
-    world.crash()
-    assert "does not end: it is at" in caplog.text
-    release.set()
-    threads[0].join(10)
-    assert not threads[0].is_alive()
-
-
-def test_a_lane_in_the_middle_of_an_effect_is_not_waited_for(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    release = threading.Event()
-    threads: list[threading.Thread] = []
-
-    def effect() -> None:
-        release.wait()
-
-    def body(world: World) -> None:
-        threads.append(threading.current_thread())
-        try:
-            world.lane_effect("slow")
-        finally:
-            world.note("unwound")
-
-    world = World()
-    world.loop.start_main(asyncio.to_thread(body, world))
-    world.loop.run_ready()
-    lane = world.calls[1].lane
-    assert lane is not None
-    lane.perform(effect)
-    world.crash()
-    assert not world.trace
-    assert not caplog.records
-    release.set()
-    threads[0].join(10)
-    assert world.trace == ["unwound"]
-
-
-def test_lanes_that_wait_for_a_thread_are_forgotten() -> None:
-    def body(world: World, number: int) -> None:
-        world.note(number)
-        world.lane_effect("a")
-
-    async def main(world: World) -> None:
-        loop, single = asyncio.get_running_loop(), ThreadPoolExecutor(1)
-        await asyncio.gather(*(loop.run_in_executor(single, body, world, n) for n in range(3)))
-
-    world = World()
-    world.loop.start_main(main(world))
-    world.loop.run_ready()
-    world.crash()
-    assert world.trace == ["0"]
