@@ -326,13 +326,10 @@ class Session:
         begin = 0
         if not scope.idempotent and function_type in ANNOUNCED:
             begin = self.operations.writes.announce(name, packed, fingerprint, site, number)
-        try:
-            place = self.keys.started()
-            return self.machine.start(
-                name, function_type, packed, fingerprint, site, number, begin, repeatable, place
-            )
-        except Mismatch as mismatch:
-            raise self.diverged(mismatch) from None
+        place = self.keys.started()
+        return self.machine.start(
+            name, function_type, packed, fingerprint, site, number, begin, repeatable, place
+        )
 
     def _replayed(self, call: StartedCall) -> ImportedFunctionInvoked | None:
         if call.number < 0:

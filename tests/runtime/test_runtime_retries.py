@@ -8,7 +8,7 @@ import pytest
 
 from golem_sdk import NamedPolicy, RetryPolicy, agent, atomically, durable, retry_policy
 from golem_sdk.codec.values import encode
-from golem_sdk.core.entries import Error
+from golem_sdk.core.entries import Error, Suspend
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.http_status import HttpStatusError
 from golem_sdk.core.machine import StartedCall
@@ -96,6 +96,9 @@ def test_attempts_are_counted_and_waited_for_over_crashes(
     assert {note.error_type for note in notes(end)} == {"builtins.ConnectionError"}
     for before, after in zip(notes(end), notes(end)[1:], strict=False):
         assert before.due <= after.timestamp
+    (oplog,) = end.oplogs.values()
+    unloaded = any(isinstance(entry, Suspend) for _, entry in oplog)
+    assert unloaded == (suspend_after_s == 0), "else the alarm finds it in memory"
 
 
 def test_jitter_is_drawn_from_nought_to_one() -> None:

@@ -1,0 +1,261 @@
+"""How an agent waits: in memory or unloaded, until when, and what of it is on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from threading import Condition, Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from golem_sdk import (
+    FunctionType,
+    PersistenceLevel,
+    RetryPolicy,
+    Runtime,
+    agent,
+    durable,
+    get,
+    persistence_level,
+    retry_policy,
+)
+from golem_sdk.codec.values import decode
+from golem_sdk.core.entries import Entry, Error, ImportedFunctionInvoked, Suspend, TimerSet
+from golem_sdk.core.ids import storage_key
+from golem_sdk.durability import current
+from golem_sdk.errors import NotDurableError
+from golem_sdk.oplog.reader import read_entries
+from golem_sdk.runtime.environment import RealEnvironment
+from golem_sdk.runtime.settings import Settings
+from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.testing.driver import End, Step, drive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from golem_sdk.storage.base import Batch
+
+SEEN: list[Any] = []
+DONE = Event()
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    SEEN.clear()
+    DONE.clear()
+    yield
+    DONE.set()
+
+
+def log(end: End, agent_type: str, *kinds: type[Entry]) -> list[Any]:
+    (oplog,) = [oplog for name, oplog in end.oplogs.items() if name.startswith(agent_type)]
+    return [entry for _, entry in oplog if isinstance(entry, kinds)]
+
+
+# --- how long ---------------------------------------------------------------------------------------
+
+
+@agent
+def sleeps_for(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@agent
+async def sleeps_for_async(seconds: float) -> float:
+    await asyncio.sleep(seconds)
+    return asyncio.get_running_loop().time()
+
+
+@agent
+async def sleeps_in_a_thread(seconds: float) -> float:
+    await asyncio.to_thread(time.sleep, seconds)
+    return asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize("target", [sleeps_for_async, sleeps_in_a_thread])
+def test_logical_time_is_that_of_the_last_entry(target: Any) -> None:
+    end = drive([Step(target, (10.0,))])
+    (timer,) = log(end, target.__name__, TimerSet)
+    (slept,) = log(end, target.__name__, ImportedFunctionInvoked)
+    assert timer.due - timer.timestamp == decode(slept.request) == 10_000_000_000
+    assert end.results == (("result", slept.timestamp / 1e9),)
+    assert slept.timestamp >= timer.due
+
+
+def test_no_time_at_all_is_recorded_as_such() -> None:
+    (slept,) = log(drive([Step(sleeps_for, (0,))]), "sleeps_for", ImportedFunctionInvoked)
+    assert decode(slept.request) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "suspend_after_s", "unloaded"),
+    [(4.0, 5.0, False), (6.0, 5.0, True), (1e6 + 0.0005, 1e6, True), (1e6 - 0.0005, 1e6, False)],
+)
+def test_who_is_to_wait_too_long_is_unloaded_at_once(
+    seconds: float, suspend_after_s: float, unloaded: bool
+) -> None:
+    end = drive([Step(sleeps_for, (seconds,))], suspend_after_s=suspend_after_s)
+    suspended = log(end, "sleeps_for", Suspend)
+    assert len(suspended) == unloaded
+    (timer,) = log(end, "sleeps_for", TimerSet)
+    for each in suspended:
+        assert each.wake_at == timer.due
+        assert each.timestamp - timer.timestamp < 1_000_000, "before it has waited"
+
+
+@agent
+class Asks:
+    def __init__(self, name: str) -> None:
+        pass
+
+    def other(self) -> None:
+        get(Sleeper, "s").sleep(60.0)
+
+    async def other_async(self) -> None:
+        await get(Sleeper, "s").sleep_async(60.0)
+
+
+@agent
+class Sleeper:
+    def __init__(self, name: str) -> None:
+        pass
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    async def sleep_async(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@pytest.mark.parametrize("method", ["other", "other_async"])
+def test_who_waits_for_another_agent_is_woken_by_its_answer_only(method: str) -> None:
+    end = drive([Step(Asks, ("x",), method)])
+    assert end.results == (("result", None),)
+    assert {each.wake_at for each in log(end, "Asks", Suspend)} == {0}
+    (timer,) = log(end, "Sleeper", TimerSet)
+    assert {each.wake_at for each in log(end, "Sleeper", Suspend)} == {timer.due}
+
+
+@agent
+async def sleeps_where_nothing_is_kept(name: str) -> str:
+    with persistence_level(PersistenceLevel.PERSIST_NOTHING):
+        time.sleep(1)
+        await asyncio.sleep(1)
+    return "slept"
+
+
+def test_one_can_sleep_where_nothing_is_kept() -> None:
+    end = drive([Step(sleeps_where_nothing_is_kept, ("x",))], suspend_after_s=1e9)
+    assert end.results == (("result", "slept"),)
+    assert not log(end, "sleeps_where", TimerSet)
+
+
+# --- what is on disk meanwhile ----------------------------------------------------------------------
+
+
+class Watched(MemoryEngine):
+    """Tells who waits for it that something was committed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.committed = Condition()
+
+    def commit(self, batches: Sequence[Batch]) -> list[bool]:
+        done = super().commit(batches)
+        with self.committed:
+            self.committed.notify_all()
+        return done
+
+    def has(self, kind: type[Entry], agent_id: str) -> bool:
+        """Whether an agent's oplog has such an entry on disk, before long."""
+        key = storage_key(agent_id)
+
+        def found() -> bool:
+            return any(isinstance(entry, kind) for _, entry in read_entries(self, key))
+
+        with self.committed:
+            return self.committed.wait_for(found, 30)
+
+
+@durable
+def fails() -> None:
+    raise ConnectionError("down")
+
+
+@agent
+def waits_to_try_again(name: str) -> None:
+    with retry_policy(RetryPolicy(max_attempts=2, min_delay=1e6, max_delay=1e6)):
+        fails()
+
+
+@agent
+def waits_for_long(name: str) -> None:
+    time.sleep(1e6)
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"), [(waits_to_try_again, Error), (waits_for_long, TimerSet)]
+)
+def test_what_is_waited_for_is_soon_on_disk(target: Any, kind: type[Entry]) -> None:
+    engine = Watched()
+    settings = Settings(suspend_after_s=1e8)
+    with Runtime.over(engine, RealEnvironment(), settings) as runtime:
+        handle = runtime.trigger(target, "x")
+        assert engine.has(kind, str(handle.agent_id))
+
+
+# --- what is not the agent's own --------------------------------------------------------------------
+
+
+async def look_and_fail(error: BaseException) -> None:
+    SEEN.append(current())
+    DONE.set()
+    raise error
+
+
+@agent
+def leaves_something_to_close(name: str) -> None:
+    session = current()
+    assert session is not None
+    error = ValueError("no") if name == "fails" else asyncio.CancelledError()
+    session.on_host(lambda: look_and_fail(error))
+
+
+@pytest.mark.parametrize("how", ["fails", "is cancelled"])
+def test_what_runs_aside_is_not_the_agent_s_and_may_fail(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Runtime.memory() as runtime:
+        runtime.trigger(leaves_something_to_close, how).result(timeout=30)
+        assert DONE.wait(30)
+    gc.collect()
+    assert SEEN == [None]
+    assert not caplog.records
+
+
+@durable(function_type=FunctionType.READ_LOCAL)
+async def look() -> str:
+    return "looked"
+
+
+def on_a_loop_of_its_own() -> str:
+    with pytest.raises(NotDurableError, match=r"instead of using asyncio.run\(\)"):
+        asyncio.run(look())
+    return "refused"
+
+
+@agent
+def runs_a_loop(name: str) -> str:
+    return on_a_loop_of_its_own()
+
+
+@agent
+async def runs_a_loop_in_a_thread(name: str) -> str:
+    return await asyncio.to_thread(on_a_loop_of_its_own)
+
+
+@pytest.mark.parametrize("target", [runs_a_loop, runs_a_loop_in_a_thread])
+def test_d2_durable_calls_on_another_loop_are_refused(target: Any) -> None:
+    assert drive([Step(target, ("x",))]).results == (("result", "refused"),)
