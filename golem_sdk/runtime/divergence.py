@@ -57,10 +57,8 @@ def _recorded(session: Session, entry: Entry | None) -> str:
         case ImportedFunctionInvoked():
             kind = FunctionType(entry.function_type).label
             request = _text(_value(session, entry.request))
-            site = describe_site(session.sites.sites.get(entry.site)) if entry.site else ""
-            return f"call {entry.call} {entry.function_name} ({kind}) {request}" + (
-                f" at {site}" if site else ""
-            )
+            place = describe_site(session.sites.sites.get(entry.site))
+            return f"call {entry.call} {entry.function_name} ({kind}) {request} at {place}"
         case ExportedFunctionInvoked():
             return f"invocation of {entry.method} with key {entry.idempotency_key}"
         case ExportedFunctionCompleted():

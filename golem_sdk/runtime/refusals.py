@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from golem_sdk.errors import AgentControlSignal, NotDurableError, UsageError
@@ -75,8 +76,9 @@ class BareLoop(asyncio.AbstractEventLoop):
         message = context.get("message", "unhandled exception")
         _log.error(message, exc_info=context.get("exception"))
 
+    @abstractmethod
     def _is_agent_code(self) -> bool:
-        raise NotImplementedError
+        """Whether it is asked by the agent's own code."""
 
 
 def _refusal(name: str) -> Callable[..., NoReturn]:

@@ -50,7 +50,6 @@ class Unrecorded:
     def completed(self, call: StartedCall, mail: Mail) -> ImportedFunctionInvoked:
         """The outcome of such a call. In a zone it is also told in the oplog, for the record."""
         session = self._session
-        kind = int(call.function_type)
         if call.number in self._told:
             self._told.remove(call.number)
             if session.machine.is_live:
@@ -60,13 +59,13 @@ class Unrecorded:
             session.machine.now,
             call.number,
             call.function_name,
-            kind,
-            b"",
-            0,
+            int(call.function_type),
+            call.request,
+            call.fingerprint,
             mail.outcome,
             mail.failed,
-            0,
-            0,
+            call.site,
+            call.task,
         )
 
     def _tell(self, call: StartedCall, mail: Mail) -> None:

@@ -15,8 +15,8 @@ from golem_sdk import (
     persistence_level,
     set_oplog_persistence_level,
 )
-from golem_sdk.core.entries import ImportedFunctionInvoked, ObservedFunctionCall
-from golem_sdk.durability import is_live
+from golem_sdk.core.entries import DescribeCallSite, ImportedFunctionInvoked, ObservedFunctionCall
+from golem_sdk.durability import current, is_live
 from golem_sdk.errors import UsageError
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import End, Step, drive
@@ -87,6 +87,29 @@ def test_a_zone_is_told_and_not_replayed() -> None:
     assert recorded(end) == ["send"]
     (oplog,) = end.oplogs.values()
     assert sum(isinstance(entry, ObservedFunctionCall) for _, entry in oplog) == 1
+
+
+@agent
+def tells_where(name: str) -> int:
+    with persistence_level(PersistenceLevel.PERSIST_NOTHING):
+        for _ in range(2):
+            send("in the zone")
+    session = current()
+    assert session is not None
+    return len(session.unrecorded._told)
+
+
+def test_what_is_told_of_a_zone_names_its_line_once() -> None:
+    end = drive([Step(tells_where, ("x",))])
+    assert end.results == (("result", 0),), "what was told costs no memory"
+    (oplog,) = end.oplogs.values()
+    entries = [e for _, e in oplog if isinstance(e, ObservedFunctionCall | DescribeCallSite)]
+    site, first, second = entries
+    assert isinstance(site, DescribeCallSite)
+    assert site.source == 'send("in the zone")'
+    assert isinstance(first, ObservedFunctionCall)
+    assert isinstance(second, ObservedFunctionCall)
+    assert first.site == second.site == site.site
 
 
 def test_a_raw_effect_in_the_replay_of_a_zone_is_an_error_that_helps() -> None:

@@ -234,9 +234,14 @@ def test_uncaught_errors_reach_the_handler_or_the_log(caplog: pytest.LogCaptureF
         loop.set_exception_handler(lambda _, context: 1 / 0)
         loop.call_soon(lambda: [][1])
         await asyncio.sleep(0)
+        loop.set_exception_handler(None)
+        loop.call_exception_handler({"message": "in a library's own words"})
+        loop.call_exception_handler({})
 
     world, task = run(main)
     task.result()
+    messages = [record.message for record in caplog.records if not record.exc_info]
+    assert messages == ["in a library's own words", "unhandled exception"]
     assert world.trace == ["IndexError('list index out of range')"]
     errors = [record.exc_info[0] for record in caplog.records if record.exc_info]
     assert errors == [ZeroDivisionError, ZeroDivisionError]

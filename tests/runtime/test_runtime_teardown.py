@@ -252,16 +252,20 @@ def test_tasks_made_in_finally_do_not_run() -> None:
 
 def test_coroutines_that_were_still_to_be_awaited_are_no_mistake() -> None:
     async def main(world: World) -> None:
-        later = [forever(world, "later"), {"x": forever(world, "later")}]
+        later: list[Any] = [forever(world, "later"), {"x": forever(world, "later")}]
+        later.append(later)
         last = asyncio.create_task(outer(world, forever(world, "argument")))
-        await world.effect("wait")
+        try:
+            await world.effect("wait")
+        finally:
+            world.note("main ends")
         world.keep += [later, last]
 
     async def outer(world: World, inner: Coroutine[Any, Any, None]) -> None:
         await world.effect("wait")
         await inner
 
-    assert torn_down(main) == []
+    assert torn_down(main) == ["main ends"]
 
 
 def test_a_result_nobody_asked_for_is_not_reported_after_the_end() -> None:

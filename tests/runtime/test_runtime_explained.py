@@ -1,0 +1,170 @@
+"""What is said of a mismatch, of a write with an unknown outcome and of a place; and equal outcomes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attrs import evolve
+
+from golem_sdk import agent
+from golem_sdk.codec.values import encode
+from golem_sdk.core.entries import (
+    DescribeCallSite,
+    ExportedFunctionCompleted,
+    ImportedFunctionInvoked,
+    NoOp,
+)
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.core.machine import Mismatch
+from golem_sdk.durability import current
+from golem_sdk.errors import DecodingError, GolemError, UnknownOutcomeError, UsageError
+from golem_sdk.runtime.divergence import divergence_error, hash_canary
+from golem_sdk.runtime.limits import due_ns
+from golem_sdk.runtime.outcomes import reveal, same_outcome
+from golem_sdk.runtime.sites import describe_site
+from golem_sdk.runtime.unknown import mixed_batch, noted_unknown, unknown_region, unknown_write
+from golem_sdk.testing.driver import Step, drive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from golem_sdk.core.entries import Entry
+    from golem_sdk.durability import Session
+
+ASKED: list[Callable[[Session], Any]] = []
+
+
+@agent
+def answers(name: str) -> None:
+    session = current()
+    assert session is not None
+    ASKED.append(ASKED.pop()(session))
+
+
+def of_session(ask: Callable[[Session], Any]) -> Any:
+    """What a function says that is asked inside an agent."""
+    ASKED[:] = [ask]
+    drive([Step(answers, ("x",))])
+    return ASKED.pop()
+
+
+def recorded(entry: Entry | None) -> str:
+    mismatch = Mismatch(7, entry, "the agent's code did something else")
+    error = of_session(lambda session: divergence_error(session, mismatch))
+    assert f"  recorded : {error.recorded}\n" in str(error)
+    return str(error.recorded)
+
+
+def call(request: bytes, site: int = 0) -> ImportedFunctionInvoked:
+    kind = int(FunctionType.WRITE_REMOTE)
+    return ImportedFunctionInvoked(1, 4, "pay", kind, request, 0, encode(None), False, site, 0)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (None, "nothing: the oplog had ended"),
+        (NoOp(1), "NoOp"),
+        (ExportedFunctionCompleted(1, encode(5), False), "end of the invocation: 5"),
+        (call(encode(5)), "call 4 pay (write-remote) 5 at an unknown line"),
+        (call(encode(198 * "x")), f"call 4 pay (write-remote) {198 * 'x'!r} at an unknown line"),
+        (call(encode(199 * "x")), f"call 4 pay (write-remote) '{199 * 'x'}… at an unknown line"),
+    ],
+    ids=["nothing", "other", "end", "call", "long", "too long"],
+)
+def test_what_was_recorded_is_told(entry: Entry | None, said: str) -> None:
+    assert recorded(entry) == said
+
+
+def test_what_cannot_be_decoded_is_told_as_well_as_can_be() -> None:
+    said = recorded(call(b"\xc1"))
+    assert said.startswith("call 4 pay (write-remote) '<")
+    assert said.endswith(">' at an unknown line")
+
+
+@pytest.mark.parametrize(
+    ("hash_seed", "code", "cause"),
+    [
+        (0, "", "the code took another path although its file is the same"),
+        (1, "", "this process has another PYTHONHASHSEED than the one that recorded"),
+        (0, "other", "the source file of this agent changed since it was created"),
+        (1, "other", "the source file of this agent changed since it was created"),
+    ],
+)
+def test_the_likely_cause_is_told(hash_seed: int, code: str, cause: str) -> None:
+    def ask(session: Session) -> GolemError:
+        created = session.created
+        session.created = evolve(
+            created, hash_canary=hash_canary() + hash_seed, code=created.code + code
+        )
+        try:
+            return divergence_error(session, Mismatch(7, None, "something else"))
+        finally:
+            session.created = created
+
+    assert f"  likely cause: {cause}" in str(of_session(ask))
+
+
+def test_places() -> None:
+    site = DescribeCallSite(1, 1, "/a/b/orders.py", 88, "charge", "pay(card)")
+    assert describe_site(site) == "orders.py:88 in charge(): pay(card)"
+    assert describe_site(evolve(site, source="")) == "orders.py:88 in charge()"
+    assert describe_site(None) == "an unknown line"
+
+
+@pytest.mark.parametrize(
+    "explain",
+    [
+        lambda session: unknown_write(session, 7, "pay", encode([5]), 0),
+        lambda session: unknown_region(session, 7),
+        lambda session: mixed_batch(session, 7),
+    ],
+    ids=["write", "region", "batch"],
+)
+def test_what_was_noted_of_an_unknown_outcome_is_known_in_later_lives(explain: Any) -> None:
+    first = of_session(explain)
+    again = noted_unknown("answers", str(first), "it is parked")
+    assert isinstance(again, UnknownOutcomeError)
+    assert (again.index, again.call) == (7, first.call)
+    assert str(again) == "it is parked"
+    other = noted_unknown("answers", "a note of another version", "it is parked")
+    assert isinstance(other, UnknownOutcomeError)
+    assert str(other) == "it is parked"
+
+
+class Odd(Exception):  # noqa: N818  # what it is called does not matter
+    """Its text says nothing of its arguments."""
+
+    def __str__(self) -> str:
+        return ALIKE[0] if ALIKE else repr(self.args)
+
+
+ALIKE: list[str] = []
+
+
+def test_outcomes_that_are_the_same() -> None:
+    one, two = encode(Odd(1)), encode(Odd(2))
+    assert same_outcome(one, one) is True
+    assert same_outcome(one, encode(Odd(1))) is True
+    assert same_outcome(one, encode(ValueError(1))) is False
+    assert same_outcome(encode(1), encode(2)) is False
+    ALIKE.append("alike")
+    assert same_outcome(one, two) is False, "other arguments"
+    ALIKE.clear()
+
+
+def test_a_failure_that_is_no_exception_is_damaged() -> None:
+    with pytest.raises(DecodingError, match="not an exception"):
+        reveal(encode(5), True)
+
+
+def test_when_something_is_due() -> None:
+    assert due_ns(timedelta(seconds=2), 10) == 2_000_000_010
+    assert due_ns(timedelta(0), 10) == due_ns(timedelta(-1), 10) == 10
+    assert due_ns(datetime(2030, 1, 1, tzinfo=UTC), 10) == 1_893_456_000 * 10**9
+    assert due_ns(datetime(1960, 1, 1, tzinfo=UTC), 10) == 0
+    for wrong in (datetime(2030, 1, 1), 5, None):  # noqa: DTZ001  # it is what is refused
+        with pytest.raises(UsageError, match="an aware datetime or after a timedelta"):
+            due_ns(wrong, 10)
