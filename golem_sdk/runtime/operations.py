@@ -111,8 +111,8 @@ class Operations:
 
         Returns only if it is not to run again. It is not when nothing was done in it (``outcomes`` had been
         given before it), when the policy has had enough, or when something that must not be done twice is
-        under way in another task, or was begun in it: or in that of another task which is open, too, and
-        would run again with it.
+        under way in another task or is a batch around it, or was begun in it: or in that of another task
+        which is open, too, and would run again with it.
 
         Raises:
             AgentControlSignal: unwinds the agent, which replay then brings back to the begin.
@@ -120,7 +120,7 @@ class Operations:
         session = self.session
         if not session.machine.is_live or session.machine.outcomes == outcomes:
             return
-        if self.writes.newest > self._spans.first_open(begin) or self.writes.under_way():
+        if self.writes.newest >= self._spans.first_open(begin) or self.writes.under_way():
             return
         note = session.retries.of_region(begin, error)
         if note is None:
@@ -304,10 +304,8 @@ class Operations:
 
     # --- persistence level ------------------------------------------------------------------------
 
-    def change_level(
-        self, level: PersistenceLevel, begin: OplogIndex = 0
-    ) -> tuple[OplogIndex, bool]:
-        """Note that ``level`` holds from here on, or again (``begin``: the change that is taken back).
+    def change_level(self, level: PersistenceLevel, begin: OplogIndex) -> tuple[OplogIndex, bool]:
+        """Note that ``level`` holds from here on, or again (``begin``: the change that is taken back, or 0).
 
         Gives the entry's index, and whether replay skips what was done under it. A zone in which nothing is
         persisted, and which was never left, runs again: what was persisted in it by hand is dropped.
@@ -320,19 +318,16 @@ class Operations:
             ChangePersistenceLevel(session.now_ns(), level, begin),
             f"the persistence level becomes {level.name}",
         )
-        if not recorded or begin:
-            return index, False
         is_open = index in self.plan.open_begins
-        if is_open and level is PersistenceLevel.PERSIST_NOTHING:
+        if recorded and is_open and level is PersistenceLevel.PERSIST_NOTHING:
             self._rerun(index)
-        return index, not is_open
+        return index, recorded and not is_open
 
     # --- common -----------------------------------------------------------------------------------
 
     def mark(self, entry: Entry, doing: str) -> tuple[OplogIndex, bool]:
         """The index of an entry made here, and whether it was recorded before."""
         session = self.session
-        session.check()
         with session.agent_code():
             met = session.machine.meet(type(entry), doing)
             if met is None:

@@ -278,12 +278,19 @@ def test_nothing_is_done_once_the_agent_is_parked() -> None:
     assert DONE == []
 
 
+def close_region(begin: int) -> None:
+    session = current()
+    assert session is not None
+    session.operations.end_region(begin)
+
+
 ACTS: dict[str, Callable[[], object]] = {
     "begin": lambda: begin_durable_function(READ),
     "persist": lambda: keep_live("cup"),
     "read": read_persisted_durable_function_invocation,
     "end": lambda: end_durable_function(READ, 7),
     "commit": lambda: oplog_commit(1),
+    "close": lambda: close_region(99),
     "call": lambda: send("never"),
 }
 
