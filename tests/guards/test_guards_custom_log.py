@@ -97,6 +97,9 @@ def test_an_announced_write_ends_once_and_is_known_from_then_on(target: Any) -> 
     calm = drive([Step(target, ("x",))])
     (begin, first), *parts, (ended, end), (sent, after) = log(calm)
     assert isinstance(first, BeginRemoteWrite)
+    kind = "custom" if target is keeps_once else "batch"
+    assert first.function_name == f"golem:durability/{kind}", "other versions look for it"
+    assert parts[0][1].fingerprint == 1253433917, "as other versions made it"
     assert {type(entry) for _, entry in parts} == {ImportedFunctionInvoked}
     assert isinstance(end, EndRemoteWrite)
     assert end.begin == begin

@@ -19,8 +19,15 @@ from golem_sdk.core.entries import (
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.machine import Mismatch
 from golem_sdk.durability import current
-from golem_sdk.errors import DecodingError, GolemError, UnknownOutcomeError, UsageError
+from golem_sdk.errors import (
+    DecodingError,
+    GolemError,
+    StoreCorruptError,
+    UnknownOutcomeError,
+    UsageError,
+)
 from golem_sdk.runtime.divergence import divergence_error, hash_canary
+from golem_sdk.runtime.effects import asked
 from golem_sdk.runtime.limits import due_ns
 from golem_sdk.runtime.outcomes import reveal, same_outcome
 from golem_sdk.runtime.sites import describe_site
@@ -158,6 +165,19 @@ def test_outcomes_that_are_the_same() -> None:
 def test_a_failure_that_is_no_exception_is_damaged() -> None:
     with pytest.raises(DecodingError, match="not an exception"):
         reveal(encode(5), True)
+
+
+def test_a_refusal_of_another_agent_does_not_end_the_one_that_asks() -> None:
+    def refuse() -> None:
+        raise StoreCorruptError("the other's record is damaged")
+
+    def ask(session: Session) -> GolemError:
+        with pytest.raises(StoreCorruptError) as caught:
+            asked(session, refuse)
+        session.check()
+        return caught.value
+
+    assert str(of_session(ask)) == "the other's record is damaged"
 
 
 def test_when_something_is_due() -> None:

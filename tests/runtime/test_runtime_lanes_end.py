@@ -102,6 +102,7 @@ def test_a_lane_that_does_not_end_is_reported_and_left_behind(
     with world.loop.driven():
         world.deliver()
     world.crash()
+    assert [record.name for record in caplog.records] == ["golem_sdk"]
     assert "does not end: it is at" in caplog.text
     place = caplog.text.partition("does not end: it is at ")[2].partition(" ")[0]
     file, _, line = place.rstrip(".").rpartition(":")

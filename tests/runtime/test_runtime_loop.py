@@ -54,6 +54,19 @@ def test_names_numbers_and_current_task() -> None:
     assert traces[0][0].endswith(" mine")
 
 
+def test_others_can_ask_for_all_tasks() -> None:
+    world = World()
+    assert world.loop.is_running() is False
+
+    async def main() -> None:
+        assert world.loop.is_running() is True
+        await world.effect("wait")
+
+    task = world.loop.start_main(main())
+    world.loop.run_ready()
+    assert all_tasks(world.loop) == {task}
+
+
 def test_all_tasks_iterates_by_creation_whatever_other_loops_do() -> None:
     async def main(world: World) -> None:
         for number in (7, 15, 23):  # hashes that collide in a small table
@@ -146,6 +159,7 @@ def test_cancelling_a_timer_withdraws_its_call() -> None:
 
 def test_sleeping_forever_takes_no_timer() -> None:
     async def main(world: World) -> None:
+        world.loop.call_later(3e9, world.note, "never")
         async with asyncio.timeout(1):
             await asyncio.sleep(math.inf)
 
@@ -240,6 +254,7 @@ def test_uncaught_errors_reach_the_handler_or_the_log(caplog: pytest.LogCaptureF
 
     world, task = run(main)
     task.result()
+    assert {record.name for record in caplog.records} == {"asyncio"}
     messages = [record.message for record in caplog.records if not record.exc_info]
     assert messages == ["in a library's own words", "unhandled exception"]
     assert world.trace == ["IndexError('list index out of range')"]

@@ -14,7 +14,7 @@ from golem_sdk.core.http_status import HttpStatusError
 from golem_sdk.core.machine import StartedCall
 from golem_sdk.errors import UndecidedError
 from golem_sdk.policies import Always, And, CountLimit, Eq, Immediate, Jitter, Periodic, TimeLimit
-from golem_sdk.runtime.retries import _properties
+from golem_sdk.runtime.retries import _properties, _state
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import End, Step, drive
 
@@ -24,6 +24,8 @@ POLICIES: dict[str, Any] = {
     ),
     "jitter": NamedPolicy("all", Always(), CountLimit(12, Jitter(1, Periodic(1)))),
     "time limit": NamedPolicy("all", Always(), TimeLimit(5, Periodic(2))),
+    "short time limit": NamedPolicy("all", Always(), TimeLimit(0.5, Periodic(0.25))),
+    "long time limit": NamedPolicy("all", Always(), TimeLimit(2e6, Periodic(1e6))),
     "never": RetryPolicy(max_attempts=1),
     "status": RetryPolicy(max_attempts=2, retry_on_status=[503]),
 }
@@ -31,6 +33,8 @@ FAULTS: dict[str, Exception] = {
     "down": ConnectionError("down"),
     "undecided": UndecidedError("who knows"),
     "busy": HttpStatusError(503, "7"),
+    "busy until": HttpStatusError(503, "Tue, 14 Nov 2023 22:14:20 GMT"),  # a minute after the begin
+    "long": ConnectionError("x" * 2000),
 }
 SENT: list[str] = []
 
@@ -112,6 +116,12 @@ def test_a_time_limit_counts_from_the_first_failure() -> None:
     end = drive([Step(retried_here, ("time limit", "down", 9))])
     assert end.results[0][:2] == ("error", "ConnectionError")
     assert delays_s(end) == [2.0, 2.0]
+    SENT.clear()
+    end = drive([Step(retried_here, ("short time limit", "down", 9))])
+    assert delays_s(end) == [0.25]
+    SENT.clear()
+    end = drive([Step(retried_here, ("long time limit", "down", 9))])
+    assert delays_s(end) == [1e6], "to the millisecond"
 
 
 def test_what_is_undecided_is_asked_again_whatever_the_policy_says() -> None:
@@ -124,6 +134,19 @@ def test_a_server_s_wish_is_respected() -> None:
     end = drive([Step(retried_here, ("status", "busy", 1))])
     assert end.results[0][:2] == ("result", 2)
     assert delays_s(end) == [7.0]
+    SENT.clear()
+    (delay_s,) = delays_s(drive([Step(retried_here, ("status", "busy until", 1))]))
+    assert 59 < delay_s < 60
+
+
+def test_of_a_long_error_the_begin_is_noted() -> None:
+    (note,) = notes(drive([Step(retried_here, ("growing", "long", 1))]))
+    assert note.message == f"ConnectionError: {'x' * 2000}"[:1000]
+
+
+def test_a_state_of_another_version_is_none() -> None:
+    assert _state(encode([1])) == [1]
+    assert _state(b"\xc1") is None
 
 
 def test_without_a_wish_the_policy_s_delay_holds() -> None:

@@ -18,19 +18,22 @@ from golem_sdk import (
     agent,
     durable,
     get,
+    get_oplog_index,
     persistence_level,
     retry_policy,
+    set_oplog_index,
 )
 from golem_sdk.codec.values import decode
 from golem_sdk.core.entries import Entry, Error, ImportedFunctionInvoked, Suspend, TimerSet
 from golem_sdk.core.ids import storage_key
-from golem_sdk.durability import current
-from golem_sdk.errors import NotDurableError
+from golem_sdk.durability import begin_durable_function, current, end_durable_function
+from golem_sdk.errors import AgentFailedError, NotDurableError
 from golem_sdk.oplog.reader import read_entries
 from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.testing.driver import End, Step, drive
+from golem_sdk.testing.environment import START_NS, VirtualEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -150,6 +153,87 @@ def test_one_can_sleep_where_nothing_is_kept() -> None:
     end = drive([Step(sleeps_where_nothing_is_kept, ("x",))], suspend_after_s=1e9)
     assert end.results == (("result", "slept"),)
     assert not log(end, "sleeps_where", TimerSet)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "suspend_after_s", "noted"),
+    [(0.05, 1e9, 0), (0.1, 1e9, 1), (0.05, 0.0, 1), (0.05, 0.04, 1)],
+)
+def test_a_short_wait_that_unloads_nobody_needs_no_note(
+    seconds: float, suspend_after_s: float, noted: int
+) -> None:
+    end = drive([Step(sleeps_for, (seconds,))], suspend_after_s=suspend_after_s)
+    assert len(log(end, "sleeps_for", TimerSet)) == noted
+
+
+# --- what nobody waits for any more -----------------------------------------------------------------
+
+
+@durable
+async def send(what: str) -> str:
+    SEEN.append(what)
+    return what
+
+
+@agent
+async def needs_no_timeout(name: str) -> None:
+    async with asyncio.timeout(1e6):
+        await send("in time")
+
+
+@agent
+async def ends_while_it_sleeps(name: str) -> None:
+    task = asyncio.create_task(asyncio.sleep(1e6))
+    SEEN.append(task)
+    await send("begun")
+    begin = begin_durable_function(FunctionType.READ_REMOTE)
+    end_durable_function(FunctionType.READ_REMOTE, begin)
+
+
+@agent
+async def sends_from_a_thread(name: str) -> None:
+    await asyncio.to_thread(lambda: [send_sync("one"), send_sync("two")])
+
+
+@durable
+def send_sync(what: str) -> str:
+    SEEN.append(what)
+    return what
+
+
+@pytest.mark.parametrize("target", [needs_no_timeout, ends_while_it_sleeps, sends_from_a_thread])
+def test_time_does_not_pass_for_what_nobody_waits_for(target: Any) -> None:
+    environment, engine = VirtualEnvironment(), MemoryEngine()
+    settings = Settings(suspend_after_s=1e9, write_behind_s=None)
+    with Runtime.over(engine, environment, settings) as runtime:
+        handle = runtime.trigger(target, "x")
+        if target is ends_while_it_sleeps:
+            with pytest.raises(AgentFailedError, match="without being persisted"):
+                handle.result(timeout=30)
+        else:
+            handle.result(timeout=30)
+        environment.rest(30)
+        assert environment.now_ns() < START_NS + 10**9
+        calls = [e for _, e in runtime.oplog(handle) if isinstance(e, ImportedFunctionInvoked)]
+        assert len(calls) == len([each for each in SEEN if isinstance(each, str)])
+
+
+@agent
+async def jumps_over_a_cancelled_call(name: str) -> str:
+    place = get_oplog_index()
+    task = asyncio.create_task(send("never"))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    if "jumped" not in SEEN:
+        SEEN.append("jumped")
+        set_oplog_index(place)
+    return "done"
+
+
+def test_a_cancelled_call_is_not_under_way() -> None:
+    end = drive([Step(jumps_over_a_cancelled_call, ("x",))], suspend_after_s=1e9)
+    assert end.results == (("result", "done"),)
 
 
 # --- what is on disk meanwhile ----------------------------------------------------------------------

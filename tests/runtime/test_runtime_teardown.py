@@ -226,6 +226,7 @@ def test_code_that_never_ends_is_reported_and_left_behind(
 
     assert torn_down(main) == []
     assert "does not end" in caplog.text
+    assert [record.name for record in caplog.records] == ["golem_sdk"]
     caplog.clear()
     assert torn_down(with_generator) == []
     assert "does not end" in caplog.text
