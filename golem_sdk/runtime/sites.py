@@ -23,11 +23,9 @@ _FARTHEST = 60
 _LIBRARIES = tuple(
     str(Path(path).resolve())
     for path in {
-        *sysconfig.get_paths().values(),
-        sysconfig.get_path("stdlib"),
+        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
         str(Path(__file__).parent.parent),
     }
-    if path and Path(path).name not in {"bin", "include"} and Path(path) != Path(sys.prefix)
 )
 
 _is_library: dict[CodeType, bool] = {}

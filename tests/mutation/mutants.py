@@ -53,7 +53,7 @@ _UNTOUCHED = (ast.Assert, ast.JoinedStr, ast.Import, ast.ImportFrom, ast.arg)
 _UNTOUCHED_FIELDS = {"annotation", "returns", "decorator_list", "pattern", "exc", "cause"}
 _GENERIC = {"Callable", "dict", "list", "tuple", "type"}  # they begin the name of a type
 _LONGEST, _AROUND = 240, 40  # characters
-_UNTOUCHED_NAMES = {"__all__", "__slots__", "TypeVar", "TYPE_CHECKING", "cast"}
+_UNTOUCHED_NAMES = {"__all__", "__slots__", "TypeVar", "TypeVarTuple", "TYPE_CHECKING", "cast"}
 
 
 @frozen

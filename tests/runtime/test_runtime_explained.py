@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import sysconfig
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,8 +33,8 @@ from golem_sdk.errors import (
 from golem_sdk.runtime.divergence import divergence_error, hash_canary
 from golem_sdk.runtime.effects import asked
 from golem_sdk.runtime.limits import due_ns
-from golem_sdk.runtime.outcomes import reveal, same_outcome
-from golem_sdk.runtime.sites import describe_site
+from golem_sdk.runtime.outcomes import reveal, same_outcome, shortened
+from golem_sdk.runtime.sites import SiteTable, describe_site
 from golem_sdk.runtime.unknown import mixed_batch, noted_unknown, unknown_region, unknown_write
 from golem_sdk.testing.driver import Step, drive
 
@@ -149,6 +153,39 @@ class Odd(Exception):  # noqa: N818  # what it is called does not matter
 
 
 ALIKE: list[str] = []
+
+
+def library(depth: int) -> Callable[[Callable[[], int]], int]:
+    """A function of a library that calls what it is given through so many frames of its own."""
+    source = "def call(depth, ask):\n    return ask() if depth == 1 else call(depth - 1, ask)"
+    found: dict[str, Any] = {}
+    exec(compile(source, str(Path(sysconfig.get_path("purelib"), "library.py")), "exec"), found)
+    return partial(found["call"], depth)
+
+
+def test_the_innermost_line_of_user_code_is_found() -> None:
+    sites = SiteTable([], "", lambda: 5)
+    number = library(59)(sites.here)
+    assert sites.sites[number].source == "number = library(59)(sites.here)"
+    assert sites.sites[number].timestamp == 5
+    assert library(60)(sites.here) == 0, "that is too far to look at each call"
+    # fmt: off
+    long = sites.here(), "a line may be longer than what is kept of it, which is meant to be looked at by people.................................................................................................."  # noqa: E501
+    # fmt: on
+    assert len(sites.sites[long[0]].source) == 200
+
+
+def test_scripts_are_user_code() -> None:
+    sites, found = SiteTable([], "", lambda: 5), dict[str, Any]()
+    for at, path in enumerate([sysconfig.get_path("scripts"), sys.prefix]):
+        source = at * "\n" + "def call(ask):\n    return ask()"
+        exec(compile(source, f"{path}/script", "exec"), found)
+        assert sites.sites[found["call"](sites.here)].file == f"{path}/script"
+
+
+def test_long_texts_are_shortened_and_say_so() -> None:
+    assert shortened(32_768 * "x") == 32_768 * "x"
+    assert shortened(32_770 * "x") == f"{32_768 * 'x'}… (2 characters left out)"
 
 
 def test_outcomes_that_are_the_same() -> None:

@@ -1,0 +1,120 @@
+"""A coroutine that torn-down code held, wherever it was, and that never ran: nobody is to blame for that."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runtime.pumping import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+
+
+async def never() -> None:
+    """What is held."""
+
+
+def generator(held: object) -> Iterator[object]:
+    yield held
+
+
+async def async_generator(held: object) -> AsyncIterator[object]:
+    yield held
+
+
+HOLDERS: dict[str, Callable[[Any], object]] = {
+    "list": lambda held: [held],
+    "tuple": lambda held: (held, 1),
+    "dict": lambda held: {"x": held},
+    "set": lambda held: {held},
+    "frozenset": lambda held: frozenset([held]),
+    "deque": lambda held: deque([held]),
+    "generator": generator,
+    "async generator": async_generator,
+}
+
+
+async def holds(world: World, how: str) -> None:
+    held = HOLDERS[how](never())
+    await world.effect("wait")
+    world.keep.append(held)
+
+
+async def coroutine_holds(world: World, held: object) -> None:
+    await world.effect("wait")
+    world.keep.append(held)
+
+
+async def in_a_coroutine(world: World) -> None:
+    await coroutine_holds(world, [never()])
+
+
+class Wrapped:
+    """Waits through the wrapper that ``coroutine.__await__()`` gives."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self.coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self.coroutine.__await__()
+
+
+async def in_a_wrapper(world: World) -> None:
+    await Wrapped(coroutine_holds(world, [never()]))
+
+
+async def iterated(world: World, held: object) -> AsyncIterator[object]:
+    try:
+        await world.effect("wait")
+        yield held
+    finally:
+        pass
+
+
+async def in_an_iteration(world: World) -> None:
+    async for each in iterated(world, [never()]):
+        world.keep.append(each)
+
+
+async def closed(world: World, held: object) -> AsyncIterator[object]:
+    try:
+        yield 1
+    finally:
+        await world.effect("wait")
+        world.keep.append(held)
+
+
+async def in_a_closing(world: World) -> None:
+    numbers: Any = closed(world, [never()])
+    await anext(numbers)
+    await numbers.aclose()
+
+
+WAITERS = [in_a_coroutine, in_a_wrapper, in_an_iteration, in_a_closing]
+
+
+def tear_down(main: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+    world = World()
+    world.loop.start_main(main(world))
+    world.loop.run_ready()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        world.crash()
+        del world
+        gc.collect()
+    assert [str(warning.message) for warning in warned] == []
+
+
+@pytest.mark.parametrize("how", HOLDERS)
+def test_it_is_closed_whatever_holds_it(how: str) -> None:
+    tear_down(lambda world: holds(world, how))
+
+
+@pytest.mark.parametrize("main", WAITERS)
+def test_it_is_closed_however_its_holder_waits(main: Any) -> None:
+    tear_down(main)
