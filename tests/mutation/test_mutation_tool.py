@@ -35,6 +35,19 @@ def test_checked() -> None:
 def test_unchecked() -> None:
     assert code.unchecked(12) is not None
 """
+DISTURBED = """
+import sys
+from planted.room import code
+def test_alone() -> None:
+    code.unchecked(12)
+    assert "test_disturbing" not in sys.modules
+"""
+DISTURBING = """
+import sys
+sys.modules["test_disturbing"] = sys
+def test_nothing() -> None:
+    pass
+"""
 ENTRY = """
 [[mutant]]
 file = "room/code.py"
@@ -128,9 +141,12 @@ def planted(directory: Path, entries: str = "") -> subprocess.CompletedProcess[s
     (room / "__init__.py").touch()
     (room / "code.py").write_text(PLANTED)
     (directory / "test_planted.py").write_text(TEST)
+    (directory / "test_disturbed.py").write_text(DISTURBED)
+    (directory / "test_other.py").write_text(DISTURBING)
     (directory / "listed.toml").write_text(entries)
     command = [sys.executable, "-m", "mutation", "room", "--package", "planted"]
-    options = ["--tests", "test_planted.py", "--list", "listed.toml"]
+    tests = ["test_planted.py", "test_disturbed.py", "test_other.py"]
+    options = ["--tests", *tests, "--list", "listed.toml"]
     return subprocess.run(
         [*command, *options],
         cwd=directory,
@@ -151,6 +167,7 @@ def test_planted_mutants_are_killed_and_survivors_found(tmp_path: Path) -> None:
         ["room/code.py:8", "unchecked"],
         ["room/code.py:8", "unchecked"],
     ], found.stdout + found.stderr
+    assert "fails where all tests are loaded: test_disturbed.py::test_alone" in found.stdout
     assert "0 listed, 5 unexplained" in found.stdout
     assert found.returncode == 1
 
