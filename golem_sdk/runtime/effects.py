@@ -148,7 +148,7 @@ class TimerEffect:
     def __init__(self, delay_ns: int) -> None:
         self._delay_ns = delay_ns
         self._timer: Timer | None = None
-        self.due_ns = 0
+        self.due_ns: int  # once it is launched
 
     def launch(self, session: Session, call: StartedCall) -> None:
         """See `Effect.launch`."""

@@ -135,9 +135,9 @@ class Session:
         function_type: FunctionType,
         request: object,
         perform: Callable[[], Awaitable[Any]],
-        identity: object = SAME,
+        identity: object,
         *,
-        repeatable: bool = True,
+        repeatable: bool,
     ) -> Any:
         """A durable call performed by a coroutine function, on the host loop."""
         call = self.start(name, function_type, request, identity, repeatable=repeatable)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -134,6 +136,18 @@ def test_local_calls_are_made_again_where_only_remote_ones_are_recorded() -> Non
     assert recorded(end) == ["send", "send", "look"]
     assert DONE.count("local") == 2
     assert DONE.count("remote") == 1
+
+
+@agent
+async def sleeps_where_remote_ones_are_recorded(name: str) -> None:
+    with persistence_level(PersistenceLevel.PERSIST_REMOTE_SIDE_EFFECTS):
+        time.sleep(1)
+        await asyncio.sleep(1)
+
+
+def test_waits_are_recorded_at_every_level_but_none() -> None:
+    end = drive([Step(sleeps_where_remote_ones_are_recorded, ("x",))])
+    assert recorded(end) == ["golem:clock/sleep", "golem:clock/sleep"]
 
 
 def test_the_level_is_that_of_the_block() -> None:

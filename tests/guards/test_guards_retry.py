@@ -167,6 +167,7 @@ def test_of_a_response_it_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert drive([Step(one_request, ("by-status",))]).results == (("result", "busy"),)
     assert TRIES == ["busy"]
     assert "give_up_on failed with LookupError: no rule for HTTP status 503" in caplog.text
+    assert {record.name for record in caplog.records} == {"golem_sdk"}
 
 
 def test_of_an_exception_that_takes_no_notes_it_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -42,6 +42,7 @@ def run(main: Callable[[World], Coroutine[Any, Any, Any]]) -> tuple[World, async
 )
 def test_d2_what_is_not_recorded_is_refused(name: str) -> None:
     async def main(world: World) -> None:
+        assert getattr(world.loop, name).__name__ == name
         with pytest.raises(NotDurableError, match=rf"{name}\(\).*@durable"):
             await getattr(asyncio.get_running_loop(), name)("localhost", 80)
 
@@ -276,14 +277,14 @@ def test_a_generator_that_the_collector_finds_is_closed_at_the_end() -> None:
             world.note("closed", number)
 
     async def main(world: World) -> None:
-        world.keep.append(generator(world, 0))
-        await anext(world.keep[0])
-        for number in (1, 2):
+        for number in (0, 1):
             cycle: list[Any] = [generator(world, number)]
             cycle.append(cycle)
             await anext(cycle[0])
             del cycle
-        gc.collect()
+        world.keep.append(generator(world, 2))
+        await anext(world.keep[0])
+        gc.collect(1)
         await asyncio.sleep(0)
         world.note("main ends")
 

@@ -12,6 +12,7 @@ from golem_sdk.core.entries import Error, Suspend
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.http_status import HttpStatusError
 from golem_sdk.core.machine import StartedCall
+from golem_sdk.durability import current
 from golem_sdk.errors import UndecidedError
 from golem_sdk.policies import Always, And, CountLimit, Eq, Immediate, Jitter, Periodic, TimeLimit
 from golem_sdk.runtime.retries import _properties, _state
@@ -32,6 +33,7 @@ POLICIES: dict[str, Any] = {
 FAULTS: dict[str, Exception] = {
     "down": ConnectionError("down"),
     "undecided": UndecidedError("who knows"),
+    "wrong": ValueError("not the network's fault"),
     "busy": HttpStatusError(503, "7"),
     "busy until": HttpStatusError(503, "Tue, 14 Nov 2023 22:14:20 GMT"),  # a minute after the begin
     "long": ConnectionError("x" * 2000),
@@ -139,6 +141,32 @@ def test_a_server_s_wish_is_respected() -> None:
     assert 59 < delay_s < 60
 
 
+def test_what_is_no_fault_of_the_network_is_not_tried_again() -> None:
+    end = drive([Step(retried_here, ("growing", "wrong", 1))])
+    assert end.results[0][:2] == ("error", "ValueError")
+    assert SENT == ["wrong"]
+
+
+@agent
+def makes_a_call_of_the_sdk(name: str) -> int:
+    session = current()
+    assert session is not None
+    with retry_policy(POLICIES["growing"]):
+        return int(session.call("own", FunctionType.READ_LOCAL, None, down_once))
+
+
+def down_once() -> int:
+    SENT.append("own")
+    if len(SENT) == 1:
+        raise ConnectionError("down")
+    return len(SENT)
+
+
+def test_calls_of_the_sdk_itself_are_tried_again_too() -> None:
+    end = drive([Step(makes_a_call_of_the_sdk, ("x",))])
+    assert end.results[0][:2] == ("result", 2)
+
+
 def test_of_a_long_error_the_begin_is_noted() -> None:
     (note,) = notes(drive([Step(retried_here, ("growing", "long", 1))]))
     assert note.message == f"ConnectionError: {'x' * 2000}"[:1000]
@@ -168,6 +196,8 @@ def region_by_name(name: str) -> int:
 def test_regions_have_properties_too() -> None:
     end = drive([Step(region_by_name, ("x",))])
     assert end.results[0][:2] == ("result", 2)
+    (note,) = notes(end)
+    assert (note.begin > 0, note.call) == (True, 0)
 
 
 def properties(request: object) -> Any:
