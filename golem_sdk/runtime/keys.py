@@ -82,7 +82,6 @@ class Keys:
     def __init__(self, agent_id: str, context: Context) -> None:
         self._agent_id = agent_id
         self._context = context
-        self.begin("")
 
     def begin(self, invocation: str) -> None:
         """An invocation with this key begins."""

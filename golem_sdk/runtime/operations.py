@@ -52,7 +52,6 @@ class Operations:
         self.session = session
         self.writes = Announcements(self)
         self._running_again: OplogIndex | None = None
-        self.invoked(0)
 
     @property
     def plan(self) -> Plan:

@@ -148,6 +148,7 @@ def test_no_delay_needs_no_timer_and_keeps_the_order() -> None:
 def test_cancelling_a_timer_withdraws_its_call() -> None:
     async def main(world: World) -> None:
         handle = asyncio.get_running_loop().call_later(1, world.note, "never")
+        assert handle.when() == world.loop.time() + 1
         assert list(world.calls) == [1]
         handle.cancel()
         handle.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from contextlib import suppress
 from threading import Condition, Event
 from typing import TYPE_CHECKING, Any
 
@@ -220,6 +221,25 @@ def test_time_does_not_pass_for_what_nobody_waits_for(target: Any) -> None:
 
 
 @agent
+async def ends_before_its_effects_begin(name: str) -> None:
+    task = asyncio.create_task(look())
+    SEEN.append(task)
+    await asyncio.sleep(0)
+    begin = begin_durable_function(FunctionType.READ_REMOTE)
+    with suppress(BaseException):
+        end_durable_function(FunctionType.READ_REMOTE, begin)
+    await asyncio.Event().wait()
+
+
+def test_nothing_begins_once_the_agent_is_parked() -> None:
+    settings = Settings(suspend_after_s=1e9, write_behind_s=None)
+    with Runtime.over(MemoryEngine(), VirtualEnvironment(), settings) as runtime:
+        with pytest.raises(AgentFailedError, match="without being persisted"):
+            runtime.trigger(ends_before_its_effects_begin, "x").result(timeout=30)
+        assert "looked" not in SEEN
+
+
+@agent
 async def jumps_over_a_cancelled_call(name: str) -> str:
     place = get_oplog_index()
     task = asyncio.create_task(send("never"))
@@ -322,6 +342,7 @@ def test_what_runs_aside_is_not_the_agent_s_and_may_fail(
 
 @durable(function_type=FunctionType.READ_LOCAL)
 async def look() -> str:
+    SEEN.append("looked")
     return "looked"
 
 
