@@ -22,6 +22,9 @@ def _on_collection(phase: str, info: object) -> None:
     _collector = get_ident() if phase == "start" else None
 
 
+gc.callbacks.append(_on_collection)
+
+
 def is_collecting() -> bool:
     """Whether this code runs because garbage is collected, at a moment that no replay repeats."""
     return _collector == get_ident()
@@ -31,8 +34,6 @@ class Generators:
     """The async generators that have been iterated and may not be finished."""
 
     def __init__(self) -> None:
-        if _on_collection not in gc.callbacks:
-            gc.callbacks.append(_on_collection)
         self._numbers = count()
         self._begun: dict[int, tuple[int, weakref.ref[AsyncGenerator[Any, Any]]]] = {}
         self._kept: dict[int, AsyncGenerator[Any, Any]] = {}

@@ -146,7 +146,7 @@ class Pump:
 
     def start_timer(self, delay_s: float) -> int:
         """Start a durable call whose completion fires the loop's timer; its number."""
-        delay_ns = max(0, round(delay_s * 1e9))
+        delay_ns = round(delay_s * 1e9)
         call = self._session.start(SLEEP, FunctionType.READ_LOCAL, delay_ns)
         self._add(call, TimerEffect(delay_ns), lambda entry: self._fire(entry.call))
         return call.number

@@ -178,6 +178,22 @@ def test_of_a_long_line_the_begin_is_kept(tmp_path: Path) -> None:
     assert sites.sites[found["call"](sites.here)].source == file.read_text()[:200]
 
 
+def test_each_line_has_a_number_of_its_own() -> None:
+    sites = SiteTable([], "", lambda: 5)
+    numbers = [
+        sites.here(),
+        sites.here(),
+        sites.here(),
+    ]
+    assert len({sites.sites[number].line for number in numbers}) == 3
+
+
+def test_what_is_frozen_is_no_user_code() -> None:
+    sites, found = SiteTable([], "", lambda: 5), dict[str, Any]()
+    exec(compile("def call(ask):\n\n return ask()", "<frozen something>", "exec"), found)
+    assert sites.sites[found["call"](sites.here)].file == __file__
+
+
 def test_scripts_are_user_code() -> None:
     sites, found = SiteTable([], "", lambda: 5), dict[str, Any]()
     for at, path in enumerate([sysconfig.get_path("scripts"), sys.prefix]):

@@ -158,6 +158,16 @@ def test_cancelling_a_timer_withdraws_its_call() -> None:
     run(main)[1].result()
 
 
+def test_cancelling_what_needs_no_timer_withdraws_nothing() -> None:
+    async def main(world: World) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(1, world.note, "fires")
+        loop.call_later(0, world.note, "never").cancel()
+        assert list(world.calls) == [1]
+
+    run(main)[1].result()
+
+
 def test_sleeping_forever_takes_no_timer() -> None:
     async def main(world: World) -> None:
         world.loop.call_later(3e9, world.note, "never")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from contextlib import suppress
 from threading import Condition, Event
@@ -27,8 +26,8 @@ from golem_sdk import (
 from golem_sdk.codec.values import decode
 from golem_sdk.core.entries import Entry, Error, ImportedFunctionInvoked, Suspend, TimerSet
 from golem_sdk.core.ids import storage_key
-from golem_sdk.durability import begin_durable_function, current, end_durable_function
-from golem_sdk.errors import AgentFailedError, NotDurableError
+from golem_sdk.durability import begin_durable_function, end_durable_function
+from golem_sdk.errors import AgentFailedError
 from golem_sdk.oplog.reader import read_entries
 from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.settings import Settings
@@ -220,6 +219,12 @@ def test_time_does_not_pass_for_what_nobody_waits_for(target: Any) -> None:
         assert len(calls) == len([each for each in SEEN if isinstance(each, str)])
 
 
+@durable(function_type=FunctionType.READ_LOCAL)
+async def look() -> str:
+    SEEN.append("looked")
+    return "looked"
+
+
 @agent
 async def ends_before_its_effects_begin(name: str) -> None:
     task = asyncio.create_task(look())
@@ -300,8 +305,24 @@ def waits_for_long(name: str) -> None:
     time.sleep(1e6)
 
 
+@agent
+def sends_and_waits(name: str) -> None:
+    send_sync("one")
+    wait_for_the_end()
+
+
+@durable(function_type=FunctionType.READ_LOCAL)
+def wait_for_the_end() -> None:
+    DONE.wait(30)
+
+
 @pytest.mark.parametrize(
-    ("target", "kind"), [(waits_to_try_again, Error), (waits_for_long, TimerSet)]
+    ("target", "kind"),
+    [
+        (waits_to_try_again, Error),
+        (waits_for_long, TimerSet),
+        (sends_and_waits, ImportedFunctionInvoked),
+    ],
 )
 def test_what_is_waited_for_is_soon_on_disk(target: Any, kind: type[Entry]) -> None:
     engine = Watched()
@@ -309,59 +330,4 @@ def test_what_is_waited_for_is_soon_on_disk(target: Any, kind: type[Entry]) -> N
     with Runtime.over(engine, RealEnvironment(), settings) as runtime:
         handle = runtime.trigger(target, "x")
         assert engine.has(kind, str(handle.agent_id))
-
-
-# --- what is not the agent's own --------------------------------------------------------------------
-
-
-async def look_and_fail(error: BaseException) -> None:
-    SEEN.append(current())
-    DONE.set()
-    raise error
-
-
-@agent
-def leaves_something_to_close(name: str) -> None:
-    session = current()
-    assert session is not None
-    error = ValueError("no") if name == "fails" else asyncio.CancelledError()
-    session.on_host(lambda: look_and_fail(error))
-
-
-@pytest.mark.parametrize("how", ["fails", "is cancelled"])
-def test_what_runs_aside_is_not_the_agent_s_and_may_fail(
-    how: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    with Runtime.memory() as runtime:
-        runtime.trigger(leaves_something_to_close, how).result(timeout=30)
-        assert DONE.wait(30)
-    gc.collect()
-    assert SEEN == [None]
-    assert not caplog.records
-
-
-@durable(function_type=FunctionType.READ_LOCAL)
-async def look() -> str:
-    SEEN.append("looked")
-    return "looked"
-
-
-def on_a_loop_of_its_own() -> str:
-    with pytest.raises(NotDurableError, match=r"instead of using asyncio.run\(\)"):
-        asyncio.run(look())
-    return "refused"
-
-
-@agent
-def runs_a_loop(name: str) -> str:
-    return on_a_loop_of_its_own()
-
-
-@agent
-async def runs_a_loop_in_a_thread(name: str) -> str:
-    return await asyncio.to_thread(on_a_loop_of_its_own)
-
-
-@pytest.mark.parametrize("target", [runs_a_loop, runs_a_loop_in_a_thread])
-def test_d2_durable_calls_on_another_loop_are_refused(target: Any) -> None:
-    assert drive([Step(target, ("x",))]).results == (("result", "refused"),)
+        DONE.set()
