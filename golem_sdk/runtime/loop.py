@@ -149,16 +149,14 @@ class AgentLoop(BareLoop):
             return
         self._closed = True
         with self.driven(), self._as_running():
-            # Unwinding can make new tasks and generators; the rounds are bounded all the same.
             for _ in range(_MOST_ROUNDS):
                 while self._tasks:
                     task = self._tasks.pop(next(iter(self._tasks)))
-                    if task.done():
-                        self._task_done(task)
-                    else:
+                    if not task.done():
                         unwind_task(task, _unloaded)
-                generators = self._generators.take()
-                for generator in generators:
+                        continue
+                    self._task_done(task)
+                for generator in (generators := self._generators.take()):
                     unwind_generator(generator, self._context, _unloaded)
                 self._lanes.abandon(_unloaded)
                 if not (self._tasks or generators):

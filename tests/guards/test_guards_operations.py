@@ -294,16 +294,16 @@ VERSION = [1]
 
 
 @agent
-def announces(name: str) -> str:
+def announces_thrice(name: str) -> str:
     with idempotence_mode(False):
         return send("cup") if VERSION[0] == 1 else send("plate")
 
 
 def test_d1_another_write_is_not_taken_for_the_one_that_was_announced() -> None:
     VERSION[0] = 1
-    ((ended, _),) = log(drive([Step(announces, ("x",))]), EndRemoteWrite)
+    ((ended, _),) = log(drive([Step(announces_thrice, ("x",))]), EndRemoteWrite)
     end = drive(
-        [Step(announces, ("x",))],
+        [Step(announces_thrice, ("x",))],
         [CrashPoint(ended, CrashMoment.DURABLE)],
         on_crash=lambda crashes: VERSION.__setitem__(0, 2),
     )
