@@ -149,8 +149,10 @@ def _head(data: bytes) -> None:
     engine = _engine(Space.HEAD, storage_key(AGENT), data)
     (head,) = load_heads(engine)
     _require(type(head) is AgentHead and type(head.record) is StatusRecord, "a head")
-    (shown,) = Viewer(engine).agents()
-    _require(shown.agent_id == AGENT and shown.created_at.year < 2300, "what a listing shows")
+    listed = [*Viewer(engine).agents()]
+    _require(len(listed) == (head.record.last > 0), "one that has begun, in a listing")
+    for shown in listed:
+        _require(shown.agent_id == AGENT and shown.created_at.year < 2300, "what a listing shows")
 
 
 def _inbox(data: bytes) -> None:
