@@ -135,7 +135,7 @@ def crash(case: Case, part: str, points: Sequence[CrashPoint] = ()) -> tuple[End
         _put_on_stage(getattr(case, part), outside)
         step = Step(Suite, (case.name,), _method(case, part))
         end = drive([step], points, suspend_after_s=1.0)
-        gc.collect()  # connections that a crash left open complain now, in this test
+        gc.collect(1)  # connections that a crash left open complain now, in this test
     kind, outcome = end.results[0][:2]
     assert kind == "result", end.results
     return end, _run(outcome, outside)
