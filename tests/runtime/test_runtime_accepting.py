@@ -14,32 +14,18 @@ from golem_sdk.core.ids import AgentId
 from golem_sdk.errors import InvocationNotFoundError, StoreError, StoreFullError
 from golem_sdk.runtime.handles import InvocationHandle
 from golem_sdk.runtime.settings import Settings
-from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.stores.invocations import InvocationStatus
 from golem_sdk.testing.environment import VirtualEnvironment
+from runtime.acting import Refusing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from golem_sdk.storage.base import Batch
+    from collections.abc import Callable, Iterator
 
 
 X = AgentId("AcceptedTally", 'AcceptedTally("x")')
 
 
 GATE, REACHED = Event(), Event()
-
-
-class FullForOthers(MemoryEngine):
-    """Refuses the next commit when it is told to."""
-
-    full = False
-
-    def commit(self, batches: Sequence[Batch]) -> list[bool]:
-        if self.full:
-            self.full = False
-            raise StoreFullError("no room")
-        return super().commit(batches)
 
 
 @agent
@@ -57,12 +43,12 @@ class AcceptedTally:
 
 
 @pytest.fixture
-def engine() -> FullForOthers:
-    return FullForOthers()
+def engine() -> Refusing:
+    return Refusing()
 
 
 @pytest.fixture
-def runtime(engine: FullForOthers) -> Iterator[Runtime]:
+def runtime(engine: Refusing) -> Iterator[Runtime]:
     settings = Settings(suspend_after_s=1e6, write_behind_s=None)
     environment = VirtualEnvironment()
     with Runtime.over(engine, environment, settings) as opened:
@@ -87,7 +73,7 @@ def _schedule(runtime: Runtime) -> InvocationHandle[int]:
 
 
 def others_commit_fails_first(
-    runtime: Runtime, engine: FullForOthers, patch: pytest.MonkeyPatch
+    runtime: Runtime, engine: Refusing, patch: pytest.MonkeyPatch
 ) -> None:
     """Another thread's commit takes what was queued with it, fails, and all of that is behind us."""
     accepted, once = runtime._kernel.accepted, [True]
@@ -95,7 +81,7 @@ def others_commit_fails_first(
     def after_another(*given: Any) -> None:
         if once:
             once.clear()
-            engine.full = True
+            engine.refusal = StoreFullError("no room")
             with suppress(StoreError):
                 accepted()
         accepted(*given)
@@ -106,7 +92,7 @@ def others_commit_fails_first(
 @pytest.mark.parametrize("ask", [_trigger, _schedule])
 def test_p4_what_was_lost_with_anothers_commit_is_not_taken_for_accepted(
     runtime: Runtime,
-    engine: FullForOthers,
+    engine: Refusing,
     ask: Callable[[Runtime], InvocationHandle[int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -121,7 +107,7 @@ def test_p4_what_was_lost_with_anothers_commit_is_not_taken_for_accepted(
 
 
 def test_p4_a_cancelling_that_was_lost_with_anothers_commit_is_not_taken_for_done(
-    runtime: Runtime, engine: FullForOthers, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, engine: Refusing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = _schedule(runtime)
     others_commit_fails_first(runtime, engine, monkeypatch)

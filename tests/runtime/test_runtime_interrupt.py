@@ -13,29 +13,16 @@ from golem_sdk.errors import StoreFullError, UsageError
 from golem_sdk.runtime.actor import Actor
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.runtime.settings import Settings
-from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.stores.invocations import load_inbox
 from golem_sdk.testing.environment import VirtualEnvironment
+from runtime.acting import Refusing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from golem_sdk.storage.base import Batch
 
 GATE, REACHED = Event(), Event()
 RAN: list[str] = []
-
-
-class FullWhenTold(MemoryEngine):
-    """Refuses the next commit when it is told to."""
-
-    full = False
-
-    def commit(self, batches: Sequence[Batch]) -> list[bool]:
-        if self.full:
-            self.full = False
-            raise StoreFullError("no room")
-        return super().commit(batches)
 
 
 @agent
@@ -57,12 +44,12 @@ class Interrupted:
 
 
 @pytest.fixture
-def engine() -> FullWhenTold:
-    return FullWhenTold()
+def engine() -> Refusing:
+    return Refusing()
 
 
 @pytest.fixture
-def runtime(engine: FullWhenTold) -> Iterator[Runtime]:
+def runtime(engine: Refusing) -> Iterator[Runtime]:
     for event in (GATE, REACHED):
         event.clear()
     RAN.clear()
@@ -139,7 +126,7 @@ def test_one_whose_end_is_being_told_is_over_for_its_next_actor(
 
 
 def test_p4_what_the_store_refuses_meanwhile_does_not_run(
-    runtime: Runtime, engine: FullWhenTold, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, engine: Refusing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The caller has learnt that it was not accepted."""
     agent_of_it = runtime.get(Interrupted, "x")
@@ -149,7 +136,7 @@ def test_p4_what_the_store_refuses_meanwhile_does_not_run(
 
     def interrupted_before(*ticket: Any) -> None:
         monkeypatch.setattr(runtime._kernel, "accepted", accepted)
-        engine.full = True
+        engine.refusal = StoreFullError("no room")
         with pytest.raises(StoreFullError):
             runtime.revert(agent_of_it, invocations=1)
         accepted(*ticket)
