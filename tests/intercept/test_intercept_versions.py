@@ -51,7 +51,7 @@ def buy(what: str) -> str:
 
 
 @agent
-class Clerk:
+class Bookkeeper:
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -134,7 +134,7 @@ def release(
 
 def history(runtime: Runtime, name: str) -> tuple[int | None, list[str]]:
     """The version that an agent was made with, and what it calls the orders that it recorded."""
-    entries = [entry for _, entry in runtime.oplog(runtime.get(Clerk, name))]
+    entries = [entry for _, entry in runtime.oplog(runtime.get(Bookkeeper, name))]
     (created,) = (entry for entry in entries if isinstance(entry, Create))
     calls = [e.function_name for e in entries if isinstance(e, ImportedFunctionInvoked)]
     return created.interceptors.get(NAME), [call for call in calls if call.startswith(NAME)]
@@ -143,21 +143,21 @@ def history(runtime: Runtime, name: str) -> tuple[int | None, list[str]]:
 def test_old_oplogs_are_replayed_as_they_were_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = MemoryEngine()
     with release(1, engine, monkeypatch) as runtime:
-        runtime.get(Clerk, "old").orders("blue")
+        runtime.get(Bookkeeper, "old").orders("blue")
         engine = engine_of(runtime).snapshot()
     with release(2, engine, monkeypatch) as runtime:
-        runtime.get(Clerk, "old").recall()
+        runtime.get(Bookkeeper, "old").recall()
         assert SEEN["old"] == ["blue number 1"] * 2
         assert BOUGHT == ["blue"]
-        runtime.get(Clerk, "old").orders("red")
-        runtime.get(Clerk, "new").orders("green")
+        runtime.get(Bookkeeper, "old").orders("red")
+        runtime.get(Bookkeeper, "new").orders("green")
         assert history(runtime, "old") == (1, ["paper_mill.buy"] * 2)
         assert history(runtime, "new") == (2, ["paper_mill.order"])
         engine = engine_of(runtime).snapshot()
     SEEN.clear()
     with release(2, engine, monkeypatch) as runtime:
         for name in ("old", "new"):
-            runtime.get(Clerk, name).recall()
+            runtime.get(Bookkeeper, name).recall()
     assert SEEN == {"old": ["blue number 1", "red number 2"], "new": ["green number 3"]}
     assert BOUGHT == ["blue", "red", "green"]
 
@@ -165,14 +165,14 @@ def test_old_oplogs_are_replayed_as_they_were_recorded(monkeypatch: pytest.Monke
 def test_what_was_not_intercepted_yet_stays_unrecorded(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = MemoryEngine()
     with release(0, engine, monkeypatch) as runtime:
-        runtime.get(Clerk, "oldest").orders("blue")
+        runtime.get(Bookkeeper, "oldest").orders("blue")
         engine = engine_of(runtime).snapshot()
     with release(2, engine, monkeypatch) as runtime:
-        runtime.get(Clerk, "oldest").recall()
+        runtime.get(Bookkeeper, "oldest").recall()
         assert SEEN["oldest"] == ["blue number 1", "blue number 2"], "done again, as in release 0"
-        runtime.get(Clerk, "oldest").orders("red")
+        runtime.get(Bookkeeper, "oldest").orders("red")
         assert history(runtime, "oldest") == (None, [])
-        runtime.get(Clerk, "new").orders("green")
+        runtime.get(Bookkeeper, "new").orders("green")
         assert history(runtime, "new") == (2, ["paper_mill.order"])
 
 

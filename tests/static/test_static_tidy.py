@@ -52,6 +52,7 @@ EXECUTING_METHODS = {("yaml", "load"), ("yaml", "unsafe_load"), ("yaml", "full_l
 
 CODE = python_files(*CODE_DIRECTORIES)
 PACKAGE = python_files("golem_sdk")
+TESTS = python_files("tests")
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
@@ -90,6 +91,22 @@ def without_reason(source: str) -> Iterator[int]:
         silenced = list(SILENCED.finditer(comment))
         if silenced and not REASON.match(comment, silenced[-1].end()):
             yield line
+
+
+def agent_types(tree: ast.Module) -> Iterator[str]:
+    """Names of the agent types that a file defines with ``@agent``, wherever in it."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for decorator in node.decorator_list:
+            match decorator:
+                case ast.Name(id="agent") | ast.Attribute(attr="agent"):
+                    yield node.name
+                case ast.Call(func=ast.Name(id="agent") | ast.Attribute(attr="agent")):
+                    given = {keyword.arg: keyword.value for keyword in decorator.keywords}
+                    name = given.get("name", ast.Constant(node.name))
+                    if isinstance(name, ast.Constant):
+                        yield str(name.value)
 
 
 @pytest.mark.parametrize("path", CODE, ids=relative)
@@ -141,6 +158,29 @@ def test_nothing_unfinished_and_no_machine_is_named(path: Path) -> None:
         if UNFINISHED.search(line) or MACHINE.search(line)
     ]
     assert found == []
+
+
+def test_agent_types_of_all_tests_have_names_of_their_own() -> None:
+    # They are loaded together, and a process knows each type by its name.
+    homes: dict[str, list[str]] = {}
+    for path in TESTS:
+        for name in set(agent_types(ast.parse(path.read_text()))):
+            homes.setdefault(name, []).append(relative(path))
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("@agent\nclass A: ...", ["A"]),
+        ("@golem_sdk.agent\nasync def a(): ...", ["a"]),
+        ("def f():\n    @agent(name='b')\n    def a(): ...", ["b"]),
+        ("@agent()\ndef a(): ...", ["a"]),
+        ("@agent(name=f())\ndef a(): ...\n@other\ndef b(): ...", []),
+    ],
+)
+def test_the_search_for_agent_types_finds_them(source: str, names: list[str]) -> None:
+    assert list(agent_types(ast.parse(source))) == names
 
 
 @pytest.mark.parametrize(
