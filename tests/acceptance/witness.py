@@ -41,6 +41,7 @@ class Witness(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Answers a POST with its own body."""
 
+    disable_nagle_algorithm = True  # or clients wait 40 ms for a body that follows its header
     protocol_version = "HTTP/1.1"
     server: Witness
 

@@ -65,6 +65,9 @@ class WebServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    disable_nagle_algorithm = (
+        True  # or a body that follows its header late waits 40 ms for the client
+    )
     protocol_version = "HTTP/1.1"
     server: WebServer
 
