@@ -19,9 +19,9 @@ from golem_sdk import (
     retry_policy,
 )
 from golem_sdk.codec.values import decode
-from golem_sdk.core.entries import Entry, ImportedFunctionInvoked
+from golem_sdk.core.entries import DescribeCallSite, Entry, ImportedFunctionInvoked, NoOp
 from golem_sdk.durability import current
-from golem_sdk.errors import NotDurableError
+from golem_sdk.errors import AgentFailedError, AgentFencedSignal, NotDurableError
 from golem_sdk.testing.driver import End, Step, drive
 
 if TYPE_CHECKING:
@@ -74,6 +74,55 @@ def test_the_task_of_a_call_is_recorded() -> None:
     main, task = log(end, "sends", ImportedFunctionInvoked)
     assert (alone.task, main.task) == (0, 1)
     assert task.task > 1
+
+
+@agent
+async def sends_and_sleeps(name: str) -> None:
+    await asyncio.gather(send("one"), asyncio.sleep(60))
+
+
+@pytest.mark.parametrize("suspend_after_s", [1e9, 0.0])
+def test_of_a_call_that_is_begun_in_replay_the_same_is_recorded(suspend_after_s: float) -> None:
+    end = drive([Step(sends_and_sleeps, ("x",))], suspend_after_s=suspend_after_s)
+    sent, slept = log(end, "sends", ImportedFunctionInvoked)
+    assert (sent.task, slept.task) == (2, 3)
+    (oplog,) = end.oplogs.values()
+    sites = {e.site: e.source for _, e in oplog if isinstance(e, DescribeCallSite)}
+    assert sites[sent.site] == sites[slept.site]
+
+
+@agent
+def is_ended(name: str) -> None:
+    session = current()
+    assert session is not None
+    session.end(AgentFencedSignal(ValueError("over")))
+    try:
+        session.append(NoOp(1))
+    except ValueError as error:
+        SEEN.append(str(error))
+
+
+def test_who_is_ended_records_nothing() -> None:
+    with Runtime.memory() as runtime, pytest.raises(AgentFailedError, match="over"):
+        runtime.run(is_ended, "x")
+    assert SEEN == ["over"]
+
+
+@agent
+def waits_until_the_end(name: str) -> None:
+    SEEN.append("waits")
+    try:
+        time.sleep(1e6)
+    finally:
+        DONE.set()
+
+
+def test_who_waits_when_the_runtime_is_closed_is_told() -> None:
+    with Runtime.memory(suspend_after=1e8) as runtime:
+        runtime.trigger(waits_until_the_end, "x")
+        while not SEEN:
+            runtime.agents()
+    assert DONE.wait(30)
 
 
 @durable
