@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from golem_sdk.intercept.rows.http import HTTP
+from golem_sdk.intercept.rows.processes import PROCESSES
 from golem_sdk.intercept.rows.standard import STANDARD
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = ["ACTIVATIONS", "TABLE", "versions"]
 TABLE: tuple[Interceptor, ...] = (
     *STANDARD,
     *HTTP,
+    *PROCESSES,
 )
 
 ACTIVATIONS: dict[str, list[tuple[Interceptor, str]]] = {}

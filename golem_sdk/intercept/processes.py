@@ -1,0 +1,259 @@
+"""A process that an agent has started and goes on talking to: what was said so far, and the real one.
+
+The real process exists in the life of the agent that started it. When the agent lives again and goes on with
+a process that had not ended, ``idempotence_mode``, as it was when the process was started, decides:
+
+* ``True``, the default: the process is started again. It is given again what it was given, its output is read
+  up to where the agent had read it, and it gets the signals that it got. If its output is not the same up to
+  there, the agent cannot go on with it, and gets a `ChildProcessError`.
+* ``False``: it is not started again; the agent gets a `ChildProcessError`.
+
+What is recorded of a process that has ended is simply replayed. The process of the earlier life may be
+running on, as it does when Python ends in any other program: its pipes are closed, and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["PIECE_BYTES", "Process", "RealProcess"]
+
+PIECE_BYTES = 8 * 1024 * 1024
+"""Output that is wanted as a whole is recorded in pieces of this size."""
+
+_KEPT_INPUT_BYTES = 16 * 1024 * 1024
+_LOST = (
+    "process lost in a crash: {command} was started by an earlier life of this agent and had not ended; "
+    "{reason}. Start it anew if it is still needed"
+)
+
+
+class RealProcess(subprocess.Popen[bytes]):
+    """The process itself. When the agent that has it is unloaded, it is left alone, and its pipes closed."""
+
+    def __del__(self, *_: Any) -> None:
+        for name in ("stdin", "stdout", "stderr"):
+            pipe = vars(self).get(name)  # none, if it could not be started
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        super().__del__(_warn=_say_nothing)  # type: ignore[call-arg]  # typeshed hides its parameters
+
+
+def _say_nothing(*_: object, **__: object) -> None:
+    pass
+
+
+class _Delivered:
+    """What was read of an output so far."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.hash = hashlib.sha256()
+
+
+class Process:
+    """One process of an agent.
+
+    The methods that touch the real process block, and are called as the performing part of durable calls. The
+    ``note_`` methods are called by agent code after it, live and in replay.
+
+    Args:
+        session: of the agent.
+        start: starts it, with pipes that are binary and unbuffered.
+        command: as it is stored.
+    """
+
+    def __init__(
+        self, session: durability.Session, start: Callable[[], RealProcess], command: object
+    ) -> None:
+        self.session = session
+        self.ended = False
+        self.input: Any = None
+        """What `communicate` gives it."""
+        self._start = start
+        self._command = command
+        self._restartable = durability.SCOPE.get().idempotent
+        self._real: RealProcess | None = None
+        self._talking = False
+        self._given = bytearray()
+        self._signals: list[int] = []
+        self._delivered = {"stdout": _Delivered(), "stderr": _Delivered()}
+        self._closed: set[str] = set()
+
+    # --- performed, on the real process -----------------------------------------------------------
+
+    def start(self) -> int:
+        """Start it; gives its number."""
+        self._real = self._start()
+        return self._real.pid
+
+    def pipe(self, name: str) -> Any:
+        """The real pipe with this name, of a process that is running."""
+        return getattr(self._running(), name)
+
+    def read(self, name: str, size: int) -> bytes:
+        """The next piece of an output, at most that long; ``b""``: there is no more."""
+        chunk: bytes = self.pipe(name).read(size)
+        return chunk
+
+    def read_much(self, name: str) -> bytes:
+        """The next piece of an output, full but for the last."""
+        parts, size = [], 0
+        pipe = self.pipe(name)
+        while size < PIECE_BYTES and (chunk := pipe.read(PIECE_BYTES - size)):
+            parts.append(chunk)
+            size += len(chunk)
+        return b"".join(parts)
+
+    def write(self, data: bytes) -> int:
+        """Give it input."""
+        _write_all(self.pipe("stdin"), data)
+        return len(data)
+
+    def close_input(self) -> None:
+        """Tell it that there is no more."""
+        self.pipe("stdin").close()
+
+    def poll(self) -> int | None:
+        """Its return code, if it has ended."""
+        return self._running().poll()
+
+    def wait(self, timeout: float | None) -> int | None:
+        """Its return code, or ``None``: it has not ended in time."""
+        try:
+            return self._running().wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def send_signal(self, number: int) -> int | None:
+        """Send it a signal, unless it has ended: then its return code."""
+        real = self._running()
+        real.send_signal(number)
+        return real.returncode
+
+    def communicate(self, timeout: float | None) -> list[Any]:
+        """``[return code, output, errors]``; without a return code, it has not ended in time."""
+        real = self._running()
+        given, self._talking = None if self._talking else self.input, True
+        try:
+            output, errors = real.communicate(given, timeout)
+        except subprocess.TimeoutExpired as late:
+            return [None, late.output, late.stderr]
+        return [real.returncode, output, errors]
+
+    # --- noted, live and in replay ------------------------------------------------------------------
+
+    def note_read(self, name: str, chunk: bytes) -> None:
+        """The agent has read this."""
+        delivered = self._delivered[name]
+        delivered.size += len(chunk)
+        delivered.hash.update(chunk)
+
+    def note_written(self, data: bytes) -> None:
+        """The agent has given it this."""
+        if len(self._given) + len(data) > _KEPT_INPUT_BYTES:
+            self._restartable = False
+        else:
+            self._given += data
+
+    def note_signal(self, number: int) -> None:
+        """The agent has sent it this."""
+        self._signals.append(number)
+
+    def note_closed(self, name: str) -> None:
+        """The agent has closed a pipe. One that is read from is closed by this, too."""
+        self._closed.add(name)
+        if name != "stdin" and self._real is not None:
+            getattr(self._real, name).close()
+
+    # --- lives ----------------------------------------------------------------------------------------
+
+    def _running(self) -> RealProcess:
+        if self._real is None:
+            if not self._restartable:
+                raise self._lost(
+                    "it was started under idempotence_mode(False), or was given too much input, so it is"
+                    " not started again"
+                )
+            self._real = self._started_again()
+        return self._real
+
+    def _started_again(self) -> RealProcess:
+        real = self._start()
+        try:
+            _together([lambda: self._feed(real), *self._skips(real)], real.kill)
+        except BaseException:
+            real.wait()
+            raise
+        for number in self._signals:
+            real.send_signal(number)
+        for name in self._closed - {"stdin"}:
+            getattr(real, name).close()
+        return real
+
+    def _feed(self, real: RealProcess) -> None:
+        if real.stdin is None:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            _write_all(real.stdin, bytes(self._given))
+        if "stdin" in self._closed:
+            real.stdin.close()
+
+    def _skips(self, real: RealProcess) -> list[Callable[[], None]]:
+        def skip(name: str, delivered: _Delivered) -> None:
+            pipe, left, seen = getattr(real, name), delivered.size, hashlib.sha256()
+            while left and (chunk := pipe.read(left)):
+                left -= len(chunk)
+                seen.update(chunk)
+            if left or seen.digest() != delivered.hash.digest():
+                raise self._lost(f"it was started again, but its {name} is another one")
+
+        return [
+            lambda name=name, delivered=delivered: skip(name, delivered)  # type: ignore[misc]  # a loop's
+            for name, delivered in self._delivered.items()
+            if delivered.size
+        ]
+
+    def _lost(self, reason: str) -> ChildProcessError:
+        message = _LOST.format(command=self._command, reason=reason)
+        return ChildProcessError(errno.ECHILD, message)
+
+
+def _write_all(pipe: Any, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[pipe.write(view) :]
+
+
+def _together(functions: Iterable[Callable[[], None]], give_up: Callable[[], None]) -> None:
+    """All at once, because a process may wait for one of them; the first error is raised.
+
+    ``give_up`` is called when one has failed, so that the others end.
+    """
+    errors: list[BaseException] = []
+
+    def guarded(function: Callable[[], None]) -> None:
+        try:
+            function()
+        except BaseException as error:  # raised by the one who waits
+            errors.append(error)
+            give_up()
+
+    threads = [threading.Thread(target=guarded, args=(each,), daemon=True) for each in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

@@ -1,0 +1,32 @@
+"""Processes that agents run."""
+
+from __future__ import annotations
+
+from golem_sdk.intercept.interceptor import Interceptor, Replaced, Treatment
+
+__all__ = ["PROCESSES"]
+
+_EITHER = (Treatment.READ_REMOTE, Treatment.WRITE_REMOTE)
+
+PROCESSES = (
+    Interceptor(
+        name="processes",
+        adapters={
+            "os": "golem_sdk.intercept.subprocess:os_patches",
+            "subprocess": "golem_sdk.intercept.subprocess:subprocess_patches",
+        },
+        replaces=(
+            Replaced("subprocess", "run call", Treatment.WRITE_REMOTE),
+            Replaced("subprocess.Popen", "__init__ send_signal", Treatment.WRITE_REMOTE),
+            Replaced("subprocess.Popen", "communicate", _EITHER),
+            Replaced("subprocess.Popen", "poll wait", Treatment.READ_REMOTE),
+            Replaced("os", "system kill killpg", Treatment.WRITE_REMOTE),
+            Replaced("os", "execv execve posix_spawn posix_spawnp", Treatment.REFUSED),
+        ),
+        limits="`check_output`, `getoutput` and `os.popen` end in these; secret options are stored by hash, "
+        "environments not at all. A `Popen` that was running when the agent died is started again, given "
+        "the same input, and read up to where it was; if its output is another one, or under "
+        "`idempotence_mode(False)`, the agent gets a `ChildProcessError`. Its pipes have no `fileno()`; not "
+        "`pty`, nor `os.waitpid`",
+    ),
+)

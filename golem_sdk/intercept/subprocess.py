@@ -1,0 +1,356 @@
+"""Processes that agents run: `subprocess`, ``os.system``, and what else starts processes or sends signals.
+
+Covers: ``run``, ``call`` and what is made of them (``check_output``, ``getoutput``, …) and ``os.system``: the
+whole run is one remote write. ``Popen``: its start, each piece of output, each write of input, each signal
+and each wait is a durable call; `golem_sdk.intercept.processes` says what becomes of a process that was
+running when the agent died. ``os.popen`` is a ``Popen``. ``os.kill`` and ``os.killpg`` are remote writes.
+``os.exec*`` and ``os.posix_spawn`` are refused, as ``os.fork`` is.
+
+Does not cover: `pty`, processes that compiled libraries start, ``os.waitpid``; output that a process writes
+into a file that agent code reads back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import io
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.errors import NotDurableError
+from golem_sdk.intercept.commands import describe_command, describe_data
+from golem_sdk.intercept.patching import Patch, replacement_of
+from golem_sdk.intercept.pipes import open_input, open_output
+from golem_sdk.intercept.processes import Process, RealProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import MethodType, ModuleType
+
+__all__ = ["PROCESSES", "os_patches", "subprocess_patches"]
+
+PROCESSES = "processes"
+"""The name of the interceptor."""
+
+_WRITE = FunctionType.WRITE_REMOTE
+_READ = FunctionType.READ_REMOTE
+_PROCESS = "_golem_process"
+_PARAMETERS = inspect.signature(subprocess.Popen.__init__)
+_TEXT = ("text", "universal_newlines", "encoding", "errors")
+_REPLACING = ("execv", "execve", "posix_spawn", "posix_spawnp")
+
+
+def subprocess_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `subprocess`; its other functions end in these."""
+    methods: dict[str, Callable[[Any], Any]] = {
+        "__init__": _init,
+        "communicate": _communicate,
+        "poll": _poll,
+        "send_signal": _send_signal,
+        "wait": _wait,
+    }
+    return [
+        Patch(module, "run", _run, spread=True),
+        Patch(module, "call", _call, spread=True),
+        *(Patch(module.Popen, name, make) for name, make in methods.items()),
+    ]
+
+
+def os_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `os`."""
+    return [
+        Patch(module, "system", _system, spread=True),
+        Patch(module, "kill", functools.partial(_kill, "os.kill"), spread=True),
+        Patch(module, "killpg", functools.partial(_kill, "os.killpg"), spread=True),
+        *(
+            Patch(module, name, functools.partial(_refused, name), spread=True)
+            for name in _REPLACING
+        ),
+    ]
+
+
+# --- whole runs -----------------------------------------------------------------------------------
+
+
+def _run(original: Callable[..., Any]) -> MethodType:
+    def run(_home: object, /, *args: Any, check: bool = False, **options: Any) -> Any:
+        session = durability.current_since(PROCESSES)
+        if session is None:
+            return original(*args, check=check, **options)
+
+        def perform() -> list[Any]:
+            try:
+                done = original(*args, **options)
+            except subprocess.TimeoutExpired as late:
+                return [None, late.output, late.stderr]
+            return [done.returncode, done.stdout, done.stderr]
+
+        code, output, errors = _whole_run(session, "subprocess.run", args, options, perform)
+        command = _command(args, options)
+        if code is None:
+            raise subprocess.TimeoutExpired(
+                command, options["timeout"], output=output, stderr=errors
+            )
+        if check and code:
+            raise subprocess.CalledProcessError(code, command, output=output, stderr=errors)
+        return subprocess.CompletedProcess(command, code, output, errors)
+
+    return replacement_of(original, run, "subprocess")
+
+
+def _call(original: Callable[..., int]) -> MethodType:
+    def call(_home: object, /, *args: Any, **options: Any) -> int:
+        session = durability.current_since(PROCESSES)
+        if session is None:
+            return original(*args, **options)
+
+        def perform() -> int | None:
+            try:
+                return original(*args, **options)
+            except subprocess.TimeoutExpired:
+                return None
+
+        code: int | None = _whole_run(session, "subprocess.call", args, options, perform)
+        if code is None:
+            raise subprocess.TimeoutExpired(_command(args, options), options["timeout"])
+        return code
+
+    return replacement_of(original, call, "subprocess")
+
+
+def _whole_run(
+    session: Any,
+    name: str,
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    perform: Callable[[], Any],
+) -> Any:
+    shell = args[8] if len(args) > 8 else options.get("shell")
+    described = describe_command(
+        _command(args, options), shell, options.get("input"), options.get("cwd")
+    )
+    return durability.durable_call(
+        session, name, _WRITE, described.request, perform, identity=described.identity
+    )
+
+
+def _command(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    return args[0] if args else options.get("args")
+
+
+def _system(original: Callable[[Any], int]) -> MethodType:
+    def system(_home: object, command: Any) -> int:
+        session = durability.current_since(PROCESSES)
+        if session is None:
+            return original(command)
+        described = describe_command(command, shell=True)
+        return durability.durable_call(
+            session,
+            "os.system",
+            _WRITE,
+            described.request,
+            functools.partial(original, command),
+            identity=described.identity,
+        )
+
+    return replacement_of(original, system, "os")
+
+
+def _kill(name: str, original: Callable[[int, int], None]) -> MethodType:
+    def kill(_home: object, number: int, signal: int, /) -> None:
+        session = durability.current_since(PROCESSES)
+        if session is None:
+            original(number, signal)
+            return
+        perform = functools.partial(original, number, signal)
+        durability.durable_call(
+            session, name, _WRITE, [number, int(signal)], perform, identity=int(signal)
+        )
+
+    return replacement_of(original, kill, "os")
+
+
+def _refused(name: str, original: Callable[..., Any]) -> MethodType:
+    def function(_home: object, /, *args: Any, **options: Any) -> Any:
+        if durability.current() is not None:
+            raise NotDurableError(
+                f"An agent tried to start a process with os.{name}. Nothing was started and nothing was "
+                "recorded. Use subprocess, whose processes are journaled."
+            )
+        return original(*args, **options)
+
+    return replacement_of(original, function, "os")
+
+
+# --- Popen ----------------------------------------------------------------------------------------
+
+
+def _init(original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def init(self: Any, *args: Any, **options: Any) -> None:
+        session = durability.current_since(PROCESSES)
+        if session is None:
+            original(self, *args, **options)
+        else:
+            _start(session, self, _PARAMETERS.bind(self, *args, **options).arguments)
+
+    return init
+
+
+def _start(session: Any, self: Any, given: dict[str, Any]) -> None:
+    """Make the object that agent code has: it looks like the original, but has no process of its own."""
+    options = {name: value for name, value in given.items() if name != "self"}
+    args, bufsize = options["args"], options.get("bufsize", -1)
+    text = {name: options.pop(name) for name in _TEXT if name in options}
+    described = describe_command(args, options.get("shell"), None, options.get("cwd"))
+    start = functools.partial(RealProcess, **{**options, "bufsize": 0})
+    process = Process(session, start, described.request["args"])
+    vars(self).update({_PROCESS: process, "args": args, "returncode": None})
+    self.pid = durability.durable_call(
+        session,
+        "subprocess.Popen",
+        _WRITE,
+        described.request,
+        process.start,
+        identity=described.identity,
+    )
+    self.encoding, self.errors = text.get("encoding"), text.get("errors")
+    self.text_mode = bool(any(text.values()))
+    self._communication_started, self._sigint_wait_secs = False, 0
+    piped = {name: options.get(name) == subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    self.stdin = open_input(process, bufsize) if piped["stdin"] else None
+    self.stdout = open_output(process, "stdout", bufsize) if piped["stdout"] else None
+    self.stderr = open_output(process, "stderr", bufsize) if piped["stderr"] else None
+    if self.text_mode:
+        _as_text(self, line_buffering=bufsize == 1)
+
+
+def _as_text(self: Any, *, line_buffering: bool) -> None:
+    wrap = functools.partial(io.TextIOWrapper, encoding=self.encoding, errors=self.errors)
+    if self.stdin is not None:
+        self.stdin = wrap(self.stdin, write_through=True, line_buffering=line_buffering)
+    if self.stdout is not None:
+        self.stdout = wrap(self.stdout)
+    if self.stderr is not None:
+        self.stderr = wrap(self.stderr)
+
+
+def _called(
+    self: Any,
+    process: Process,
+    operation: str,
+    function_type: FunctionType,
+    request: object,
+    perform: Callable[[], Any],
+) -> Any:
+    session = durability.current()
+    if session is None:  # inside another durable call, which is what is recorded
+        return perform()
+    name = f"subprocess.Popen.{operation}"
+    return durability.durable_call(session, name, function_type, request, perform, repeatable=False)
+
+
+def _ended(self: Any, process: Process, code: int | None) -> None:
+    if code is not None:
+        self.returncode, process.ended = code, True
+
+
+def _poll(original: Callable[[Any], int | None]) -> Callable[[Any], int | None]:
+    @functools.wraps(original)
+    def poll(self: Any) -> int | None:
+        process = vars(self).get(_PROCESS)
+        if process is None:
+            return original(self)
+        if self.returncode is None:
+            _ended(self, process, _called(self, process, "poll", _READ, None, process.poll))
+        code: int | None = self.returncode
+        return code
+
+    return poll
+
+
+def _wait(original: Callable[..., int]) -> Callable[..., int]:
+    @functools.wraps(original)
+    def wait(self: Any, timeout: float | None = None) -> int:
+        process = vars(self).get(_PROCESS)
+        if process is None:
+            return original(self, timeout=timeout)
+        if self.returncode is None:
+            perform = functools.partial(process.wait, timeout)
+            _ended(self, process, _called(self, process, "wait", _READ, None, perform))
+        if self.returncode is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        code: int = self.returncode
+        return code
+
+    return wait
+
+
+def _send_signal(original: Callable[[Any, int], None]) -> Callable[[Any, int], None]:
+    @functools.wraps(original)
+    def send_signal(self: Any, sig: int) -> None:
+        process = vars(self).get(_PROCESS)
+        if process is None:
+            original(self, sig)
+        elif self.returncode is None:
+            perform = functools.partial(process.send_signal, sig)
+            code = _called(self, process, "send_signal", _WRITE, int(sig), perform)
+            process.note_signal(sig)
+            _ended(self, process, code)
+
+    return send_signal
+
+
+def _communicate(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def communicate(self: Any, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002  # its name there
+        process = vars(self).get(_PROCESS)
+        if process is None:
+            result: tuple[Any, Any] = original(self, input, timeout=timeout)
+            return result
+        if self._communication_started and input:
+            raise ValueError("Cannot send input after starting communication")
+        return _communicated(self, process, input, timeout)
+
+    return communicate
+
+
+def _communicated(
+    self: Any, process: Process, given: Any, timeout: float | None
+) -> tuple[Any, Any]:
+    if self.stdin is not None and not self._communication_started:
+        with contextlib.suppress(BrokenPipeError):  # as the original: it reads no more
+            self.stdin.flush()
+        if self.text_mode and given is not None:
+            given = given.encode(self.stdin.encoding, self.stdin.errors)
+        process.input = given
+    function_type, request = (_READ, None) if given is None else (_WRITE, describe_data(given))
+    self._communication_started = True
+    code, output, errors = _called(
+        self,
+        process,
+        "communicate",
+        function_type,
+        request,
+        functools.partial(process.communicate, timeout),
+    )
+    if code is None:
+        assert timeout is not None
+        raise subprocess.TimeoutExpired(self.args, timeout, output=output, stderr=errors)
+    _ended(self, process, code)
+    for pipe in (self.stdin, self.stdout, self.stderr):
+        if pipe is not None:
+            pipe.close()
+    return _shown(self, self.stdout, output), _shown(self, self.stderr, errors)
+
+
+def _shown(self: Any, pipe: Any, data: bytes | None) -> Any:
+    if data is None or not self.text_mode:
+        return data
+    text = data.decode(pipe.encoding, pipe.errors)
+    return text.replace("\r\n", "\n").replace("\r", "\n")

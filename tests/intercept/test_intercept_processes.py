@@ -1,0 +1,200 @@
+"""Processes of agents: what is stored of them, what is refused, and what a crash does to a running one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from golem_sdk import idempotence_mode, oplog_commit
+from golem_sdk.codec.values import decode
+from golem_sdk.core.entries import ImportedFunctionInvoked
+from golem_sdk.errors import NotDurableError
+from golem_sdk.intercept.commands import describe_command, describe_data
+from intercept.replaying import Runs, crashed, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def requests(runs: Runs) -> list[Any]:
+    calls = [e for e in runs.entries if isinstance(e, ImportedFunctionInvoked)]
+    return [decode(e.request) for e in calls if isinstance(e.request, bytes)]
+
+
+def counted(path: Path, rest: str) -> str:
+    """A command that counts how often it was started."""
+    return f"echo >> {path}; {rest}"
+
+
+def starts(path: Path) -> int:
+    return len(path.read_text().splitlines())
+
+
+def test_a_run_is_one_call() -> None:
+    def body() -> list[Any]:
+        done = subprocess.run("echo one; echo two >&2", shell=True, capture_output=True, check=True)
+        return [done.stdout, done.stderr, subprocess.getoutput("echo three")]
+
+    runs = run(body)
+    assert runs.live == runs.replayed == [b"one\n", b"two\n", "three"]
+    assert runs.calls == ["subprocess.run"] * 2
+
+
+def test_secrets_are_not_stored() -> None:
+    def body() -> None:
+        subprocess.run(["/bin/true", "--token", "canary", "--api-key=canary"], check=True)
+        subprocess.run("true --password canary", shell=True, check=True, env={"TOKEN": "canary"})
+        subprocess.run(["/bin/cat"], input=b"canary", stdout=subprocess.DEVNULL, check=True)
+
+    runs = run(body)
+    assert "canary" not in repr(requests(runs))
+    assert requests(runs)[2]["input"] == describe_data(b"canary")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        (["x", "--token", "a"], ["x", "--token", "b"], True),
+        ("x --token=a  https://u:p@h", "x --token=b  https://v:p@h", True),
+        ([sys.executable, "x"], [sys.executable, "y"], False),
+        (["x", "a b"], ["x", "a", "b"], False),
+        ("x a", ["x", "a"], False),
+        (["x", b"a"], ["x", "a"], True),
+    ],
+)
+def test_what_is_compared_of_a_command(first: Any, second: Any, same: bool) -> None:
+    one, other = describe_command(first), describe_command(second)
+    assert (one.identity == other.identity) is same
+
+
+def test_this_python_may_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = describe_command([sys.executable, "-V"]).identity
+    monkeypatch.setattr(sys, "executable", "/elsewhere/python")
+    assert describe_command(["/elsewhere/python", "-V"]).identity == before
+
+
+def test_a_program_that_is_not_there() -> None:
+    def body() -> list[Any]:
+        try:
+            subprocess.Popen(["/no/such/program"])
+        except FileNotFoundError as error:
+            return [error.errno, error.filename]
+        return []
+
+    runs = run(body)
+    assert runs.live == runs.replayed == [2, "/no/such/program"]
+
+
+def test_a_pipeline() -> None:
+    def body() -> bytes:
+        with (
+            subprocess.Popen(["/bin/echo", "one two"], stdout=subprocess.PIPE) as first,
+            subprocess.Popen(["tr", "o", "0"], stdin=first.stdout, stdout=subprocess.PIPE) as last,
+        ):
+            return last.communicate()[0]
+
+    runs = run(body)
+    assert runs.live == runs.replayed == b"0ne tw0\n"
+
+
+def test_a_pipe_has_no_descriptor() -> None:
+    def body() -> str:
+        with subprocess.Popen(["/bin/echo"], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            try:
+                process.stdout.fileno()
+            except OSError as error:
+                return str(error)
+        return ""
+
+    assert "has no fileno() in an agent" in run(body).live
+
+
+def test_processes_that_replace_this_one_are_refused() -> None:
+    def body() -> list[str]:
+        said = []
+        try:
+            os.posix_spawn("/bin/true", ["true"], {})
+        except NotDurableError as error:
+            said.append(str(error))
+        try:
+            os.execv("/bin/true", ["true"])
+        except NotDurableError as error:
+            said.append(str(error))
+        return said
+
+    spawn, replace = run(body).live
+    assert "os.posix_spawn" in spawn
+    assert "os.execv" in replace
+
+
+def test_signals_to_others_are_sent_once() -> None:
+    received: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: received.append(number))
+    home = os.getpid()
+    try:
+        runs = run(lambda: os.kill(home, signal.SIGUSR1))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert received == [signal.SIGUSR1]
+    assert runs.calls == ["os.kill"]
+
+
+# --- a process that was running when the agent died -----------------------------------------------
+
+
+class Interrupted:
+    """A body that reads a line of a process, dies there, and reads on in its next life."""
+
+    def __init__(self, command: str, *, idempotent: bool = True) -> None:
+        self._command, self._idempotent = command, idempotent
+        self.waits, self.go_on = threading.Event(), threading.Event()
+
+    def body(self) -> list[str]:
+        with idempotence_mode(self._idempotent):
+            process = subprocess.Popen(
+                self._command, shell=True, stdin=-1, stdout=subprocess.PIPE, text=True
+            )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("given\n")
+        process.stdin.flush()
+        said = [process.stdout.readline()]
+        oplog_commit(1)
+        self.waits.set()
+        self.go_on.wait(60)
+        try:
+            said += [process.stdout.read(), str(process.wait())]
+        except ChildProcessError as error:
+            said.append(str(error))
+        return said
+
+    def outcome(self) -> Any:
+        return crashed(self.body, self.waits, self.go_on)
+
+
+def test_a_process_is_started_again_and_read_on(tmp_path: Path) -> None:
+    command = counted(tmp_path / "n", "read x; echo $x; echo rest")
+    assert Interrupted(command).outcome() == ["given\n", "rest\n", "0"]
+    assert starts(tmp_path / "n") == 2
+
+
+def test_another_output_is_no_continuation(tmp_path: Path) -> None:
+    count = tmp_path / "n"
+    said = Interrupted(counted(count, f"read x; wc -l < {count}; sleep 0.1; echo rest")).outcome()
+    assert "its stdout is another one" in said[1]
+    assert starts(count) == 2
+
+
+def test_under_idempotence_mode_false_it_is_not_started_again(tmp_path: Path) -> None:
+    command = counted(tmp_path / "n", "read x; echo $x; echo rest")
+    said = Interrupted(command, idempotent=False).outcome()
+    assert said[0] == "given\n"
+    assert "it was started under idempotence_mode(False)" in said[1]
+    assert starts(tmp_path / "n") == 1
