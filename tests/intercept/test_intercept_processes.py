@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from golem_sdk.codec.values import decode
 from golem_sdk.core.entries import ImportedFunctionInvoked
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.commands import describe_command, describe_data
-from intercept.replaying import Runs, crashed, run
+from intercept.replaying import Runs, crashed, run, run_async
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,6 +133,44 @@ def test_processes_that_replace_this_one_are_refused() -> None:
     spawn, replace = run(body).live
     assert "os.posix_spawn" in spawn
     assert "os.execv" in replace
+
+
+def test_an_asyncio_process_that_is_given_up() -> None:
+    async def body() -> list[Any]:
+        process = await asyncio.create_subprocess_exec(
+            "/bin/sh", "-c", "echo said; exec sleep 60", stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        said = [await process.stdout.readline()]
+        for waits in (process.wait, process.stdout.read):
+            try:
+                await asyncio.wait_for(waits(), 0.01)
+            except TimeoutError:
+                said.append(b"late")
+        process.kill()
+        return [*said, await process.stdout.read(), await process.wait()]
+
+    runs = run_async(body)
+    assert runs.live == runs.replayed == [b"said\n", b"late", b"late", b"", -9]
+
+
+def test_an_asyncio_process_that_reads_no_more() -> None:
+    async def body() -> list[Any]:
+        process = await asyncio.create_subprocess_shell(
+            "exec <&-; echo closed; read x", stdin=-1, stdout=-1
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said = await process.stdout.readline()
+        process.stdin.writelines([b"1", b"2"])
+        try:
+            await process.stdin.drain()
+        except ConnectionError as error:
+            return [said, type(error).__name__, await process.communicate()]
+        return []
+
+    runs = run_async(body)
+    assert runs.live == runs.replayed == [b"closed\n", "BrokenPipeError", (b"", None)]
 
 
 def test_signals_to_others_are_sent_once() -> None:

@@ -12,6 +12,7 @@ PROCESSES = (
     Interceptor(
         name="processes",
         adapters={
+            "asyncio.subprocess": "golem_sdk.intercept.asyncio_processes:asyncio_patches",
             "os": "golem_sdk.intercept.subprocess:os_patches",
             "subprocess": "golem_sdk.intercept.subprocess:subprocess_patches",
         },
@@ -20,13 +21,18 @@ PROCESSES = (
             Replaced("subprocess.Popen", "__init__ send_signal", Treatment.WRITE_REMOTE),
             Replaced("subprocess.Popen", "communicate", _EITHER),
             Replaced("subprocess.Popen", "poll wait", Treatment.READ_REMOTE),
+            Replaced(
+                "asyncio.subprocess",
+                "create_subprocess_exec create_subprocess_shell",
+                Treatment.WRITE_REMOTE,
+            ),
             Replaced("os", "system kill killpg", Treatment.WRITE_REMOTE),
             Replaced("os", "execv execve posix_spawn posix_spawnp", Treatment.REFUSED),
         ),
         limits="`check_output`, `getoutput` and `os.popen` end in these; secret options are stored by hash, "
         "environments not at all. A `Popen` that was running when the agent died is started again, given "
         "the same input, and read up to where it was; if its output is another one, or under "
-        "`idempotence_mode(False)`, the agent gets a `ChildProcessError`. Its pipes have no `fileno()`; not "
-        "`pty`, nor `os.waitpid`",
+        "`idempotence_mode(False)`, the agent gets a `ChildProcessError`. Its pipes have no `fileno()`, "
+        "an asyncio process has no `returncode` before it was waited for; not `pty`, nor `os.waitpid`",
     ),
 )

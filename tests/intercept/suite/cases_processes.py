@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -135,10 +136,46 @@ def waits_too_long(machine: Machine) -> None:
         process.wait()
 
 
+async def talks_async(machine: Machine) -> list[Any]:
+    process = await asyncio.create_subprocess_exec(
+        *machine.script("talks", 'while read x; do echo "<$x>"; done; exit 6'),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"one\n")
+    await process.stdin.drain()
+    first = await process.stdout.readline()
+    process.stdin.write(b"two\n")
+    process.stdin.close()
+    rest = await process.stdout.read()
+    return [first, rest, await process.wait(), process.returncode]
+
+
+async def communicates_async(machine: Machine) -> list[Any]:
+    process = await asyncio.create_subprocess_shell(
+        machine.shell("communicates", "cat; echo err >&2"), stdin=-1, stdout=-1, stderr=-1
+    )
+    slow = await asyncio.create_subprocess_exec("/bin/sh", "-c", "exec sleep 60")
+    slow.terminate()
+    return [*await process.communicate(b"\xfe in"), process.returncode, await slow.wait()]
+
+
+async def is_not_there_async(machine: Machine) -> None:
+    await asyncio.create_subprocess_exec(f"{machine.sh}-is-not-there")
+
+
+async def has_a_text_mode(machine: Machine) -> None:
+    await asyncio.create_subprocess_exec("/bin/true", text=True)  # type: ignore[arg-type]  # the point
+
+
 CASES = [
     Case("run", "processes", runs, fails, Machine),
     Case("shells", "processes", shells, is_not_there, Machine),
     Case("popen-talks", "processes", talks, is_no_text, Machine),
     Case("popen-communicates", "processes", communicates, is_late, Machine),
     Case("popen-signals", "processes", is_ended, waits_too_long, Machine),
+    Case("asyncio-talks", "processes", talks_async, is_not_there_async, Machine),
+    Case("asyncio-communicates", "processes", communicates_async, has_a_text_mode, Machine),
 ]

@@ -1,0 +1,331 @@
+"""Processes of asynchronous agents: ``asyncio.create_subprocess_exec`` and ``create_subprocess_shell``.
+
+As with ``Popen``: the start, each piece of output, each write of input, each signal and each wait is a
+durable call, and `golem_sdk.intercept.processes` says what becomes of a process that was running when the
+agent died.
+What blocks is done in a thread of its own on the host loop, because there may be any number of them.
+
+Does not cover: ``returncode`` before the process was waited for (it is None), ``loop.subprocess_exec`` with a
+protocol, transports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.intercept.commands import describe_command, describe_data
+from golem_sdk.intercept.patching import Patch, replacement_of
+from golem_sdk.intercept.processes import Process, RealProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import MethodType, ModuleType
+
+__all__ = ["asyncio_patches"]
+
+_WRITE = FunctionType.WRITE_REMOTE
+_READ = FunctionType.READ_REMOTE
+_PIECE_BYTES = 64 * 1024
+_LIMIT_BYTES = 64 * 1024
+_FIXED = {
+    "universal_newlines": False,
+    "bufsize": 0,
+    "text": False,
+    "encoding": None,
+    "errors": None,
+}
+
+
+def asyncio_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `asyncio.subprocess`."""
+    return [
+        Patch(module, "create_subprocess_exec", _create_exec, spread=True),
+        Patch(module, "create_subprocess_shell", _create_shell, spread=True),
+    ]
+
+
+def _create_exec(original: Callable[..., Awaitable[Any]]) -> MethodType:
+    async def create_subprocess_exec(
+        _home: object, program: Any, *args: Any, **options: Any
+    ) -> Any:
+        session = durability.current_since("processes")
+        if session is None:
+            return await original(program, *args, **options)
+        return await _created(session, [program, *args], shell=False, **options)
+
+    return replacement_of(original, create_subprocess_exec, "asyncio")
+
+
+def _create_shell(original: Callable[..., Awaitable[Any]]) -> MethodType:
+    async def create_subprocess_shell(_home: object, cmd: Any, **options: Any) -> Any:
+        session = durability.current_since("processes")
+        if session is None:
+            return await original(cmd, **options)
+        if not isinstance(cmd, str | bytes):
+            raise ValueError("cmd must be a string")
+        return await _created(session, cmd, shell=True, **options)
+
+    return replacement_of(original, create_subprocess_shell, "asyncio")
+
+
+async def _created(
+    session: durability.Session,
+    command: Any,
+    *,
+    shell: bool,
+    limit: int = _LIMIT_BYTES,
+    **options: Any,
+) -> _AgentProcess:
+    for name, fixed in _FIXED.items():
+        if options.pop(name, fixed) not in (fixed, None):
+            raise ValueError(f"{name} must be {fixed}")
+    described = describe_command(command, shell, None, options.get("cwd"))
+    start = functools.partial(RealProcess, command, shell=shell, bufsize=0, **options)
+    process = Process(session, start, described.request["args"])
+    pid = await durability.durable_call_async(
+        session,
+        "asyncio.create_subprocess",
+        _WRITE,
+        described.request,
+        lambda: _in_thread(process.start),
+        identity=described.identity,
+    )
+    return _AgentProcess(process, pid, options, limit)
+
+
+class _AgentProcess(asyncio.subprocess.Process):
+    """What agent code has. It has neither a transport nor a protocol."""
+
+    def __init__(self, process: Process, pid: int, options: dict[str, Any], limit: int) -> None:
+        def piped(name: str) -> bool:
+            return options.get(name) == subprocess.PIPE
+
+        self._process = process
+        self._code: int | None = None
+        self._under_way: dict[str, asyncio.Future[Any]] = {}
+        self.pid = pid
+        self._input = _Input(self) if piped("stdin") else None
+        self.stdin: Any = self._input
+        self.stdout: Any = _Output(self, "stdout", limit) if piped("stdout") else None
+        self.stderr: Any = _Output(self, "stderr", limit) if piped("stderr") else None
+
+    @property
+    def returncode(self) -> int | None:
+        """The return code, as far as the agent knows."""
+        return self._code
+
+    async def wait(self) -> int:
+        """See `asyncio.subprocess.Process.wait`."""
+        if self._code is None:
+            await self._flushed()
+            wait = functools.partial(self._process.wait, None)
+            self._ended(await self.call("wait", _READ, None, wait))
+        assert self._code is not None
+        return self._code
+
+    def send_signal(self, signal: int) -> None:
+        """See `asyncio.subprocess.Process.send_signal`."""
+        if self._code is not None:
+            raise ProcessLookupError
+        perform = functools.partial(self._process.send_signal, signal)
+        session = durability.current()
+        if session is None:
+            code = perform()
+        else:
+            name = "asyncio.Process.send_signal"
+            code = durability.durable_call(
+                session, name, _WRITE, int(signal), perform, repeatable=False
+            )
+        self._process.note_signal(signal)
+        self._ended(code)
+
+    def terminate(self) -> None:
+        """See `asyncio.subprocess.Process.terminate`."""
+        self.send_signal(15)
+
+    def kill(self) -> None:
+        """See `asyncio.subprocess.Process.kill`."""
+        self.send_signal(9)
+
+    async def communicate(self, input: Any = None) -> tuple[Any, Any]:  # noqa: A002  # its name there
+        """See `asyncio.subprocess.Process.communicate`."""
+        await self._flushed()
+        process = self._process
+        if self._input is not None:
+            process.input = input
+        function_type, request = (_READ, None) if input is None else (_WRITE, describe_data(input))
+        perform = functools.partial(process.communicate, None)
+        code, output, errors = await self.call("communicate", function_type, request, perform)
+        self._ended(code)
+        if self.stdout is not None:
+            output = self.stdout.taken() + output
+        if self.stderr is not None:
+            errors = self.stderr.taken() + errors
+        return output, errors
+
+    async def call(
+        self,
+        operation: str,
+        function_type: FunctionType,
+        request: object,
+        perform: Callable[[], Any],
+    ) -> Any:
+        """One durable call. If its task is cancelled, the next one like it waits for the same."""
+        session = durability.current()
+        joined = functools.partial(self._joined, operation, perform)
+        if session is None:
+            return await joined()
+        return await durability.durable_call_async(
+            session,
+            f"asyncio.Process.{operation}",
+            function_type,
+            request,
+            joined,
+            repeatable=False,
+        )
+
+    async def _joined(self, operation: str, perform: Callable[[], Any]) -> Any:
+        future = self._under_way.get(operation)
+        if future is None:
+            future = self._under_way[operation] = _in_thread(perform)
+        try:
+            return await asyncio.shield(future)
+        finally:
+            if future.done():
+                self._under_way.pop(operation, None)
+
+    def _ended(self, code: int | None) -> None:
+        if code is not None:
+            self._code, self._process.ended = code, True
+
+    async def _flushed(self) -> None:
+        if self._input is not None:
+            await self._input.flushed()
+
+
+class _Output(asyncio.StreamReader):
+    """The output: a stream that asks for more when it is empty, by a durable call."""
+
+    def __init__(self, owner: _AgentProcess, name: str, limit: int) -> None:
+        super().__init__(limit)
+        self._owner, self._name = owner, name
+
+    async def _wait_for_data(self, func_name: str) -> None:
+        await self._owner._flushed()
+        process, name = self._owner._process, self._name
+        read = functools.partial(process.read, name, _PIECE_BYTES)
+        chunk = await self._owner.call(f"{name}.read", _READ, None, read)
+        process.note_read(name, chunk)
+        if chunk:
+            self.feed_data(chunk)
+        else:
+            self.feed_eof()
+
+    def taken(self) -> bytes:
+        """What was received but not read."""
+        left = bytes(self._buffer)  # type: ignore[attr-defined]  # typeshed leaves it out
+        self._buffer.clear()  # type: ignore[attr-defined]  # typeshed leaves it out
+        self.feed_eof()
+        return left
+
+
+class _Input:
+    """Where agent code writes, as it does to an `asyncio.StreamWriter`.
+
+    What was written is sent by the next thing that is awaited: ``drain()``, or any other of the process.
+    """
+
+    def __init__(self, owner: _AgentProcess) -> None:
+        self._owner = owner
+        self._pending = bytearray()
+        self._closing = self._closed = False
+
+    def write(self, data: Any) -> None:
+        """See `asyncio.StreamWriter.write`."""
+        if not self._closing:
+            self._pending += data
+
+    def writelines(self, data: Any) -> None:
+        """See `asyncio.StreamWriter.writelines`."""
+        for each in data:
+            self.write(each)
+
+    def can_write_eof(self) -> bool:
+        """See `asyncio.StreamWriter.can_write_eof`."""
+        return True
+
+    def write_eof(self) -> None:
+        """See `asyncio.StreamWriter.write_eof`."""
+        self._closing = True
+
+    def close(self) -> None:
+        """See `asyncio.StreamWriter.close`."""
+        self._closing = True
+
+    def is_closing(self) -> bool:
+        """See `asyncio.StreamWriter.is_closing`."""
+        return self._closing
+
+    async def wait_closed(self) -> None:
+        """See `asyncio.StreamWriter.wait_closed`."""
+        await self.flushed()
+
+    async def drain(self) -> None:
+        """See `asyncio.StreamWriter.drain`."""
+        await self._written()
+
+    async def flushed(self) -> None:
+        """Send what was written, and say that there is no more if that was said. Never fails, as there."""
+        try:
+            await self._written()
+        except (BrokenPipeError, ConnectionResetError):  # it reads no more
+            self._pending.clear()
+        process = self._owner._process
+        if self._closing and not self._closed:
+            self._closed = True
+            if not process.ended:
+                await self._owner.call("stdin.close", _WRITE, None, process.close_input)
+            process.note_closed("stdin")
+
+    async def _written(self) -> None:
+        if not self._pending:
+            return
+        data, process = bytes(self._pending), self._owner._process
+        self._pending.clear()
+        write = functools.partial(process.write, data)
+        await self._owner.call("stdin.write", _WRITE, describe_data(data), write)
+        process.note_written(data)
+
+
+def _in_thread(perform: Callable[[], Any]) -> asyncio.Future[Any]:
+    """What ``perform`` gives, from a thread of its own. To be called on the host loop."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def tell(result: Any, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+            future.exception()  # who asked may have been cancelled: it is no news then
+
+    def body() -> None:
+        result, failed = None, None
+        try:
+            result = perform()
+        except BaseException as error:  # raised by the one who waits
+            failed = error
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
+            loop.call_soon_threadsafe(tell, result, failed)
+
+    threading.Thread(target=body, name="golem-process", daemon=True).start()
+    return future
