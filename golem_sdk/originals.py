@@ -14,6 +14,7 @@ import time
 
 __all__ = [
     "Random",
+    "getpid",
     "monotonic",
     "perf_counter",
     "print",
@@ -28,6 +29,7 @@ monotonic = time.monotonic
 perf_counter = time.perf_counter
 sleep = time.sleep
 urandom = os.urandom
+getpid = os.getpid
 print = builtins.print  # noqa: A001  # the name of what it keeps
 Random = random.Random
 start_thread = threading.Thread.start

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from golem_sdk.intercept.rows.http import HTTP
 from golem_sdk.intercept.rows.processes import PROCESSES
 from golem_sdk.intercept.rows.standard import STANDARD
+from golem_sdk.intercept.rows.surroundings import SURROUNDINGS
 
 if TYPE_CHECKING:
     from golem_sdk.intercept.interceptor import Interceptor
@@ -22,6 +23,7 @@ TABLE: tuple[Interceptor, ...] = (
     *STANDARD,
     *HTTP,
     *PROCESSES,
+    *SURROUNDINGS,
 )
 
 ACTIVATIONS: dict[str, list[tuple[Interceptor, str]]] = {}

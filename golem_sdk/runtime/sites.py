@@ -62,6 +62,10 @@ class SiteTable:
             number = self._fast[key] = self._number(frame)
         return number
 
+    def is_user_code(self, code: CodeType) -> bool:
+        """Whether code is the agent's or another part of its program, and not of a library."""
+        return code.co_filename == self._own_file or not _of_library(code)
+
     def undescribed(self, number: int) -> DescribeCallSite | None:
         """The description to append before the first entry that names the site; ``None`` if it was."""
         if number in self._described:
@@ -91,16 +95,20 @@ def describe_site(site: DescribeCallSite | None) -> str:
     return f"{Path(site.file).name}:{site.line} in {site.function}(){source}"
 
 
+def _of_library(code: CodeType) -> bool:
+    library = _is_library.get(code)
+    if library is None:
+        library = _is_library[code] = code.co_filename.startswith(("<frozen", *_LIBRARIES))
+    return library
+
+
 def _user_frame(frame: FrameType, own_file: str) -> FrameType | None:
     at: FrameType | None = frame
     for _ in range(_FARTHEST):
         if at is None:
             break
         code = at.f_code
-        library = _is_library.get(code)
-        if library is None:
-            library = _is_library[code] = code.co_filename.startswith(("<frozen", *_LIBRARIES))
-        if not library or code.co_filename == own_file:
+        if not _of_library(code) or code.co_filename == own_file:
             return at
         at = at.f_back
     return None

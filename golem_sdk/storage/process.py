@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from golem_sdk import originals
 from golem_sdk.errors import StoreForkedError
 
 __all__ = ["check_process"]
@@ -17,8 +16,8 @@ def check_process(opened_by: int, what: object) -> None:
     Raises:
         StoreForkedError: it is not.
     """
-    if os.getpid() != opened_by:
+    if originals.getpid() != opened_by:
         raise StoreForkedError(
             f"{what} was opened by process {opened_by} and is used by its forked child "
-            f"{os.getpid()}: open a runtime of its own in the child, or start the child with `spawn`"
+            f"{originals.getpid()}: open a runtime of its own in the child, or start the child with `spawn`"
         )

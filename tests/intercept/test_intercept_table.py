@@ -239,4 +239,9 @@ def test_what_an_adapter_does_is_not_agent_code(
 
 
 def test_the_modules_that_activate() -> None:
-    assert [row.name for row, _ in ACTIVATIONS["os"]] == ["entropy", "threads", "processes"]
+    assert [row.name for row, _ in ACTIVATIONS["os"]] == [
+        "entropy",
+        "threads",
+        "processes",
+        "surroundings",
+    ]

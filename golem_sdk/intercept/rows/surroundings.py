@@ -1,0 +1,42 @@
+"""The machine, the process and the user around an agent."""
+
+from __future__ import annotations
+
+from golem_sdk.intercept.interceptor import Interceptor, Replaced, Treatment
+
+__all__ = ["SURROUNDINGS"]
+
+_PLACE = "golem_sdk.intercept.surroundings"
+
+SURROUNDINGS = (
+    Interceptor(
+        name="surroundings",
+        adapters={
+            "builtins": f"{_PLACE}:builtins_patches",
+            "getpass": f"{_PLACE}:getpass_patches",
+            "os": f"{_PLACE}:os_patches",
+            "platform": f"{_PLACE}:platform_patches",
+            "socket": f"{_PLACE}:socket_patches",
+        },
+        replaces=(
+            Replaced(
+                "os",
+                "getpid getppid getpgrp getlogin getcwd getcwdb getloadavg cpu_count",
+                Treatment.READ_LOCAL,
+            ),
+            Replaced(
+                "platform",
+                "node release version machine processor system platform uname",
+                Treatment.READ_LOCAL,
+            ),
+            Replaced("socket", "gethostname getfqdn", Treatment.READ_LOCAL),
+            Replaced("getpass", "getuser", Treatment.READ_LOCAL),
+            Replaced("getpass", "getpass", Treatment.READ_REMOTE),
+            Replaced("builtins", "input", Treatment.READ_REMOTE),
+            Replaced("os._Environ", "__setitem__ __delitem__", Treatment.PASSED_ON),
+        ),
+        limits="recorded if agent code asks, not if a library does; answers to `getpass` are in the oplog; a "
+        "recorded process number may be a stranger's in the next life. Environment variables are read as "
+        "they are, and unrecorded; to write them is warned about. Not `sys.stdin`, nor `os.putenv`",
+    ),
+)

@@ -1,0 +1,162 @@
+"""What agent code asks of the machine, the process and the user around it.
+
+Covers: process numbers, host and user names, the platform, the working directory and the load, which may be
+others in the agent's next life: recorded when agent code asks itself, or through ``os.path`` and `pathlib`.
+What libraries ask for their own ends (connection pools compare process numbers, SDKs send the platform in a
+header) is passed on: they keep it per process, so it would be recorded in one life and missing in the next.
+``input`` and ``getpass.getpass``: asked once, the answer is recorded - the password, too.
+
+The environment is passed on, too: its values are often keys, which do not belong into an oplog and are
+rotated while agents sleep. Writing to it is warned about, because all agents of the process see it.
+
+Does not cover: ``sys.stdin``, ``os.putenv``, and what seldom changes while an agent sleeps: user and group
+numbers, ``sys.platform``, Python's version.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.intercept.patching import Patch, replacement_of, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import MethodType, ModuleType
+
+__all__ = [
+    "builtins_patches",
+    "getpass_patches",
+    "os_patches",
+    "platform_patches",
+    "socket_patches",
+]
+
+_NAME = "surroundings"
+_HELPERS = frozenset({"genericpath", "pathlib", "posixpath"})
+"""Packages that ask for agent code."""
+
+_OS = ("getpid", "getppid", "getpgrp", "getlogin", "getcwd", "getcwdb", "getloadavg", "cpu_count")
+_PLATFORM = ("node", "release", "version", "machine", "processor", "system")
+
+
+def os_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `os`."""
+    return [
+        *(Patch(module, name, functools.partial(_plain, "os"), spread=True) for name in _OS),
+        *(Patch(module._Environ, name, _env_write) for name in ("__setitem__", "__delitem__")),
+    ]
+
+
+def platform_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `platform`."""
+    plain = functools.partial(_plain, "platform")
+    return [
+        *(Patch(module, name, plain, spread=True) for name in _PLATFORM),
+        Patch(module, "platform", functools.partial(_with_arguments, "platform"), spread=True),
+        Patch(module, "uname", functools.partial(_uname, module), spread=True),
+    ]
+
+
+def socket_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `socket`."""
+    return [
+        Patch(module, "gethostname", functools.partial(_plain, "socket"), spread=True),
+        Patch(module, "getfqdn", functools.partial(_with_arguments, "socket"), spread=True),
+    ]
+
+
+def getpass_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `getpass`."""
+    return [
+        Patch(module, "getuser", functools.partial(_plain, "getpass"), spread=True),
+        Patch(module, "getpass", functools.partial(_answer, "getpass"), spread=True),
+    ]
+
+
+def builtins_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `builtins`."""
+    return [Patch(module, "input", functools.partial(_answer, "builtins"), spread=True)]
+
+
+def _asked_by_agent(frame: Any) -> durability.Session | None:
+    """The session, if it is its agent's code that asks in this frame, and not a library."""
+    session = durability.current_since(_NAME)
+    if session is None:
+        return None
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _HELPERS:
+        frame = frame.f_back
+    return session if frame is not None and session.sites.is_user_code(frame.f_code) else None
+
+
+def _plain(module: str, original: Callable[[], Any]) -> MethodType:
+    """A reading that takes no arguments."""
+    current, name = durability.current, f"{module}.{original.__name__}"
+
+    def reading(_home: object) -> Any:
+        if current() is None or (session := _asked_by_agent(sys._getframe(1))) is None:
+            return original()
+        return durability.durable_call(session, name, FunctionType.READ_LOCAL, None, original)
+
+    return replacement_of(original, reading, module)
+
+
+def _with_arguments(module: str, original: Callable[..., Any]) -> MethodType:
+    """A reading that takes texts and flags."""
+    name = f"{module}.{original.__name__}"
+
+    def reading(_home: object, /, *args: Any, **options: Any) -> Any:
+        if durability.current() is None or (session := _asked_by_agent(sys._getframe(1))) is None:
+            return original(*args, **options)
+        perform = functools.partial(original, *args, **options)
+        request = [list(args), options]
+        return durability.durable_call(session, name, FunctionType.READ_LOCAL, request, perform)
+
+    return replacement_of(original, reading, module)
+
+
+def _uname(module: Any, original: Callable[[], Any]) -> MethodType:
+    def uname(_home: object) -> Any:
+        if durability.current() is None or (session := _asked_by_agent(sys._getframe(1))) is None:
+            return original()
+        # The processor is found out when it is asked for: now, because that may start a program.
+        *fields, processor = durability.durable_call(
+            session, "platform.uname", FunctionType.READ_LOCAL, None, lambda: list(original())
+        )
+        result = module.uname_result(*fields)
+        vars(result)["processor"] = processor
+        return result
+
+    return replacement_of(original, uname, "platform")
+
+
+def _answer(module: str, original: Callable[..., str]) -> MethodType:
+    """A question to the user."""
+    name = f"{module}.{original.__name__}"
+
+    def ask(_home: object, /, *args: Any, **options: Any) -> str:
+        session = durability.current_since(_NAME)
+        if session is None:
+            return original(*args, **options)
+        prompt = [str(each) for each in args[:1]]  # agent code, if it defines __str__
+        perform = functools.partial(original, *prompt, *args[1:], **options)
+        return durability.durable_call(session, name, FunctionType.READ_REMOTE, prompt, perform)
+
+    return replacement_of(original, ask, module)
+
+
+def _env_write(original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def write(environ: Any, key: str, *value: str) -> None:
+        if durability.current_since(_NAME) is not None:
+            warn(
+                f"An agent changes os.environ[{key!r}]. All agents of this process see it, it is lost when"
+                " the process ends, and it is done again in replay. Give a subprocess its env=, and other"
+                " code arguments"
+            )
+        original(environ, key, *value)
+
+    return write

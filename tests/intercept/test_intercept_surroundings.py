@@ -1,0 +1,97 @@
+"""Who is recorded asking for what, and what becomes of the environment."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import platform
+import socket
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from golem_sdk import intercept
+from intercept.replaying import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def test_what_agent_code_asks_is_recorded() -> None:
+    runs = run(lambda: [os.getpid(), os.path.abspath("x"), platform.system()])  # asks, too
+    assert runs.live == runs.replayed
+    assert runs.calls == ["os.getpid", "os.getcwd", "platform.system"]
+
+
+def test_what_libraries_ask_is_not() -> None:
+    def body() -> int | None:
+        record = logging.LogRecord("x", logging.INFO, "x", 1, "text", None, None)
+        return record.process
+
+    runs = run(body)
+    assert runs.live == os.getpid()
+    assert runs.calls == []
+
+
+def test_the_next_life_sees_what_the_first_one_saw(host: list[int]) -> None:
+    def body() -> str:
+        host[0] += 1
+        return socket.gethostname()
+
+    runs = run(body)
+    assert runs.live == runs.replayed == "host 2"
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """``socket.gethostname`` says this, beneath the interceptor; `getpass` answers ``"sesame"``."""
+    number = [1]
+    intercept.uninstall()
+
+    def gethostname() -> str:
+        return f"host {number[0]}"
+
+    def ask(prompt: str = "Password: ") -> str:
+        return f"sesame {number[0]}"
+
+    with monkeypatch.context() as patches:
+        patches.setattr(socket, "gethostname", gethostname)
+        ask.__name__ = "getpass"
+        patches.setattr(getpass, "getpass", ask)
+        yield number
+        intercept.uninstall()
+    intercept.install()
+
+
+def test_a_password_is_asked_for_once(host: list[int]) -> None:
+    def body() -> str:
+        host[0] += 1
+        return getpass.getpass("Say: ")
+
+    runs = run(body)
+    assert runs.live == runs.replayed == "sesame 2"
+    assert runs.calls == ["getpass.getpass"]
+
+
+def test_the_environment_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SURROUNDING", "1")
+    values: list[str] = []
+
+    def body() -> Any:
+        values.append(os.environ["SURROUNDING"])
+        if len(values) == 1:
+            os.environ["SURROUNDING"] = "2"
+            del os.environ["SURROUNDING"]
+            monkeypatch.setenv("SURROUNDING", "3")
+        return values[-1]
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        runs = run(body)
+    assert [runs.live, runs.replayed] == ["1", "3"]
+    assert runs.calls == []
+    said = [str(each.message) for each in caught if each.filename == __file__]
+    assert len(said) == 2
+    assert all("An agent changes os.environ['SURROUNDING']" in each for each in said)
