@@ -3,8 +3,8 @@
 Arguments are stored, but for those that look like secrets: the value of an option or a variable whose
 name says so (``--password x``, ``--api-key=x``, ``TOKEN=x``), and what is secret in a URL. Those are not
 compared, so that they can be rotated while an agent sleeps. Neither is where this Python is:
-``sys.executable`` may move. What the process is given as input is stored by size and hash, its
-environment not at all.
+``sys.executable`` may move, and temporary files have other names in each life. What the process is given as
+input is stored by size and hash, its environment not at all.
 
 Does not cover: secrets elsewhere in a command, ``-psecret``, and quoted ones with spaces in a shell's
 command.
@@ -26,6 +26,7 @@ from golem_sdk.intercept.redaction import (
     stored_url,
     without_url_secrets,
 )
+from golem_sdk.intercept.temporary import without_temporary_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ def describe_command(
         cwd: where it runs, stored only.
     """
     request: dict[str, Any] = {"args": _words(args, fingerprint_of_secret, stored_url)}
-    identity = _words(args, lambda _: _BLANK, without_url_secrets)
+    identity = _words(args, lambda _: _BLANK, _compared)
     if isinstance(identity, list):
         identity = ["<python>" if word == sys.executable else word for word in identity]
     if shell:
@@ -111,6 +112,10 @@ def _blanked(
             stored.append(in_url(word))
         secret = word.startswith("-") and not equals and names_secret(word.lstrip("-"))
     return stored
+
+
+def _compared(word: str) -> str:
+    return without_temporary_names(without_url_secrets(word))
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,17 @@ def test_secrets_are_not_stored() -> None:
 def test_what_is_compared_of_a_command(first: Any, second: Any, same: bool) -> None:
     one, other = describe_command(first), describe_command(second)
     assert (one.identity == other.identity) is same
+
+
+def test_temporary_files_have_other_names_in_each_life() -> None:
+    def body() -> list[Any]:
+        with tempfile.TemporaryDirectory() as directory:
+            subprocess.run(["/bin/cp", __file__, f"{directory}/copy"], check=True)
+            subprocess.run(f"cat {directory}/copy >/dev/null", shell=True, check=True)
+            return [len(directory)]
+
+    runs = run(body)
+    assert runs.live == runs.replayed
 
 
 def test_this_python_may_move(monkeypatch: pytest.MonkeyPatch) -> None:
