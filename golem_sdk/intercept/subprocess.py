@@ -161,9 +161,10 @@ def _system(original: Callable[[Any], int]) -> MethodType:
 
 
 def _kill(name: str, original: Callable[[int, int], None]) -> MethodType:
+    current = durability.current
+
     def kill(_home: object, number: int, signal: int, /) -> None:
-        session = durability.current_since(PROCESSES)
-        if session is None:
+        if current() is None or (session := durability.current_since(PROCESSES)) is None:
             original(number, signal)
             return
         perform = functools.partial(original, number, signal)
@@ -262,7 +263,7 @@ def _ended(self: Any, process: Process, code: int | None) -> None:
 def _poll(original: Callable[[Any], int | None]) -> Callable[[Any], int | None]:
     @functools.wraps(original)
     def poll(self: Any) -> int | None:
-        process = vars(self).get(_PROCESS)
+        process = self.__dict__.get(_PROCESS)
         if process is None:
             return original(self)
         if self.returncode is None:
@@ -276,7 +277,7 @@ def _poll(original: Callable[[Any], int | None]) -> Callable[[Any], int | None]:
 def _wait(original: Callable[..., int]) -> Callable[..., int]:
     @functools.wraps(original)
     def wait(self: Any, timeout: float | None = None) -> int:
-        process = vars(self).get(_PROCESS)
+        process = self.__dict__.get(_PROCESS)
         if process is None:
             return original(self, timeout=timeout)
         if self.returncode is None:
@@ -294,7 +295,7 @@ def _wait(original: Callable[..., int]) -> Callable[..., int]:
 def _send_signal(original: Callable[[Any, int], None]) -> Callable[[Any, int], None]:
     @functools.wraps(original)
     def send_signal(self: Any, sig: int) -> None:
-        process = vars(self).get(_PROCESS)
+        process = self.__dict__.get(_PROCESS)
         if process is None:
             original(self, sig)
         elif self.returncode is None:
@@ -309,7 +310,7 @@ def _send_signal(original: Callable[[Any, int], None]) -> Callable[[Any, int], N
 def _communicate(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def communicate(self: Any, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002  # its name there
-        process = vars(self).get(_PROCESS)
+        process = self.__dict__.get(_PROCESS)
         if process is None:
             result: tuple[Any, Any] = original(self, input, timeout=timeout)
             return result

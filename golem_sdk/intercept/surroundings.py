@@ -36,11 +36,14 @@ __all__ = [
 ]
 
 _NAME = "surroundings"
-_HELPERS = frozenset({"genericpath", "pathlib", "posixpath"})
+_HELPERS = frozenset({"genericpath", "pathlib", "platform", "posixpath"})
 """Packages that ask for agent code."""
 
 _OS = ("getpid", "getppid", "getpgrp", "getlogin", "getcwd", "getcwdb", "getloadavg", "cpu_count")
-_PLATFORM = ("node", "release", "version", "machine", "processor", "system")
+_WRITTEN = (
+    "An agent changes os.environ[{!r}]. All agents of this process see it, it is lost when the process ends,"
+    " and it is done again in replay. Give a subprocess its env=, and other code arguments"
+)
 
 
 def os_patches(module: ModuleType) -> list[Patch]:
@@ -52,10 +55,8 @@ def os_patches(module: ModuleType) -> list[Patch]:
 
 
 def platform_patches(module: ModuleType) -> list[Patch]:
-    """The patches of `platform`."""
-    plain = functools.partial(_plain, "platform")
+    """The patches of `platform`; ``node()``, ``system()`` and the like ask ``uname()``."""
     return [
-        *(Patch(module, name, plain, spread=True) for name in _PLATFORM),
         Patch(module, "platform", functools.partial(_with_arguments, "platform"), spread=True),
         Patch(module, "uname", functools.partial(_uname, module), spread=True),
     ]
@@ -149,14 +150,18 @@ def _answer(module: str, original: Callable[..., str]) -> MethodType:
 
 
 def _env_write(original: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(original)
-    def write(environ: Any, key: str, *value: str) -> None:
-        if durability.current_since(_NAME) is not None:
-            warn(
-                f"An agent changes os.environ[{key!r}]. All agents of this process see it, it is lost when"
-                " the process ends, and it is done again in replay. Give a subprocess its env=, and other"
-                " code arguments"
-            )
-        original(environ, key, *value)
+    current = durability.current
 
-    return write
+    # Two of them, because taking and passing on any arguments would cost more than the rest.
+    def setitem(environ: Any, key: str, value: str) -> None:
+        if current() is not None and durability.current_since(_NAME) is not None:
+            warn(_WRITTEN.format(key))
+        original(environ, key, value)
+
+    def delitem(environ: Any, key: str) -> None:
+        if current() is not None and durability.current_since(_NAME) is not None:
+            warn(_WRITTEN.format(key))
+        original(environ, key)
+
+    write = setitem if original.__name__ == "__setitem__" else delitem
+    return functools.wraps(original)(write)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from golem_sdk.intercept.rows.files import FILES
 from golem_sdk.intercept.rows.http import HTTP
 from golem_sdk.intercept.rows.processes import PROCESSES
 from golem_sdk.intercept.rows.standard import STANDARD
@@ -24,6 +25,7 @@ TABLE: tuple[Interceptor, ...] = (
     *HTTP,
     *PROCESSES,
     *SURROUNDINGS,
+    *FILES,
 )
 
 ACTIVATIONS: dict[str, list[tuple[Interceptor, str]]] = {}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def test_what_agent_code_asks_is_recorded() -> None:
     runs = run(lambda: [os.getpid(), os.path.abspath("x"), platform.system()])  # asks, too
     assert runs.live == runs.replayed
-    assert runs.calls == ["os.getpid", "os.getcwd", "platform.system"]
+    assert runs.calls == ["os.getpid", "os.getcwd", "platform.uname"]
 
 
 def test_what_libraries_ask_is_not() -> None:

@@ -24,11 +24,7 @@ SURROUNDINGS = (
                 "getpid getppid getpgrp getlogin getcwd getcwdb getloadavg cpu_count",
                 Treatment.READ_LOCAL,
             ),
-            Replaced(
-                "platform",
-                "node release version machine processor system platform uname",
-                Treatment.READ_LOCAL,
-            ),
+            Replaced("platform", "platform uname", Treatment.READ_LOCAL),
             Replaced("socket", "gethostname getfqdn", Treatment.READ_LOCAL),
             Replaced("getpass", "getuser", Treatment.READ_LOCAL),
             Replaced("getpass", "getpass", Treatment.READ_REMOTE),
