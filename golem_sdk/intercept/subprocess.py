@@ -263,8 +263,8 @@ def _ended(self: Any, process: Process, code: int | None) -> None:
 def _poll(original: Callable[[Any], int | None]) -> Callable[[Any], int | None]:
     @functools.wraps(original)
     def poll(self: Any) -> int | None:
-        process = self.__dict__.get(_PROCESS)
-        if process is None:
+        # The second question alone would do, but takes longer.
+        if self._child_created or (process := self.__dict__.get(_PROCESS)) is None:
             return original(self)
         if self.returncode is None:
             _ended(self, process, _called(self, process, "poll", _READ, None, process.poll))
@@ -277,8 +277,8 @@ def _poll(original: Callable[[Any], int | None]) -> Callable[[Any], int | None]:
 def _wait(original: Callable[..., int]) -> Callable[..., int]:
     @functools.wraps(original)
     def wait(self: Any, timeout: float | None = None) -> int:
-        process = self.__dict__.get(_PROCESS)
-        if process is None:
+        # The second question alone would do, but takes longer.
+        if self._child_created or (process := self.__dict__.get(_PROCESS)) is None:
             return original(self, timeout=timeout)
         if self.returncode is None:
             perform = functools.partial(process.wait, timeout)
@@ -295,8 +295,8 @@ def _wait(original: Callable[..., int]) -> Callable[..., int]:
 def _send_signal(original: Callable[[Any, int], None]) -> Callable[[Any, int], None]:
     @functools.wraps(original)
     def send_signal(self: Any, sig: int) -> None:
-        process = self.__dict__.get(_PROCESS)
-        if process is None:
+        # The second question alone would do, but takes longer.
+        if self._child_created or (process := self.__dict__.get(_PROCESS)) is None:
             original(self, sig)
         elif self.returncode is None:
             perform = functools.partial(process.send_signal, sig)
@@ -310,8 +310,8 @@ def _send_signal(original: Callable[[Any, int], None]) -> Callable[[Any, int], N
 def _communicate(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def communicate(self: Any, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002  # its name there
-        process = self.__dict__.get(_PROCESS)
-        if process is None:
+        # The second question alone would do, but takes longer.
+        if self._child_created or (process := self.__dict__.get(_PROCESS)) is None:
             result: tuple[Any, Any] = original(self, input, timeout=timeout)
             return result
         if self._communication_started and input:

@@ -147,23 +147,26 @@ def test_processes_that_replace_this_one_are_refused() -> None:
     assert "os.execv" in replace
 
 
-def test_an_asyncio_process_that_is_given_up() -> None:
+def test_output_outlasts_those_who_gave_up_waiting() -> None:
     async def body() -> list[Any]:
         process = await asyncio.create_subprocess_exec(
-            "/bin/sh", "-c", "echo said; exec sleep 60", stdout=asyncio.subprocess.PIPE
+            "/bin/sh", "-c", "echo said; read x; echo more; exec sleep 60", stdin=-1, stdout=-1
         )
+        assert process.stdin is not None
         assert process.stdout is not None
         said = [await process.stdout.readline()]
-        for waits in (process.wait, process.stdout.read):
+        for waits in (process.wait, process.stdout.readline):
             try:
-                await asyncio.wait_for(waits(), 0.01)
+                await asyncio.wait_for(waits(), 0.05)
             except TimeoutError:
                 said.append(b"late")
+        process.stdin.write(b"\n")
+        said.append(await process.stdout.readline())
         process.kill()
         return [*said, await process.stdout.read(), await process.wait()]
 
     runs = run_async(body)
-    assert runs.live == runs.replayed == [b"said\n", b"late", b"late", b"", -9]
+    assert runs.live == runs.replayed == [b"said\n", b"late", b"late", b"more\n", b"", -9]
 
 
 def test_an_asyncio_process_that_reads_no_more() -> None:
