@@ -114,16 +114,25 @@ class _Body:
 
     Args:
         name: of the durable calls that read on.
-        first: what came with the head; ``None``: nothing, everything is to be read.
+        first: what came with the head; ``None`` or nothing: everything is to be read.
         lost: makes the client library's read error.
+        complete: whether that is all. By default, if it is less than pieces of whole bodies have.
     """
 
-    def __init__(self, name: str, first: bytes | None, lost: Callable[[str], Exception]) -> None:
+    def __init__(
+        self,
+        name: str,
+        first: bytes | None,
+        lost: Callable[[str], Exception],
+        *,
+        complete: bool | None = None,
+    ) -> None:
         self._name = name
         self._first = first or b""
         # Pieces of a whole body are full, but for the last.
-        self._complete = first is not None and len(first) < WHOLE_BODY_BYTES
-        self._least_bytes = 1 if first is None else WHOLE_BODY_BYTES
+        full = first is not None and len(first) < WHOLE_BODY_BYTES
+        self._complete = full if complete is None else complete
+        self._least_bytes = 1 if not first else WHOLE_BODY_BYTES
         self._received = len(self._first)
         self._lost = lost
 
@@ -135,7 +144,8 @@ class SyncBody(_Body):
     """The body in synchronous code.
 
     Args:
-        chunks: the real body, ``None`` in a run that did not send the request.
+        read: takes a number of bytes and gives so many at least of the real body, less only at its end;
+            ``None`` in a run that did not send the request.
         close: closes the real response.
     """
 
@@ -144,33 +154,43 @@ class SyncBody(_Body):
         name: str,
         first: bytes | None,
         lost: Callable[[str], Exception],
-        chunks: Iterator[bytes] | None,
+        read: Callable[[int], bytes] | None,
         close: Callable[[], None] | None,
+        *,
+        complete: bool | None = None,
     ) -> None:
-        super().__init__(name, first, lost)
-        self._chunks = chunks
+        super().__init__(name, first, lost, complete=complete)
+        self._read = read
         self._close = close
 
     def __iter__(self) -> Iterator[bytes]:
-        if self._first:
-            yield self._first
-        while not self._complete:
-            session = durability.current()
-            if session is None:
-                chunk = self._read()
-            else:
-                chunk = durability.durable_call(
-                    session,
-                    self._name,
-                    FunctionType.READ_REMOTE,
-                    None,
-                    self._read,
-                    repeatable=False,
-                )
-            if not chunk:
-                return
-            self._received += len(chunk)
+        while chunk := self.more():
             yield chunk
+
+    def more(self, least_bytes: int = 1) -> bytes:
+        """The next bytes, at least so many unless the body ends; ``b""``: there are no more."""
+        if self._first:
+            first, self._first = self._first, b""
+            return first
+        if self._complete:
+            return b""
+        least_bytes = max(least_bytes, self._least_bytes)
+
+        def perform() -> bytes:
+            if self._read is None:
+                raise self._lost_error()
+            return self._read(least_bytes)
+
+        session = durability.current()
+        if session is None:
+            chunk = perform()
+        else:
+            chunk = durability.durable_call(
+                session, self._name, FunctionType.READ_REMOTE, None, perform, repeatable=False
+            )
+        self._received += len(chunk)
+        self._complete = not chunk
+        return chunk
 
     def close(self) -> None:
         """Close the real response, if there is one."""
@@ -179,11 +199,6 @@ class SyncBody(_Body):
         session = durability.current()
         with contextlib.nullcontext() if session is None else durability.suppressed(session):
             self._close()
-
-    def _read(self) -> bytes:
-        if self._chunks is None:
-            raise self._lost_error()
-        return take(self._chunks, self._least_bytes)
 
 
 class Pump:

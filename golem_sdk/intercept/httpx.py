@@ -101,8 +101,9 @@ class _Adapter:
                 identity=exchange.identity,
             )
             chunks, close = real or (None, None)
+            read = chunks and functools.partial(take, chunks)
             lost = self._library.ReadError
-            return self._response(head, self._sync_body(self._read, body, lost, chunks, close))
+            return self._response(head, self._sync_body(self._read, body, lost, read, close))
 
         return handle_request
 

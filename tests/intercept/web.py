@@ -33,8 +33,8 @@ class WebServer(ThreadingHTTPServer):
 
     Attributes:
         seen: the requests, in the order of their arrival.
-        hold: ``/wait`` and ``/silent`` do not answer until this is set.
-        held: set when one of them was asked.
+        hold: ``/wait`` and ``/silent`` do not answer until this is set, ``/half`` stops in the middle.
+        held: set when one of the first two was asked.
     """
 
     daemon_threads = True
@@ -105,6 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._stream(f"{count}-{i};".encode() for i in range(int(query["chunks"])))
             case "/broken":
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf")
+                self.close_connection = True
+            case "/half":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+                self.server.hold.wait()
                 self.close_connection = True
             case "/silent" | "/wait":
                 self.server.held.set()

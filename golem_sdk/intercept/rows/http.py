@@ -13,17 +13,28 @@ _HTTPX = (
     "WebSockets are refused"
 )
 
+_URLLIB3 = (
+    "as httpx; files and iterators as request bodies are read into memory first. Not HTTP/2, nor "
+    "`response.connection`; urllib3 1 is not intercepted"
+)
+_REQUESTS = (
+    "tells urllib3 whether the body is streamed. Not adapters of one's own that do without urllib3"
+)
+
+
+def _exchanges(kind: str, names: str) -> Replaced:
+    return Replaced(kind, names, (Treatment.READ_REMOTE, Treatment.WRITE_REMOTE))
+
 
 def _httpx(library: str, tested: tuple[str, str]) -> Interceptor:
-    exchange = (Treatment.READ_REMOTE, Treatment.WRITE_REMOTE)
     return Interceptor(
         name=library,
         library=library,
         tested=tested,
         adapters={library: "golem_sdk.intercept.httpx:httpx_patches"},
         replaces=(
-            Replaced(f"{library}.HTTPTransport", "handle_request", exchange),
-            Replaced(f"{library}.AsyncHTTPTransport", "handle_async_request", exchange),
+            _exchanges(f"{library}.HTTPTransport", "handle_request"),
+            _exchanges(f"{library}.AsyncHTTPTransport", "handle_async_request"),
             Replaced(f"{library}.AsyncHTTPTransport", "aclose __aexit__", Treatment.PASSED_ON),
             Replaced(f"{library}.Client", "send", Treatment.PASSED_ON),
             Replaced(f"{library}.AsyncClient", "send", Treatment.PASSED_ON),
@@ -44,9 +55,30 @@ def _model_sdk(library: str, tested: tuple[str, str]) -> Interceptor:
     )
 
 
+_POOL = "urllib3.connectionpool.HTTPConnectionPool"
+
 HTTP = (
     _httpx("httpx", ("0.27", "0.28")),
     _httpx("httpx2", ("2", "2")),
+    Interceptor(
+        name="urllib3",
+        library="urllib3",
+        tested=("2.0", "2.8"),
+        adapters={"urllib3": "golem_sdk.intercept.urllib3:urllib3_patches"},
+        replaces=(
+            _exchanges(_POOL, "_make_request"),
+            Replaced(_POOL, "_get_conn _put_conn", Treatment.PASSED_ON),
+        ),
+        limits=_URLLIB3,
+    ),
+    Interceptor(
+        name="requests",
+        library="requests",
+        tested=("2.32", "2.34"),
+        adapters={"requests": "golem_sdk.intercept.urllib3:requests_patches"},
+        replaces=(Replaced("requests.sessions.Session", "send", Treatment.PASSED_ON),),
+        limits=_REQUESTS,
+    ),
     _model_sdk("anthropic", ("2", "2")),
     _model_sdk("openai", ("3", "3")),
 )
