@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["requests_patches", "urllib3_patches"]
 
-_OPTIONS = [
+_OPTIONS = (
     "body",
     "headers",
     "retries",
@@ -41,7 +41,7 @@ _OPTIONS = [
     "preload_content",
     "decode_content",
     "enforce_content_length",
-]
+)
 _BLOCK_BYTES = 16 * 1024
 _CALL, _READ = "urllib3.request", "urllib3.read"
 

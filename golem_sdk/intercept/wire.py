@@ -25,7 +25,7 @@ __all__ = ["Answer", "Wire", "answer_of", "lost", "parsed"]
 _STEP_BYTES = 64 * 1024
 
 Answer = list[Any]
-"""What is recorded of one: version, status, reason, headers, the beginning of the body, whether that is all."""
+"""What is recorded of one: version, status, reason, headers, the body that came with it, is it all."""
 
 
 class Wire:

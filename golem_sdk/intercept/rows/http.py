@@ -21,6 +21,11 @@ _REQUESTS = (
     "tells urllib3 whether the body is streamed. Not adapters of one's own that do without urllib3"
 )
 
+_HTTP_CLIENT = (
+    "as httpx, and so urllib.request and xmlrpc; request bodies are read into memory first. Not `sock` of a "
+    "connection, which replay does not have"
+)
+
 
 def _exchanges(kind: str, names: str) -> Replaced:
     return Replaced(kind, names, (Treatment.READ_REMOTE, Treatment.WRITE_REMOTE))
@@ -78,6 +83,17 @@ HTTP = (
         adapters={"requests": "golem_sdk.intercept.urllib3:requests_patches"},
         replaces=(Replaced("requests.sessions.Session", "send", Treatment.PASSED_ON),),
         limits=_REQUESTS,
+    ),
+    Interceptor(
+        name="http.client",
+        adapters={"http.client": "golem_sdk.intercept.http_client:http_client_patches"},
+        replaces=(
+            _exchanges("http.client.HTTPConnection", "request getresponse"),
+            Replaced("http.client.HTTPConnection", "connect", Treatment.READ_REMOTE),
+            Replaced("http.client.HTTPSConnection", "connect", Treatment.READ_REMOTE),
+            Replaced("http.client.HTTPConnection", "send close", Treatment.PASSED_ON),
+        ),
+        limits=_HTTP_CLIENT,
     ),
     _model_sdk("anthropic", ("2", "2")),
     _model_sdk("openai", ("3", "3")),
