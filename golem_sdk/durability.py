@@ -289,6 +289,28 @@ def agent_random(session: Session) -> random.Random:
     return session.random()
 
 
+def agent_seeded(session: Session, name: str, make: Callable[[bytes], T]) -> T:
+    """The invocation's own generator of another kind, made from 32 recorded bytes when it is first used.
+
+    Args:
+        session: the running agent's.
+        name: whose generator it is, e.g. ``"numpy.random"``.
+        make: makes it.
+    """
+    scope = SCOPE.get()
+    recorded = not scope.zone and not scope.skips(FunctionType.READ_LOCAL)
+    if recorded and name in session.seeded:
+        kept: T = session.seeded[name]
+        return kept
+    entropy = session.kernel.environment.entropy
+    seed = durable_call(session, f"{name}.seed", FunctionType.READ_LOCAL, None, lambda: entropy(32))
+    with session.not_agent_code():  # numpy draws entropy also where it is given a seed
+        made = make(seed)
+    if recorded:  # else replay does not come by this seed
+        session.seeded[name] = made
+    return made
+
+
 def virtual_time_ns(session: Session) -> int:
     """Logical time: the timestamp of the last delivered entry, nanoseconds since the epoch. No entry."""
     return session.machine.now

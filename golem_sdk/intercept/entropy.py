@@ -10,8 +10,8 @@ more or less is noticed on replay. They are in the oplog: random secrets too.
 The generator behind `tempfile` is made once per process, by whoever comes first: it is nobody's and is
 not recorded, and neither are the names that it draws.
 
-Does not cover: numpy's process-wide generator (``numpy.random.rand``), ``/dev/urandom`` opened as a
-file, and generators of compiled libraries (OpenSSL, torch).
+Does not cover: ``/dev/urandom`` opened as a file, and generators of compiled libraries (OpenSSL, torch);
+for numpy's process-wide one see `golem_sdk.intercept.numpy`.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from golem_sdk.intercept.rows.files import FILES
 from golem_sdk.intercept.rows.http import HTTP
 from golem_sdk.intercept.rows.processes import PROCESSES
+from golem_sdk.intercept.rows.libraries import LIBRARIES
 from golem_sdk.intercept.rows.standard import STANDARD
 from golem_sdk.intercept.rows.surroundings import SURROUNDINGS
 
@@ -26,6 +27,7 @@ TABLE: tuple[Interceptor, ...] = (
     *PROCESSES,
     *SURROUNDINGS,
     *FILES,
+    *LIBRARIES,
 )
 
 ACTIVATIONS: dict[str, list[tuple[Interceptor, str]]] = {}

@@ -68,6 +68,7 @@ class Session:
         status: the agent's status, with every entry that changes it.
         instance: the object of a class agent, once constructed; ``init_failure``: why it could not be.
         context: the context variables in which the agent's code runs.
+        seeded: the invocation's generators besides `random`, by the names of their recorded seeds.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Session:
         self.context = Context()
         self.context.run(SESSION.set, self)
         self.keys = Keys(agent_id, self.context)
+        self.seeded: dict[str, Any] = {}
         self._random: random.Random | None  # of the present invocation
         self._ended: AgentControlSignal | None = None
         self._guard = AgentCode(self)
@@ -228,7 +230,7 @@ class Session:
         """An invocation with this idempotency key begins."""
         self.keys.begin(key)
         self.custom = CustomFunctions(self)
-        self._random = None
+        self._random, self.seeded = None, {}
 
     def agent_code(self) -> AbstractContextManager[None]:
         """Turns what the machine and the store object to into the end of this session."""

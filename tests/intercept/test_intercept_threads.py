@@ -29,7 +29,7 @@ def submit(executor: type[ThreadPoolExecutor | ProcessPoolExecutor]) -> Callable
     ("start", "advice"),
     [
         pytest.param(lambda: threading.Thread(target=int).start(), "to_thread", id="thread"),
-        pytest.param(lambda: threading.Timer(1, int).start(), "to_thread", id="timer"),
+        pytest.param(lambda: threading.Timer(1, int).start(), "asyncio.sleep", id="timer"),
         pytest.param(submit(ThreadPoolExecutor), "to_thread", id="thread-pool"),
         pytest.param(submit(ProcessPoolExecutor), "@durable", id="process-pool"),
         pytest.param(

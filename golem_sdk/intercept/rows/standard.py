@@ -96,6 +96,12 @@ STANDARD = (
         "`_thread.start_new_thread` and threads of compiled libraries are not noticed",
     ),
     Interceptor(
+        name="timers",
+        adapters={"threading": "golem_sdk.intercept.clock:timer_patches"},
+        replaces=(Replaced("threading.Timer", "__init__", Treatment.REFUSED),),
+        limits="`asyncio.sleep` in a task of its own, or `time.sleep`, is a durable timer",
+    ),
+    Interceptor(
         name="imports",
         replaces=(Replaced("importlib._bootstrap", "_find_and_load", Treatment.PASSED_ON),),
         limits="what a module does while it is imported is not recorded, nor are finalisers that the "
