@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from golem_sdk.intercept.rows.files import FILES
+from golem_sdk.intercept.rows.databases import DATABASES
 from golem_sdk.intercept.rows.http import HTTP
 from golem_sdk.intercept.rows.processes import PROCESSES
 from golem_sdk.intercept.rows.libraries import LIBRARIES
@@ -28,6 +29,7 @@ TABLE: tuple[Interceptor, ...] = (
     *SURROUNDINGS,
     *FILES,
     *LIBRARIES,
+    *DATABASES,
 )
 
 ACTIVATIONS: dict[str, list[tuple[Interceptor, str]]] = {}

@@ -1,0 +1,110 @@
+"""The real connection behind a recorded one: opened when something is to be done live, and not before.
+
+A crash takes the connection with it, and rolls back the transaction that was open. Replay gives the agent
+the recorded results of its statements; the first statement after it opens the connection again, applies its
+settings, and *makes the open transaction again*, from the statements that agent code has repeated meanwhile:
+else what comes now would be committed without what came before. If a statement gives another result
+than the one that is recorded, the agent has seen what is not true any more: that is an error of the
+database, with which the transaction is over.
+
+Does not cover: whether a transaction was committed whose COMMIT was under way in the crash (the rerun may
+commit it a second time: `golem_sdk.transactions` does not), and what else belonged to the connection:
+temporary tables, server-side cursors, locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable  # attrs classes are resolved at run time
+from typing import Any
+
+from attrs import define, field, frozen
+
+from golem_sdk.intercept.steps import Steps  # as above
+
+__all__ = ["Link", "Made"]
+
+
+@frozen(eq=False)
+class Made:
+    """A statement of the open transaction.
+
+    Attributes:
+        again: makes it on a connection, and gives what can be compared.
+        found: what it gave; called when it is made again, because agent code may not have looked at all.
+        statement: for the message.
+    """
+
+    again: Callable[[Any], Steps[Any]]
+    found: Callable[[Any], bool]
+    statement: str
+
+
+@define(eq=False)
+class Link:
+    """The real connection, if it is open, and what is needed to open it again.
+
+    Attributes:
+        open: opens it.
+        lost: makes the driver's error for a transaction that cannot be made again.
+        real: the driver's connection; ``None`` until something is performed.
+        settings: what is to be set on it, by what it is.
+        made: the open transaction's statements.
+    """
+
+    open: Callable[[], Any]
+    lost: Callable[[str], Exception]
+    real: Any = None
+    settings: dict[Hashable, Callable[[Any], Any]] = field(factory=dict)
+    made: list[Made] = field(factory=list)
+
+    def connected(self, *, compares: bool = True) -> Steps[Any]:
+        """The real connection, with the open transaction in it.
+
+        ``compares``: whether a statement that is made again must give what it gave. Not before a COMMIT that
+        may have been made: what that has changed is no reason to fail.
+
+        Raises:
+            Exception: what the driver raises, or ``lost``.
+        """
+        if self.real is not None:
+            return self.real
+        real = yield self.open()
+        try:
+            for setting in self.settings.values():
+                yield setting(real)
+            yield from self._make_again(real, compares)
+        except BaseException:
+            yield real.close()
+            raise
+        self.real = real
+        return real
+
+    def set(self, key: Hashable, setting: Callable[[Any], Any]) -> None:
+        """Set something now, where the connection is open, and on every one that is opened later."""
+        self.settings[key] = setting
+        if self.real is not None:
+            setting(self.real)
+
+    def after(self, made: Made | None, *, in_transaction: bool) -> None:
+        """Agent code was given a statement's result: the transaction is open, or it is over."""
+        if not in_transaction:
+            self.made.clear()
+        elif made is not None:
+            self.made.append(made)
+
+    def _make_again(self, real: Any, compares: bool) -> Steps[None]:
+        for made in self.made:
+            try:
+                result = yield from made.again(real)
+            except Exception as error:
+                error.add_note(
+                    f"The transaction was open in a crash, and {made.statement!r} was made again. It may"
+                    " have been committed before; golem_sdk.transactions makes sure."
+                )
+                raise
+            if compares and not made.found(result):
+                raise self.lost(
+                    "the transaction was open in a crash and is rolled back, and cannot be made again:"
+                    f" {made.statement!r} does not give what it gave. Roll back and begin again; use"
+                    " golem_sdk.transactions for what must happen exactly once"
+                )

@@ -1,0 +1,321 @@
+"""`sqlite3` inside agents, statement by statement.
+
+``sqlite3.connect`` gives a connection whose every statement is one durable call: reads with their rows,
+a thousand at a time; writes with their counts and row ids. By type it is a ``sqlite3.Connection`` or the
+given factory; the database is opened when something is performed and not in replay. What a connection is
+told about itself (factories, functions, ``PRAGMA name = value``, ``ATTACH``) is told again to one that is
+opened after a crash, and an open transaction is made again: see `golem_sdk.intercept.links`. Parameters
+are in the oplog, long ones as a hash.
+
+A database in memory is the agent's own: it is left alone, and replay makes it again with the same statements.
+
+Does not cover: connections that were opened outside agents or by ``sqlite3.Connection(...)``, and what
+`golem_sdk.intercept.links` names. Backups, blob handles and serialisation are refused.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.errors import AgentControlSignal, NotDurableError
+from golem_sdk.intercept.links import Link
+from golem_sdk.intercept.patching import Patch, replacement_of
+from golem_sdk.intercept.sqlite_cursors import closed, cursor_class, note_state
+from golem_sdk.intercept.statements import keyword_of
+from golem_sdk.intercept.steps import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from types import MethodType, ModuleType
+
+__all__ = ["sqlite_patches"]
+
+_NAME = "sqlite3"
+_OPTIONS = (
+    "timeout",
+    "detect_types",
+    "isolation_level",
+    "check_same_thread",
+    "factory",
+    "cached_statements",
+    "uri",
+)
+_REFUSED = ("backup", "blobopen", "serialize", "deserialize")
+_TOLD = (
+    "create_function",
+    "create_aggregate",
+    "create_window_function",
+    "create_collation",
+    "set_authorizer",
+    "set_progress_handler",
+    "set_trace_callback",
+    "enable_load_extension",
+    "load_extension",
+    "setlimit",
+    "setconfig",
+)
+_SETS = re.compile(r"\s*PRAGMA\s+([\w.]+)\s*[=(]", re.IGNORECASE)
+_LASTING_PRAGMAS = frozenset({"user_version", "application_id", "schema_version"})
+
+
+def sqlite_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `sqlite3`, or of `sqlite3.dbapi2`, which has the same function."""
+    return [Patch(module, "connect", _connect, spread=module.__name__ == "sqlite3")]
+
+
+def _connect(original: Callable[..., sqlite3.Connection]) -> MethodType:
+    def connect(_home: object, /, *args: Any, **kwargs: Any) -> sqlite3.Connection:
+        if durability.current_since(_NAME) is None or _is_private(*args, **kwargs):
+            return original(*args, **kwargs)
+        factory = kwargs.get("factory", args[5] if len(args) > 5 else sqlite3.Connection)
+        if not isinstance(factory, type) or not issubclass(factory, sqlite3.Connection):
+            raise NotDurableError(
+                f"sqlite3.connect(factory={factory!r}) makes connections that an agent cannot record:"
+                " give it a class that is derived from sqlite3.Connection"
+            )
+        make: Any = factory  # mypy takes C types for unhashable
+        made: sqlite3.Connection = connection_class(make)(*args, **kwargs)
+        return made
+
+    return replacement_of(original, connect, "sqlite3")
+
+
+def _is_private(database: Any = None, *args: Any, **kwargs: Any) -> bool:
+    """Whether it is a database that only this connection will ever see; or none at all."""
+    name = kwargs.get("database", database)
+    if not isinstance(name, str):
+        return name is None
+    if kwargs.get("uri") or args[6:7] == (True,):
+        return "cache=shared" not in name and (":memory:" in name or "mode=memory" in name)
+    return name in (":memory:", "")
+
+
+@cache
+def connection_class(factory: Any) -> Callable[..., Any]:
+    """The factory's class, with connections that are recorded."""
+    if factory is sqlite3.Connection:
+        return RecordedConnection
+    return type(factory.__name__, (factory, RecordedConnection), {"__module__": factory.__module__})
+
+
+class RecordedConnection(sqlite3.Connection):
+    """A connection of an agent. The C part of it is never initialised: `_link` has the real one."""
+
+    def __init__(self, database: Any, *args: Any, **kwargs: Any) -> None:
+        options = dict(zip(_OPTIONS, args, strict=False)) | kwargs
+        options.pop("factory", None)
+        self._options = {**options, "check_same_thread": False}
+        self._database = database
+        self._link = Link(self._open, sqlite3.OperationalError)
+        self._closed = False
+        self._state: list[Any] = [False, 0]
+        self._level: str | None = options.get("isolation_level", "")
+        self._row_factory: Any = None
+        self._text_factory: Any = str
+        opened = self._call(
+            "sqlite3.connect", FunctionType.READ_REMOTE, [_shown(database)], self._ask
+        )
+        self._state = opened
+
+    def _open(self) -> sqlite3.Connection:
+        # Our name for it is the replaced one, which is the original in here: nothing is recorded now.
+        opened: sqlite3.Connection = sqlite3.connect(self._database, **self._options)
+        return opened
+
+    def _ask(self) -> list[Any]:
+        return note_state(run(self._link.connected()))
+
+    def _call(self, name: str, kind: FunctionType, request: Any, perform: Callable[[], Any]) -> Any:
+        """Make one durable call; outside agent code (in a ``@durable`` function, say) just do it."""
+        if self._closed:
+            raise closed("database")
+        session = durability.current_since(_NAME)
+        if session is None:
+            return perform()
+        try:
+            return durability.durable_call(session, name, kind, request, perform)
+        except AgentControlSignal:
+            self._drop()
+            raise
+        except sqlite3.Error as error:
+            self._state = getattr(error, "golem_state", self._state)
+            self._link.after(None, in_transaction=self._state[0])
+            raise
+
+    def _drop(self) -> None:
+        """Let go of the real connection: this life of the agent is over."""
+        real, self._link.real = self._link.real, None
+        if real is not None:
+            real.close()
+
+    # --- statements -------------------------------------------------------------------------------
+
+    def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
+        if self._closed:
+            raise closed("database")
+        if not isinstance(factory, type) or not issubclass(factory, sqlite3.Cursor):
+            raise NotDurableError(
+                f"a cursor is made by a class of sqlite3.Cursor, not by {factory!r}"
+            )
+        cursor = cursor_class(factory)(self)
+        if self._row_factory is not None:
+            cursor.row_factory = self._row_factory
+        return cursor
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        return self.cursor().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
+        return self.cursor().executemany(sql, parameters)
+
+    def executescript(self, sql_script: str, /) -> Any:
+        return self.cursor().executescript(sql_script)
+
+    def commit(self) -> None:
+        self._end("commit", FunctionType.WRITE_REMOTE)
+
+    def rollback(self) -> None:
+        self._end("rollback", FunctionType.READ_REMOTE)
+
+    def _end(self, how: str, kind: FunctionType) -> None:
+        if self._closed:
+            raise closed("database")
+        if not self._state[0]:  # nothing is open: the original does nothing, either
+            return
+        session = durability.current_since(_NAME)
+        again = session is not None and durability.may_have_been_made(session)
+
+        def perform() -> list[Any]:
+            if how == "rollback" and self._link.real is None:
+                return [False, self._state[1]]  # it went with the connection
+            real = run(self._link.connected(compares=not again))
+            try:
+                getattr(real, how)()
+            except sqlite3.Error as error:
+                error.golem_state = note_state(real)  # type: ignore[attr-defined]  # kept with the error
+                raise
+            return note_state(real)
+
+        self._state = self._call(f"sqlite3.{how}", kind, None, perform)
+        self._link.after(None, in_transaction=self._state[0])
+
+    def close(self) -> None:
+        self._closed = True
+        self._link.made.clear()
+        self._drop()
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> Any:
+        if isinstance(error, AgentControlSignal):
+            self._drop()
+        elif error is not None:
+            self.rollback()
+        else:
+            try:
+                self.commit()
+            except sqlite3.Error:
+                self.rollback()
+                raise
+        return False
+
+    def iterdump(self, **options: Any) -> Generator[str, None, None]:
+        from sqlite3.dump import _iterdump  # type: ignore[attr-defined]  # as the original does it
+
+        return _iterdump(self, **options)  # type: ignore[no-any-return]  # of strings
+
+    def interrupt(self) -> None:
+        if self._link.real is not None:
+            self._link.real.interrupt()
+
+    def settle(self, sql: str, parameters: Any) -> None:
+        """A statement was executed that holds for this connection only: for others it is made again."""
+        pragma = _SETS.match(sql)
+        if pragma and pragma[1].lower() not in _LASTING_PRAGMAS:
+            key = "pragma", pragma[1]
+        elif keyword_of(sql) in ("ATTACH", "DETACH"):
+            key = "attach", str(len(self._link.settings))
+        else:
+            return
+        self._link.settings[key] = lambda real: real.execute(sql, parameters).close()
+
+    # --- what it knows of itself ------------------------------------------------------------------
+
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self._state[0])
+
+    @property
+    def total_changes(self) -> int:
+        if self._closed:
+            raise closed("database")
+        return int(self._state[1])
+
+    @property
+    def isolation_level(self) -> Any:
+        return self._level
+
+    @isolation_level.setter
+    def isolation_level(self, level: Any) -> None:
+        if level is None:
+            self.commit()
+        self._level = level
+        self._link.set("isolation_level", lambda real: setattr(real, "isolation_level", level))
+
+    @property
+    def row_factory(self) -> Any:
+        return self._row_factory
+
+    @row_factory.setter
+    def row_factory(self, factory: Any) -> None:
+        self._row_factory = factory
+
+    @property
+    def text_factory(self) -> Any:
+        return self._text_factory
+
+    @text_factory.setter
+    def text_factory(self, factory: Any) -> None:
+        self._text_factory = factory
+        self._link.set("text_factory", lambda real: setattr(real, "text_factory", factory))
+
+
+def _telling(name: str) -> Callable[..., None]:
+    def tell(self: RecordedConnection, /, *args: Any, **kwargs: Any) -> None:
+        if self._closed:
+            raise closed("database")
+        key = (name, args[0] if args and isinstance(args[0], str | int) else None, args[1:2])
+        self._link.set(
+            key if name.startswith("create") else name,
+            lambda real: getattr(real, name)(*args, **kwargs),
+        )
+
+    tell.__name__ = name
+    return tell
+
+
+def _refusing(name: str) -> Callable[..., Any]:
+    def refuse(self: RecordedConnection, /, *args: Any, **kwargs: Any) -> Any:
+        raise NotDurableError(
+            f"sqlite3.Connection.{name}() is not recorded, so an agent must not call it as it is. Put the"
+            " code that needs it, with a connection of its own, into a function decorated with @durable"
+        )
+
+    refuse.__name__ = name
+    return refuse
+
+
+for _method in _TOLD:
+    setattr(RecordedConnection, _method, _telling(_method))
+for _method in _REFUSED:
+    setattr(RecordedConnection, _method, _refusing(_method))
+
+
+def _shown(database: Any) -> str:
+    return database if isinstance(database, str) else repr(database)
