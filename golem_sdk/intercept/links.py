@@ -46,6 +46,7 @@ class Link:
     Attributes:
         open: opens it.
         lost: makes the driver's error for a transaction that cannot be made again.
+        close: closes it, at once and from any thread.
         real: the driver's connection; ``None`` until something is performed.
         settings: what is to be set on it, by what it is.
         made: the open transaction's statements.
@@ -53,6 +54,7 @@ class Link:
 
     open: Callable[[], Any]
     lost: Callable[[str], Exception]
+    close: Callable[[Any], None]
     real: Any = None
     settings: dict[Hashable, Callable[[Any], Any]] = field(factory=dict)
     made: list[Made] = field(factory=list)
@@ -74,10 +76,16 @@ class Link:
                 yield setting(real)
             yield from self._make_again(real, compares)
         except BaseException:
-            yield real.close()
+            self.close(real)
             raise
         self.real = real
         return real
+
+    def drop(self) -> None:
+        """Let go of the real connection: this life of the agent is over, or it is closed."""
+        real, self.real = self.real, None
+        if real is not None:
+            self.close(real)
 
     def set(self, key: Hashable, setting: Callable[[Any], Any]) -> None:
         """Set something now, where the connection is open, and on every one that is opened later."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import weakref
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -109,9 +110,15 @@ class RecordedConnection(sqlite3.Connection):
     def __init__(self, database: Any, *args: Any, **kwargs: Any) -> None:
         options = dict(zip(_OPTIONS, args, strict=False)) | kwargs
         options.pop("factory", None)
-        self._options = {**options, "check_same_thread": False}
-        self._database = database
-        self._link = Link(self._open, sqlite3.OperationalError)
+        options["check_same_thread"] = False
+
+        def open_it() -> sqlite3.Connection:
+            # The name is that of the replaced function, which does what the original does in here.
+            opened: sqlite3.Connection = sqlite3.connect(database, **options)
+            return opened
+
+        self._link = Link(open_it, sqlite3.OperationalError, sqlite3.Connection.close)
+        weakref.finalize(self, self._link.drop)
         self._closed = False
         self._state: list[Any] = [False, 0]
         self._level: str | None = options.get("isolation_level", "")
@@ -121,11 +128,6 @@ class RecordedConnection(sqlite3.Connection):
             "sqlite3.connect", FunctionType.READ_REMOTE, [_shown(database)], self._ask
         )
         self._state = opened
-
-    def _open(self) -> sqlite3.Connection:
-        # Our name for it is the replaced one, which is the original in here: nothing is recorded now.
-        opened: sqlite3.Connection = sqlite3.connect(self._database, **self._options)
-        return opened
 
     def _ask(self) -> list[Any]:
         return note_state(run(self._link.connected()))
@@ -140,18 +142,12 @@ class RecordedConnection(sqlite3.Connection):
         try:
             return durability.durable_call(session, name, kind, request, perform)
         except AgentControlSignal:
-            self._drop()
+            self._link.drop()
             raise
         except sqlite3.Error as error:
             self._state = getattr(error, "golem_state", self._state)
             self._link.after(None, in_transaction=self._state[0])
             raise
-
-    def _drop(self) -> None:
-        """Let go of the real connection: this life of the agent is over."""
-        real, self._link.real = self._link.real, None
-        if real is not None:
-            real.close()
 
     # --- statements -------------------------------------------------------------------------------
 
@@ -207,14 +203,14 @@ class RecordedConnection(sqlite3.Connection):
     def close(self) -> None:
         self._closed = True
         self._link.made.clear()
-        self._drop()
+        self._link.drop()
 
     def __enter__(self) -> Any:
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> Any:
         if isinstance(error, AgentControlSignal):
-            self._drop()
+            self._link.drop()
         elif error is not None:
             self.rollback()
         else:

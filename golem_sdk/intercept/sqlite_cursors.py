@@ -92,7 +92,7 @@ class RecordedCursor(sqlite3.Cursor):
         request = [sql, _told(parameters)] if how != "executescript" else [sql]
         ends = keyword_of(sql) in ("COMMIT", "END", "ROLLBACK")
         names, rows, more, found, state = connection._call(
-            f"sqlite3.{how}", kind, request, lambda: self._perform(how, compares=not ends)
+            f"sqlite3.{how}", kind, request, lambda: self._perform(how, kind, compares=not ends)
         )
         self._names, self._more, self._count = names, more, found[0]
         self._rows.extend(rows)
@@ -106,12 +106,12 @@ class RecordedCursor(sqlite3.Cursor):
         connection.settle(sql, parameters)
         return self
 
-    def _perform(self, how: str, *, compares: bool) -> list[Any]:
+    def _perform(self, how: str, kind: FunctionType, *, compares: bool) -> list[Any]:
         real = run(self._connection._link.connected(compares=compares))
         try:
             cursor = _started(real, how, *self._query)
             names = [column[0] for column in cursor.description] if cursor.description else None
-            rows, more = _taken(cursor)
+            rows, more = _taken(cursor, whole=kind is FunctionType.WRITE_REMOTE)
         except sqlite3.Error as error:
             error.golem_state = note_state(real)  # type: ignore[attr-defined]  # kept with the error
             raise
@@ -238,10 +238,10 @@ def _started(real: Any, how: str, sql: str, parameters: Any) -> Any:
     return cursor
 
 
-def _taken(cursor: Any) -> tuple[list[list[Any]], bool]:
-    """Rows, and whether there may be more."""
+def _taken(cursor: Any, *, whole: bool = False) -> tuple[list[list[Any]], bool]:
+    """Rows, and whether there may be more. What writes is not made again for the rest of its rows."""
     rows: list[list[Any]] = []
-    while cursor.description and not is_full(rows):
+    while cursor.description and (whole or not is_full(rows)):
         some = cursor.fetchmany(_AT_ONCE)
         rows.extend(map(list, some))
         if len(some) < _AT_ONCE:
@@ -254,7 +254,7 @@ def _made(how: str, sql: str, parameters: Any, found: list[Any], looked: list[bo
         if how == "executescript":  # it committed some of it, and nobody knows how much
             return [None, None]
         cursor = _started(real, how, sql, parameters)
-        _taken(cursor)
+        _taken(cursor, whole=True)
         yield None
         return [cursor.rowcount, cursor.lastrowid]
 

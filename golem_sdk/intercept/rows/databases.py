@@ -28,4 +28,20 @@ DATABASES = (
         "connections opened outside agents or by `sqlite3.Connection(...)`, temporary tables after a crash; "
         "`backup`, `blobopen` and `serialize` are refused",
     ),
+    Interceptor(
+        name="psycopg",
+        library="psycopg",
+        tested=("3.2", "3.3"),
+        adapters={"psycopg": "golem_sdk.intercept.psycopg:psycopg_patches"},
+        replaces=(
+            Replaced("psycopg", "connect", _STATEMENTS),
+            Replaced("psycopg.Connection", "connect", _STATEMENTS),
+            Replaced("psycopg.AsyncConnection", "connect", _STATEMENTS),
+        ),
+        limits="every statement is one call with all its rows; a transaction that was open in a crash is "
+        "made again, and whether a COMMIT was made is asked of the server (not of one that is executed as a "
+        "statement, nor after a second crash in the same: use `golem_sdk.transactions`). Parameters are in "
+        "the oplog. Not connections and pools opened outside agents; `copy`, `stream`, `pipeline`, "
+        "`notifies`, `tpc_*` and server-side cursors are refused",
+    ),
 )

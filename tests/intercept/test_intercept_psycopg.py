@@ -1,0 +1,255 @@
+"""What the suite's cases of psycopg do not show: crashes in transactions, and what a connection knows."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import class_row, dict_row
+
+from golem_sdk import durable
+from golem_sdk.errors import NotDurableError
+from golem_sdk.testing.crash import CrashMoment, CrashPoint
+from golem_sdk.transactions import transaction
+from intercept.replaying import run, run_async
+from intercept.suite.case import Case
+from intercept.suite.cases_psycopg import Postgres, no_such_table
+from intercept.suite.stage import crash
+from intercept.test_intercept_sqlite import Pause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def database() -> Iterator[Postgres]:
+    with Postgres() as database:
+        yield database
+
+
+def lines(database: Postgres) -> list[str]:
+    with psycopg.connect(database.conninfo, autocommit=True) as connection:
+        return [line for (line,) in connection.execute("SELECT line FROM log")]
+
+
+def change(database: Postgres, statement: str) -> None:
+    """Somebody else changes something."""
+    with psycopg.connect(database.conninfo, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+# --- crashes ------------------------------------------------------------------------------------------
+
+
+def commits(database: Postgres) -> list[Any]:
+    with psycopg.connect(database.conninfo) as connection:
+        connection.execute("INSERT INTO log VALUES ('one')")
+        connection.execute("INSERT INTO log VALUES ('two')")
+        connection.commit()
+        with connection.transaction():
+            connection.execute("INSERT INTO log VALUES ('three')")
+    return []
+
+
+async def commits_async(database: Postgres) -> list[Any]:
+    async with (
+        await psycopg.AsyncConnection.connect(database.conninfo, autocommit=True) as connection,
+        connection.transaction(),
+    ):
+        await connection.execute("INSERT INTO log VALUES ('one')")
+        async with connection.transaction("inner"):
+            await connection.execute("INSERT INTO log VALUES ('two')")
+    return []
+
+
+@pytest.mark.parametrize("body", [commits, commits_async])
+def test_a_crash_doubles_nothing(body: Callable[[Postgres], Any]) -> None:
+    case = Case(f"exact-{body.__name__}", "psycopg", body, no_such_table, Postgres)
+    end, calm = crash(case, "body")
+    for append in range(1, end.appends + 1):
+        _, ended = crash(case, "body", [CrashPoint(append, CrashMoment.BEFORE)])
+        assert ended.writes == calm.writes, append
+
+
+def test_an_open_transaction_is_made_again(database: Postgres) -> None:
+    stop = Pause()
+
+    def body() -> int:
+        with psycopg.connect(database.conninfo) as connection:
+            connection.execute("INSERT INTO log VALUES ('before')")
+            stop()
+            connection.execute("INSERT INTO log VALUES ('after')")
+            return connection.info.transaction_status.value
+
+    assert stop.crashed(body) == 2
+    assert lines(database) == ["before", "after"]
+
+
+def test_a_transaction_that_gives_something_else_is_over(database: Postgres) -> None:
+    stop = Pause(lambda: change(database, "UPDATE items SET size = 9"))
+
+    def body() -> str:
+        with psycopg.connect(database.conninfo) as connection:
+            connection.execute("UPDATE items SET made = NULL WHERE size = 1.5 RETURNING id")
+            stop()
+            with pytest.raises(psycopg.OperationalError) as caught:
+                connection.execute("INSERT INTO log VALUES ('after')")
+            connection.execute("INSERT INTO log VALUES ('anew')")
+            return str(caught.value)
+
+    assert "does not give what it gave" in stop.crashed(body)
+    assert lines(database) == ["anew"]
+
+
+def test_settings_are_told_again(database: Postgres) -> None:
+    stop = Pause()
+
+    def body() -> list[Any]:
+        with psycopg.connect(database.conninfo, autocommit=True) as connection:
+            connection.execute("SET application_name TO 'golem'")
+            connection.execute("SET search_path TO public")
+            connection.autocommit = False
+            connection.read_only = True
+            stop()
+            names = ("application_name", "search_path", "transaction_read_only")
+            found = [connection.execute(f"SHOW {name}".encode()).fetchone() for name in names]
+            return [found, connection.info.transaction_status.name, connection.autocommit]
+
+    assert stop.crashed(body) == [[("golem",), ("public",), ("on",)], "INTRANS", False]
+
+
+# --- what a connection is -----------------------------------------------------------------------------
+
+
+class Item:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def test_rows_and_descriptions_are_those_of_the_driver(database: Postgres) -> None:
+    def body() -> list[Any]:
+        with psycopg.connect(database.conninfo, row_factory=dict_row) as connection:
+            assert isinstance(connection, psycopg.Connection)
+            query = sql.SQL("SELECT {} FROM items ORDER BY id").format(sql.Identifier("name"))
+            cursor = connection.cursor(row_factory=class_row(Item))
+            cursor.execute(query)
+            assert isinstance(cursor, psycopg.Cursor)
+            names = [cursor.fetchone(), *cursor.fetchmany(5)]
+            again = connection.execute(query)
+            column = (again.description or [])[0]
+            return [
+                [item.name for item in names if item],
+                again.fetchall(),
+                [column.name, column.type_code, column.type_display, column[:2]],
+                [again.rowcount, again.statusmessage, again.rownumber],
+            ]
+
+    original = body()
+    runs = run(body)
+    assert runs.live == runs.replayed == original
+
+
+def test_errors_tell_what_the_server_told(database: Postgres) -> None:
+    def body() -> list[Any]:
+        with psycopg.connect(database.conninfo) as connection:
+            with pytest.raises(psycopg.errors.UniqueViolation) as caught:
+                connection.execute("INSERT INTO items (name) VALUES ('one')")
+            with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+                connection.execute("SELECT 1")
+            status = connection.info.transaction_status.name
+            connection.rollback()
+            with pytest.raises(psycopg.ProgrammingError) as no_rows:
+                connection.execute("UPDATE items SET size = 1").fetchone()
+            with connection.transaction(), pytest.raises(psycopg.ProgrammingError) as forbidden:
+                connection.commit()
+        with pytest.raises(psycopg.OperationalError) as closed:
+            connection.execute("SELECT 1")
+        error = caught.value
+        texts = [str(each.value).split(".")[0] for each in (no_rows, closed, forbidden)]
+        return [error.sqlstate, error.diag.constraint_name, str(error), status, *texts]
+
+    original = body()
+    runs = run(body)
+    assert runs.live == runs.replayed == original
+
+
+def test_a_block_rolls_back(database: Postgres) -> None:
+    def body() -> list[Any]:
+        with psycopg.connect(database.conninfo) as connection:
+            with connection.transaction() as block:
+                connection.execute("INSERT INTO log VALUES ('never')")
+                raise psycopg.Rollback(block)
+            with connection.transaction():
+                connection.execute("INSERT INTO log VALUES ('kept')")
+                with suppress(KeyError), connection.transaction("inner"):
+                    connection.execute("INSERT INTO log VALUES ('dropped')")
+                    raise KeyError
+        return []
+
+    run(body)
+    assert lines(database) == ["kept"]
+
+
+def test_what_is_not_recorded_is_refused(database: Postgres) -> None:
+    def body() -> list[str]:
+        with psycopg.connect(database.conninfo) as connection:
+            uses: list[Callable[[], Any]] = [
+                connection.pipeline,
+                connection.notifies,
+                lambda: connection.cursor(name="server"),
+                lambda: connection.cursor().copy("COPY items TO STDOUT"),
+                lambda: connection.cursor().stream("SELECT 1"),
+                lambda: connection.info.server_version,
+            ]
+            texts = []
+            for use in uses:
+                with pytest.raises(NotDurableError) as caught:
+                    use()
+                texts.append(str(caught.value))
+            return texts
+
+    assert all("@durable" in text for text in run(body).live)
+
+
+def test_a_transaction_is_journaled_once(database: Postgres) -> None:
+    @transaction(lambda: psycopg.connect(database.conninfo))
+    def note(connection: psycopg.Connection[Any]) -> None:
+        connection.execute("INSERT INTO log VALUES ('once')")
+
+    runs = run(note)
+    assert len(runs.calls) == 1
+    assert lines(database) == ["once"]
+
+
+def test_a_durable_function_uses_the_agents_connection(database: Postgres) -> None:
+    connections: list[psycopg.Connection[Any]] = []
+
+    @durable
+    def note() -> None:
+        connections[-1].execute("INSERT INTO log VALUES ('inside')")
+        connections[-1].commit()
+
+    def body() -> None:
+        connections.append(psycopg.connect(database.conninfo))
+        note()
+        connections[-1].close()
+
+    runs = run(body)
+    assert [name for name in runs.calls if name.startswith("psycopg")] == ["psycopg.connect"]
+    assert lines(database) == ["inside"]
+
+
+def test_settings_in_an_async_agent(database: Postgres) -> None:
+    async def body() -> list[Any]:
+        connection = await psycopg.AsyncConnection.connect(database.conninfo)
+        await connection.set_autocommit(True)
+        cursor = await connection.execute("SELECT 1")
+        row, status = await cursor.fetchone(), connection.info.transaction_status.name
+        await connection.close()
+        return [row, status, connection.closed]
+
+    runs = run_async(body)
+    assert runs.live == runs.replayed == [(1,), "IDLE", True]
