@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from golem_sdk.intercept.rows.files import FILES
 from golem_sdk.intercept.rows.databases import DATABASES
+from golem_sdk.intercept.rows.files import FILES
 from golem_sdk.intercept.rows.http import HTTP
-from golem_sdk.intercept.rows.processes import PROCESSES
 from golem_sdk.intercept.rows.libraries import LIBRARIES
+from golem_sdk.intercept.rows.processes import PROCESSES
 from golem_sdk.intercept.rows.standard import STANDARD
 from golem_sdk.intercept.rows.surroundings import SURROUNDINGS
 
