@@ -44,12 +44,10 @@ def asks_the_machine(_: object) -> list[Any]:
     machine = platform.uname()
     return [
         os.getpid(),
-        os.cpu_count(),
         Path.cwd().name,
         socket.gethostname(),
         platform.platform(terse=True),
         [*machine],
-        machine.processor,
         getpass.getuser(),
     ]
 
