@@ -269,33 +269,49 @@ class AsyncBody(_Body):
             # An agent that is unloaded drops its responses without closing them.
             weakref.finalize(self, pump.stop).atexit = False
 
+    @property
+    def is_all_here(self) -> bool:
+        """Whether all of it came with the head."""
+        return self._complete
+
+    def first(self) -> bytes:
+        """What came with the head, once."""
+        first, self._first = self._first, b""
+        return first
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._first:
-            yield self._first
-        while not self._complete:
-            session = durability.current()
-            if session is None:
-                chunk = await self._read()
-            else:
-                chunk = await durability.durable_call_async(
-                    session,
-                    self._name,
-                    FunctionType.READ_REMOTE,
-                    None,
-                    self._read,
-                    repeatable=False,
-                )
-            if not chunk:
-                return
-            self._received += len(chunk)
+        while chunk := await self.more():
             yield chunk
 
-    async def aclose(self) -> None:
+    async def more(self, least_bytes: int = 1) -> bytes:
+        """As `SyncBody.more`."""
+        if self._first:
+            return self.first()
+        if self._complete:
+            return b""
+        least_bytes = max(least_bytes, self._least_bytes)
+
+        async def perform() -> bytes:
+            if self._pump is None:
+                raise self._lost_error()
+            return await self._pump.take(least_bytes)
+
+        session = durability.current()
+        if session is None:
+            chunk = await perform()
+        else:
+            chunk = await durability.durable_call_async(
+                session, self._name, FunctionType.READ_REMOTE, None, perform, repeatable=False
+            )
+        self._received += len(chunk)
+        self._complete = not chunk
+        return chunk
+
+    def close(self) -> None:
         """Have the real response closed, if there is one."""
         if self._pump is not None:
             self._pump.stop()
 
-    async def _read(self) -> bytes:
-        if self._pump is None:
-            raise self._lost_error()
-        return await self._pump.take(self._least_bytes)
+    async def aclose(self) -> None:
+        """The same."""
+        self.close()

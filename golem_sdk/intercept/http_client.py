@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.intercept.http import Exchange, describe
 from golem_sdk.intercept.patching import Patch
-from golem_sdk.intercept.wire import Answer, Wire, answer_of, lost, parsed
+from golem_sdk.intercept.wire import Answer, Wire, answer_of, described, lost, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +142,7 @@ class _Adapter:
         """Make the durable call: what is recorded, or in two steps ``None`` if there was no response."""
         data, line.parts = b"".join(line.parts), []
         head, _, body = data.partition(b"\r\n\r\n")
-        exchange, has_key = _describe(connection, head, body)
+        exchange, has_key = described(head, body, _origin_of(connection))
         if exchange.function_type is FunctionType.WRITE_REMOTE and not has_key:
             key = durability.upcoming_idempotency_key(session)
             head += f"\r\nIdempotency-Key: {key}".encode()
@@ -261,20 +260,8 @@ def _in_memory(data: Any) -> list[bytes]:
         return [bytes(part) for part in data]
 
 
-def _describe(connection: Any, head: bytes, body: bytes) -> tuple[Exchange, bool]:
-    """The exchange, and whether it has an idempotency key."""
-    first, *lines = head.decode("latin-1").split("\r\n")
-    method, target, *_ = [*first.split(" "), ""]
-    pairs = [line.partition(":") for line in lines]
-    headers = [(name, value.strip()) for name, _, value in pairs]
-    if "://" not in target:
-        scheme = "https" if isinstance(connection, HTTPSConnection) else "http"
-        target = f"{scheme}://{_host_of(connection)}{target}"
-    exchange = describe(method, target, headers, body)
-    return exchange, any(name.lower() == "idempotency-key" for name, _ in headers)
-
-
-def _host_of(connection: Any) -> str:
+def _origin_of(connection: Any) -> str:
+    scheme = "https" if isinstance(connection, HTTPSConnection) else "http"
     if connection._tunnel_host:
-        return f"{connection._tunnel_host}:{connection._tunnel_port}"
-    return f"{connection.host}:{connection.port}"
+        return f"{scheme}://{connection._tunnel_host}:{connection._tunnel_port}"
+    return f"{scheme}://{connection.host}:{connection.port}"

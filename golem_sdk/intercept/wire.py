@@ -15,12 +15,19 @@ from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
-from golem_sdk.intercept.http import STREAMS, WHOLE_BODY_BYTES, SyncBody, is_small
+from golem_sdk.intercept.http import (
+    STREAMS,
+    WHOLE_BODY_BYTES,
+    Exchange,
+    SyncBody,
+    describe,
+    is_small,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Answer", "Wire", "answer_of", "lost", "parsed"]
+__all__ = ["Answer", "Wire", "answer_of", "described", "lost", "parsed"]
 
 _STEP_BYTES = 64 * 1024
 
@@ -202,6 +209,24 @@ def parsed(
     response = kind(_Socket(_File(head, body)), method=method)
     response.begin()
     return response
+
+
+def described(head: bytes, body: bytes, where: str) -> tuple[Exchange, bool]:
+    """The exchange of a request as it is written to a connection, and whether it has an idempotency key.
+
+    Args:
+        head: without the empty line after it.
+        body: with the framing of chunks.
+        where: the URL; or its beginning, to which the request's target belongs.
+    """
+    first, *lines = head.decode("latin-1").split("\r\n")
+    method, target, *_ = [*first.split(" "), ""]
+    pairs = [line.partition(":") for line in lines]
+    headers = [(name, value.strip()) for name, _, value in pairs]
+    if where.count("/") == 2:
+        where = target if "://" in target else where + target
+    has_key = any(name.lower() == "idempotency-key" for name, _ in headers)
+    return describe(method, where, headers, body), has_key
 
 
 def lost(message: str) -> Exception:

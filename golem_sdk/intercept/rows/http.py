@@ -26,6 +26,11 @@ _HTTP_CLIENT = (
     "connection, which replay does not have"
 )
 
+_AIOHTTP = (
+    "as httpx; bodies are recorded unpacked, streamed request bodies are collected first. Not connectors of "
+    "one's own, nor the ends of chunks in `iter_chunks`; WebSockets are refused"
+)
+
 
 def _exchanges(kind: str, names: str) -> Replaced:
     return Replaced(kind, names, (Treatment.READ_REMOTE, Treatment.WRITE_REMOTE))
@@ -94,6 +99,17 @@ HTTP = (
             Replaced("http.client.HTTPConnection", "send close", Treatment.PASSED_ON),
         ),
         limits=_HTTP_CLIENT,
+    ),
+    Interceptor(
+        name="aiohttp",
+        library="aiohttp",
+        tested=("3.14", "3.14"),
+        adapters={"aiohttp": "golem_sdk.intercept.aiohttp:aiohttp_patches"},
+        replaces=(
+            _exchanges("aiohttp.connector.BaseConnector", "connect"),
+            Replaced("aiohttp.connector.BaseConnector", "close", Treatment.PASSED_ON),
+        ),
+        limits=_AIOHTTP,
     ),
     _model_sdk("anthropic", ("2", "2")),
     _model_sdk("openai", ("3", "3")),

@@ -1,0 +1,357 @@
+"""HTTP requests of agents through aiohttp's client.
+
+Covers: one exchange over a connection is one durable call, so redirects, cookies, authentication,
+middlewares, `raise_for_status` and reconnecting run again on replay. The agent's connector hands out
+connections that stand for none: they collect what the client writes, and answer with what a connection of
+a second connector has brought, which lives on the host loop and has the same settings. Bodies are recorded
+as aiohttp reads them, unpacked, in the pieces in which they came. Timeouts and connection errors are
+recorded; a ``total`` timeout is a timer of the agent. Writes get an ``Idempotency-Key`` header unless they
+have one. A streamed request body is agent code: all of it is collected before the request is sent.
+
+Does not cover: connectors of one's own (agent code), traces of connections, the ends of chunks in
+``iter_chunks``, WebSockets (refused).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import weakref
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.intercept.http import WHOLE_BODY_BYTES, AsyncBody, Pump, is_small
+from golem_sdk.intercept.patching import Patch
+from golem_sdk.intercept.wire import described
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from types import ModuleType
+
+__all__ = ["aiohttp_patches"]
+
+_CALL, _READ = "aiohttp.request", "aiohttp.read"
+
+
+def aiohttp_patches(module: ModuleType) -> list[Patch]:
+    """The patches of aiohttp."""
+    adapter = _Adapter(module)
+    connector = module.connector.BaseConnector
+    return [
+        Patch(connector, "connect", adapter.connect),
+        Patch(connector, "close", adapter.close),
+    ]
+
+
+class _Adapter:
+    def __init__(self, module: ModuleType) -> None:
+        self.library: Any = module
+        self.body = _recorded_body(module)
+        self._twins: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+    def connect(self, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        @functools.wraps(original)
+        async def connect(connector: Any, req: Any, traces: Any, timeout: Any) -> Any:
+            session = durability.current_since("aiohttp")
+            if session is None or connector.closed or self._makes(connector) is None:
+                return await original(connector, req, traces, timeout)
+            return _Connection(self, connector, req, timeout)
+
+        return connect
+
+    def close(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def close(connector: Any, **options: Any) -> Any:
+            dropped = self._twins.pop(connector, None)
+            session = durability.current()
+            if dropped is not None and session is not None:
+                _, _, (twin, _), _ = dropped.detach()
+                durability.host_call(session, functools.partial(_close, twin))
+            elif dropped is not None:
+                dropped()
+            return original(connector, **options)
+
+        return close
+
+    def twin(self, connector: Any) -> Any:
+        """The connector on the host loop that does what the agent's would do."""
+        known = self._twins.get(connector)
+        if known is None:
+            kind, options = self._makes(connector)
+            twin = kind(
+                limit=connector.limit,
+                limit_per_host=connector.limit_per_host,
+                force_close=connector.force_close,
+                **options,
+            )
+            known = weakref.finalize(connector, _stop, twin, asyncio.get_running_loop())
+            known.atexit = False
+            self._twins[connector] = known
+            return twin
+        return known.peek()[2][0]
+
+    def _makes(self, connector: Any) -> Any:
+        """How such a connector is made; ``None``: nobody knows."""
+        library = self.library
+        if isinstance(connector, library.UnixConnector):
+            return library.UnixConnector, {"path": connector.path}
+        if not isinstance(connector, library.TCPConnector):
+            return None
+        options = {"ssl": connector._ssl, "family": connector.family}
+        return library.TCPConnector, options
+
+
+async def _close(twin: Any) -> None:
+    await twin.close()
+
+
+def _stop(twin: Any, loop: asyncio.AbstractEventLoop) -> None:
+    if not loop.is_closed():
+        asyncio.run_coroutine_threadsafe(_close(twin), loop)
+
+
+class _Connection:
+    """What the client takes for a connection, and for its protocol and its transport.
+
+    It is used for one exchange, which is made when the response is asked for.
+    """
+
+    upgraded = writing_paused = False
+    connected = True
+    _paused = _reading_paused = False
+
+    def __init__(self, adapter: _Adapter, connector: Any, request: Any, timeout: Any) -> None:
+        self._adapter = adapter
+        self._connector = connector
+        self._request = request
+        self._timeout = timeout
+        self._parts: list[bytes] = []
+        self._written = asyncio.get_running_loop().create_future()
+        self._options: dict[str, Any] = {}
+        self._callbacks: list[Callable[[], None]] = []
+        self._body: AsyncBody | None = None
+        self.closed = False
+
+    # --- as a connection ---
+
+    @property
+    def protocol(self) -> Any:
+        return None if self.closed else self
+
+    @property
+    def transport(self) -> Any:
+        return self.protocol
+
+    def add_callback(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    def release(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        if self._body is not None:
+            self._body.close()
+        self.set_exception(self._adapter.library.ClientConnectionError("Connection closed"))
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    # --- as a transport ---
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def write(self, data: Any) -> None:
+        self._parts.append(bytes(data))
+
+    def writelines(self, parts: Any) -> None:
+        self._parts += map(bytes, parts)
+
+    # --- as a protocol ---
+
+    async def _drain_helper(self) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self, **_: Any) -> None:
+        pass
+
+    def set_response_params(self, **options: Any) -> None:
+        self._options = options
+
+    def start_timeout(self) -> None:
+        if not self._written.done():
+            self._written.set_result(None)
+
+    def set_exception(self, error: BaseException, cause: BaseException | None = None) -> None:
+        if not self._written.done():
+            error.__cause__ = cause
+            self._written.set_exception(error)
+            self._written.exception()  # nobody may ask for it
+
+    async def read(self) -> tuple[Any, Any]:
+        """The head of the response, and its body."""
+        await self._written
+        session = durability.current()
+        if session is None:
+            raise RuntimeError("a connection of an agent was used outside of it")
+        head, _, data = b"".join(self._parts).partition(b"\r\n\r\n")
+        exchange, has_key = described(head, data, str(self._request.url))
+        if exchange.function_type is FunctionType.WRITE_REMOTE and not has_key:
+            key = durability.upcoming_idempotency_key(session)
+            head += f"\r\nIdempotency-Key: {key}".encode()
+        real: list[Pump] = []
+
+        async def perform() -> list[Any]:
+            if real:  # an attempt before, which was not good enough
+                real.pop().stop()
+            return await self._sent(head + b"\r\n\r\n" + data, real)
+
+        answer = await durability.durable_call_async(
+            session,
+            _CALL,
+            exchange.function_type,
+            exchange.request,
+            perform,
+            identity=exchange.identity,
+        )
+        return self._parsed(answer, real[0] if real else None)
+
+    async def _sent(self, data: bytes, real: list[Pump]) -> list[Any]:
+        """The exchange on the host loop: what is recorded of it."""
+        library = self._adapter.library
+        connector = self._adapter.twin(self._connector)
+        try:
+            connection = await connector.connect(self._request, [], self._timeout)
+        except TimeoutError as error:
+            text = f"Connection timeout to host {self._request.url}"
+            raise library.ConnectionTimeoutError(text) from error
+        try:
+            protocol = connection.protocol
+            protocol.set_response_params(**{**self._options, "timer": None})
+            protocol.transport.write(data)
+            protocol.start_timeout()
+            message, payload = await protocol.read()
+            while 100 <= message.code < 200 and message.code != 101:
+                message, payload = await protocol.read()
+        except BaseException:
+            connection.close()
+            raise
+        pump = Pump(_Payload(connection, payload))
+        body = None
+        if payload.is_eof() or is_small(message.raw_headers):
+            try:
+                body = await pump.take(WHOLE_BODY_BYTES)
+            except BaseException:
+                pump.stop()
+                raise
+        else:
+            real.append(pump)
+        return _answer(message, body)
+
+    def _parsed(self, answer: list[Any], pump: Pump | None) -> tuple[Any, Any]:
+        library = self._adapter.library
+        version, code, reason, raw_headers, body = answer
+        raw = tuple((name, value) for name, value in raw_headers)
+        headers = library.http_parser.CIMultiDict(
+            (_text(name), _text(value)) for name, value in raw
+        )
+        message = SimpleNamespace(
+            version=library.HttpVersion(*version),
+            code=code,
+            reason=reason,
+            headers=library.http_parser.CIMultiDictProxy(headers),
+            raw_headers=raw,
+        )
+        source = AsyncBody(_READ, body, library.ClientPayloadError, pump)
+        if pump is not None:
+            self._body = source
+        payload = self._adapter.body(self, self._options, source)
+        return message, payload
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _answer(message: Any, body: bytes | None) -> list[Any]:
+    """What is recorded of a response.
+
+    Raises:
+        RetryableResult: the same, of one with an error status.
+    """
+    headers = [[name, value] for name, value in message.raw_headers]
+    answer = [list(message.version), message.code, message.reason, headers, body]
+    if message.code < 400:
+        return answer
+    error = durability.HttpStatusError(message.code, message.headers.get("Retry-After"))
+    raise durability.RetryableResult(answer, error)
+
+
+class _Payload:
+    """A real body, which gives its connection back."""
+
+    def __init__(self, connection: Any, payload: Any) -> None:
+        self._connection = connection
+        self._payload = payload
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self._payload.readany():
+            yield piece
+
+    async def aclose(self) -> None:
+        if self._payload.is_eof() and self._payload.exception() is None:
+            self._connection.release()
+        else:
+            self._connection.close()
+
+
+def _recorded_body(library: Any) -> Callable[[_Connection, dict[str, Any], AsyncBody], Any]:
+    """The class of bodies that agent code reads: aiohttp's own, fed from records."""
+
+    class RecordedBody(library.StreamReader):  # type: ignore[misc]  # it is not known here what it is
+        """Asks for more when its reader does."""
+
+        def __init__(
+            self, connection: _Connection, options: dict[str, Any], source: AsyncBody
+        ) -> None:
+            loop = asyncio.get_running_loop()
+            timer, limit = options.get("timer"), options.get("read_bufsize", 2**16)
+            super().__init__(connection, limit, timer=timer, loop=loop)
+            self._source = source
+            self._least_bytes = 1
+            if source.is_all_here:
+                first = source.first()
+                if first:
+                    self.feed_data(first, len(first))
+                self.feed_eof()
+
+        async def read(self, n: int = -1) -> bytes:
+            self._least_bytes = WHOLE_BODY_BYTES if n < 0 else 1
+            try:
+                return bytes(await super().read(n))
+            finally:
+                self._least_bytes = 1
+
+        async def _wait(self, func_name: str) -> None:
+            try:
+                with self._timer:
+                    piece = await self._source.more(self._least_bytes)
+            except Exception as error:
+                self.set_exception(error)
+                raise
+            if self.exception() is not None:  # the response was closed meanwhile
+                raise self.exception()
+            if piece:
+                self.feed_data(piece, len(piece))
+            else:
+                self.feed_eof()
+
+    return RecordedBody
