@@ -51,7 +51,7 @@ def moment() -> None:
     global passed
     passed += 1
     if passed == MOMENT:
-        os.kill(os.getpid(), signal.SIGKILL)
+        signal.raise_signal(signal.SIGKILL)
         time.sleep(60)  # the signal is on its way
 
 

@@ -1,0 +1,327 @@
+"""What connections of psycopg in agents have in common: statements, transactions and settings.
+
+By type each is a connection of psycopg's, whose own part is never initialised; what it promises is told in
+`golem_sdk.intercept.psycopg`.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.errors import AgentControlSignal, NotDurableError
+from golem_sdk.intercept.links import Link
+from golem_sdk.intercept.psycopg_cursors import cursor_class, text_of
+from golem_sdk.intercept.psycopg_transactions import Block, fate_of, number_of
+from golem_sdk.intercept.statements import keyword_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from golem_sdk.intercept.steps import Steps
+
+__all__ = ["NAME", "SETTINGS", "Recorded"]
+
+NAME = "psycopg"
+SETTINGS = ("autocommit", "isolation_level", "read_only", "deferrable")
+_IDLE, _ACTIVE = 0, 2
+_HERE = ("row_factory", "cursor_factory", "context")
+"""Options of the connection that agent code has, and not of the real one."""
+_REFUSED = (
+    "pipeline",
+    "notifies",
+    "tpc_begin",
+    "tpc_prepare",
+    "tpc_commit",
+    "tpc_rollback",
+    "tpc_recover",
+    "fileno",
+)
+
+
+def _finish(real: Any) -> None:
+    """Close it at once, from whatever thread."""
+    with suppress(Exception):
+        real.pgconn.finish()
+
+
+class Recorded:
+    """What blocking and asynchronous connections have in common."""
+
+    cursors: Any
+    _cursor_base: str
+
+    def __init__(self, cls: Any, connect: Any, conninfo: str, options: dict[str, Any]) -> None:
+        driver: Any = sys.modules["psycopg"]
+        given = {name: options[name] for name in options if name not in _HERE}
+        self._driver = driver
+        self._autocommit = bool(given.pop("autocommit", False))
+        self._link = Link(
+            lambda: connect(cls, conninfo, autocommit=True, **given),
+            driver.OperationalError,
+            _finish,
+        )
+        self._link.settings["autocommit"] = _setting("_autocommit", self._autocommit)
+        weakref.finalize(self, self._link.drop)
+        self._target = driver.conninfo.make_conninfo(
+            conninfo, **{k: v for k, v in given.items() if k in ("host", "port", "dbname", "user")}
+        )
+        self.row_factory = options.get("row_factory") or driver.rows.tuple_row
+        self.cursor_factory = options.get("cursor_factory") or getattr(driver, self._cursor_base)
+        self._adapters = None
+        self._is_closed = False
+        self.status = _IDLE
+        self.blocks: list[Block] = []
+
+    def _reach(self) -> Steps[None]:
+        target = {
+            k: v
+            for k, v in self._driver.conninfo.conninfo_to_dict(self._target).items()
+            if k in ("host", "port", "dbname", "user")
+        }
+        yield from self.ask("psycopg.connect", FunctionType.READ_REMOTE, target, _nothing)
+
+    # --- durable calls ----------------------------------------------------------------------------
+
+    def ask(
+        self,
+        name: str,
+        kind: FunctionType,
+        request: Any,
+        perform: Callable[[Any], Steps[Any]],
+        reach: Callable[[], Steps[Any]] | None = None,
+    ) -> Steps[Any]:
+        """Make one durable call; ``perform`` is given what ``reach`` gives: the real connection."""
+        self.check()
+        link = self._link
+
+        def steps() -> Steps[list[Any]]:
+            real = None
+            try:
+                real = yield from (link.connected() if reach is None else reach())
+                if real is None:
+                    return [None, _IDLE]
+                result = yield from perform(real)
+            except self._driver.Error as error:
+                error.golem_status = _status(real)
+                error._info = self._driver.errors._info_to_dict(error._info)
+                raise
+            return [result, _status(real)]
+
+        session = durability.current_since(NAME)
+        try:
+            result, self.status = yield self._made(session, name, kind, request, steps)
+        except AgentControlSignal:
+            link.drop()
+            raise
+        except self._driver.Error as error:
+            self.status = getattr(error, "golem_status", _IDLE)
+            link.after(None, in_transaction=self.status != _IDLE)
+            raise
+        return result
+
+    def _made(self, session: Any, name: str, kind: Any, request: Any, steps: Any) -> Any:
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Raises the driver's error if it is closed."""
+        if self._is_closed:
+            raise self._driver.OperationalError("the connection is closed")
+
+    # --- transactions -----------------------------------------------------------------------------
+
+    def ended(self, how: str) -> Steps[None]:
+        """Commit or roll back, by a block or by agent code."""
+        self.check()
+        if self.status == _IDLE:
+            return
+        if how == "rollback":
+            yield from self.ask(
+                "psycopg.rollback",
+                FunctionType.READ_REMOTE,
+                None,
+                lambda real: _method(real, "rollback"),
+                self._if_connected,
+            )
+        else:
+            yield from self._committed()
+        self._link.after(None, in_transaction=self.status != _IDLE)
+
+    def _committed(self) -> Steps[None]:
+        number = None
+        if self._link.made and self.status == _ACTIVE:
+            number = yield from self.ask(
+                "psycopg.transaction", FunctionType.READ_REMOTE, None, number_of
+            )
+        session = durability.current_since(NAME)
+        in_doubt = (
+            number is not None and session is not None and durability.may_have_been_made(session)
+        )
+
+        def reach() -> Steps[Any]:
+            if in_doubt and number is not None and self._link.real is None:
+                probe = yield self._link.open()
+                if (yield from fate_of(probe, number, self._driver.OperationalError)):
+                    return None
+            return (yield from self._link.connected())
+
+        yield from self.ask(
+            "psycopg.commit",
+            FunctionType.WRITE_REMOTE,
+            number,
+            lambda real: _method(real, "commit"),
+            reach,
+        )
+
+    def _if_connected(self) -> Steps[Any]:
+        """The real connection; if it is lost, its transaction is, too."""
+        return self._link.real
+        yield  # a generator like the others
+
+    def _by_hand(self, how: str) -> Steps[None]:
+        if self.blocks:
+            raise self._driver.ProgrammingError(
+                f"Explicit {how}() forbidden within a Transaction context."
+                " (Transaction will be automatically committed on successful exit from context.)"
+            )
+        yield from self.ended(how)
+
+    def _left(self, error: BaseException | None) -> Steps[None]:
+        if isinstance(error, AgentControlSignal):
+            self._link.drop()
+            return
+        if self._is_closed:
+            return
+        if error is None:
+            yield from self.ended("commit")
+        else:
+            with suppress(self._driver.Error):
+                yield from self.ended("rollback")
+        self._shut()
+
+    def _shut(self) -> None:
+        self._is_closed = True
+        self._link.made.clear()
+        self._link.drop()
+
+    # --- what it knows of itself, and is told -----------------------------------------------------
+
+    def settle(self, query: Any, params: Any) -> None:
+        """A statement was executed that may hold for this connection only: for others it is made again."""
+        text = text_of(query)
+        words = text.upper().split(None, 2)
+        if keyword_of(text) == "SET" and words[1:2] not in (["LOCAL"], ["TRANSACTION"]):
+            self._setting(("set", words[1]), lambda real: real.execute(query, params))
+
+    def _setting(self, key: Any, setting: Callable[[Any], Any]) -> None:
+        settings = self._link.settings
+        settings[key] = setting
+        settings["autocommit"] = settings.pop("autocommit")  # the last: those before commit at once
+
+    def _tell(self, name: str, value: Any) -> None:
+        if self.status != _IDLE:
+            raise self._driver.ProgrammingError(
+                f"can't change {name!r} now: connection in transaction status"
+                f" {self._driver.pq.TransactionStatus(self.status).name}"
+            )
+        setattr(self, f"_{name}", value)
+        setting = _setting(f"_{name}", value)
+        if self._link.real is not None:
+            setting(self._link.real)
+        self._setting(name, setting)
+
+    def cursor(
+        self, name: str = "", *, binary: bool = False, row_factory: Any = None, **_: Any
+    ) -> Any:
+        """A cursor on the client's side.
+
+        Raises:
+            NotDurableError: it is to be on the server's.
+        """
+        self.check()
+        if name:
+            raise _refusal("cursor(name=...)")
+        made = cursor_class(self.cursor_factory, self.cursors)(self, row_factory=row_factory)
+        made.format = self._driver.pq.Format.BINARY if binary else self._driver.pq.Format.TEXT
+        return made
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+        return self._is_closed
+
+    @property
+    def broken(self) -> bool:
+        """Never: one that is lost is opened again."""
+        return False
+
+    @property
+    def info(self) -> Any:
+        """What is known of it; more than the transaction's status only of one that is open now."""
+        return _Info(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of an agent, to {self._target!r}>"
+
+
+class _Info:
+    def __init__(self, connection: Recorded) -> None:
+        self._connection = connection
+
+    @property
+    def transaction_status(self) -> Any:
+        connection = self._connection
+        return connection._driver.pq.TransactionStatus(connection.status)
+
+    def __getattr__(self, name: str) -> Any:
+        raise _refusal(f"info.{name}")
+
+
+def _setting(name: str, value: Any) -> Callable[[Any], None]:
+    def put(real: Any) -> None:
+        setattr(real, name, value)
+        real._begin_statement = b""
+
+    return put
+
+
+def _status(real: Any) -> int:
+    return _IDLE if real is None else int(real.pgconn.transaction_status) % 4
+
+
+def _nothing(real: Any) -> Steps[None]:
+    yield None
+
+
+def _method(real: Any, name: str) -> Steps[None]:
+    yield getattr(real, name)()
+
+
+def _refusal(what: str) -> NotDurableError:
+    return NotDurableError(
+        f"psycopg's {what} is not recorded, so an agent must not use it as it is. Put the code that needs"
+        " it, with a connection of its own, into a function decorated with @durable"
+    )
+
+
+def _refusing(name: str) -> Callable[..., Any]:
+    def refuse(self: Recorded, /, *args: Any, **kwargs: Any) -> Any:
+        raise _refusal(f"{name}()")
+
+    return refuse
+
+
+def _told(name: str) -> property:
+    return property(
+        lambda self: getattr(self, f"_{name}", None), lambda self, v: self._tell(name, v)
+    )
+
+
+for _name in _REFUSED:
+    setattr(Recorded, _name, _refusing(_name))
+for _name in SETTINGS:
+    setattr(Recorded, _name, _told(_name))
