@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterator, Mapping
-from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
-
-from attrs import field, frozen
 
 from golem_sdk.core.entries import (
     ExportedFunctionCompleted,
@@ -29,6 +25,7 @@ from golem_sdk.runtime.completion import Completion
 from golem_sdk.runtime.definitions import INIT
 from golem_sdk.runtime.effects import AlarmEffect, TimerEffect
 from golem_sdk.runtime.execution import Execution
+from golem_sdk.runtime.leavings import Leavings
 from golem_sdk.runtime.loading import load_session
 from golem_sdk.runtime.outcomes import same_outcome
 from golem_sdk.storage.base import Space
@@ -47,32 +44,7 @@ if TYPE_CHECKING:
     from golem_sdk.runtime.session import Session
     from golem_sdk.storage.committer import Writer
 
-__all__ = ["Actor", "Leavings"]
-
-
-@frozen
-class Leavings:
-    """What an actor that was interrupted leaves to the next one of its agent.
-
-    Attributes:
-        completions: ends that somebody may wait for, by idempotency key. The queue is on disk.
-    """
-
-    completions: Mapping[str, Completion] = field(factory=dict)
-
-    def without(self, keys: Container[str]) -> Leavings:
-        """These, but for the invocations with these idempotency keys."""
-        return Leavings({key: end for key, end in self.completions.items() if key not in keys})
-
-    @contextmanager
-    def failing(self) -> Iterator[None]:
-        """If this block raises, so is told to all who wait."""
-        try:
-            yield
-        except BaseException as error:
-            for completion in self.completions.values():
-                completion.fail(error)
-            raise
+__all__ = ["Actor"]
 
 
 class Actor:
@@ -119,6 +91,7 @@ class Actor:
             NO_ENTRIES if blank else None,
         )
         self._execution: Execution | None = None
+        self._is_put_off = False
         self._scheduled = False
         self._again = False
         self._turn = 0
@@ -242,6 +215,9 @@ class Actor:
             if self.retired:  # meanwhile: `fail` was called, and may not have seen the session
                 raise AgentFencedSignal(RuntimeClosedError("the agent was taken from memory"))
         session.check()
+        if self._is_put_off:
+            self._is_put_off = False
+            session.writer.commit()  # it is on disk, unless this raises why not
         while True:
             if self._execution is None:
                 with session.agent_code():
@@ -250,12 +226,35 @@ class Actor:
                     if not session.definition.is_class:
                         self.session = None  # a function agent has run: nothing will ever be asked
                     return
+                if self._puts_off(session, self._execution):
+                    return
             if not self._execution.advance(session):
                 self._blocked(session)
                 return
             execution, self._execution = self._execution, None
             with session.agent_code():
                 self._complete(session, execution)
+
+    def _puts_off(self, session: Session, execution: Execution) -> bool:
+        """While others commit, an invocation is carried out as soon as its begin is on disk.
+
+        Its first write would wait for that on a thread of its own, and many threads take turns slowly.
+        """
+        committer = self._kernel.committer
+        if execution.method == INIT or not committer.is_busy or not session.machine.is_live:
+            return False
+        ticket = session.writer.flush()
+        if ticket is None:
+            return False
+        self._is_put_off = True
+        self._kernel.environment.enter()  # what it waits for may be done by a thread of the outside
+        committer.tell(ticket, self._go_on)
+        return True
+
+    def _go_on(self, _: BaseException | None) -> None:
+        if not self.retired:
+            self.wake()
+        self._kernel.environment.leave()
 
     def _next(self, session: Session) -> Execution | None:
         kernel, machine = self._kernel, session.machine

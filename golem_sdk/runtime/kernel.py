@@ -29,10 +29,11 @@ from golem_sdk.errors import (
     UsageError,
 )
 from golem_sdk.oplog.reader import has_entries
-from golem_sdk.runtime.actor import Actor, Leavings
+from golem_sdk.runtime.actor import Actor
 from golem_sdk.runtime.definitions import AgentDefinition, registered
 from golem_sdk.runtime.hostloop import HostLoop
 from golem_sdk.runtime.intake import Intake
+from golem_sdk.runtime.leavings import Leavings
 from golem_sdk.runtime.loading import parked_error
 from golem_sdk.runtime.recovery import wake_pending
 from golem_sdk.runtime.resolving import resolve

@@ -27,6 +27,12 @@ from golem_sdk.storage.process import check_process
 
 __all__ = ["Committer", "Ticket", "Told", "Writer"]
 
+_SIBLINGS = 8
+"""If the last commit had so many batches, the next one waits for those that they let go."""
+
+_GATHER_S = 50e-6
+_MOST_TURNS = 40
+
 Told = Callable[[BaseException | None], object]
 """Takes what became of a batch: an error, or ``None``: it is durable."""
 
@@ -93,7 +99,7 @@ class Committer:
         engine: where batches go; nobody else commits to it.
         write_behind_s: how long `soon` lets batches gather; ``None``: `soon` does nothing, batches
             are committed only by `wait` and `close` (simulation).
-        pause: how the write-behind thread lets that time pass.
+        pause: how a thread lets time pass.
 
     Attributes:
         commits: how many transactions were tried.
@@ -114,6 +120,7 @@ class Committer:
         self._lock = Lock()  # over everything below; never held while the engine commits
         self._queue: list[Ticket] = []
         self._flight: list[Ticket] = []  # what the present leader commits
+        self._size = 0  # of the last flight
         self._last: Ticket | None = None
         self._leading = False
         self._closed = False
@@ -204,6 +211,11 @@ class Committer:
         self._bell.set()
 
     @property
+    def is_busy(self) -> bool:
+        """Whether somebody commits just now, so that what is submitted waits for the next commit."""
+        return self._leading
+
+    @property
     def has_failed(self) -> bool:
         """Whether a commit failed and nobody has called `reopen` since."""
         return self._failed is not None
@@ -261,13 +273,29 @@ class Committer:
 
     def _flush(self) -> None:
         try:
+            if self._size >= _SIBLINGS:
+                self._gather()
             with self._lock:
                 self._flight, self._queue = self._queue, []
+            self._size = len(self._flight)
             self._commit(self._flight)
         except BaseException as error:
             self._fail_everything(error)
             if not isinstance(error, Exception):
                 raise
+
+    def _gather(self) -> None:
+        """Wait while the queue grows, for 2 ms at most (PostgreSQL: ``commit_delay``, ``commit_siblings``).
+
+        Those whom the last commit has let go run until they wait for the next. They would run beside it, too,
+        but each call of the engine would wake one of them in vain, as the interpreter's lock is taken back
+        before it has got it: that took longer than the commit.
+        """
+        for _ in range(_MOST_TURNS):
+            queued = len(self._queue)
+            self._pause(_GATHER_S)
+            if len(self._queue) == queued:
+                return
 
     def _retire(self) -> None:
         """End a flush; if only such are queued as do not wait, commit for them, too."""

@@ -104,8 +104,8 @@ def run_items(
             reports = runtestprotocol(item, log=False, nextitem=following)
             if any(report.failed for report in reports):
                 return False
-    except (KeyboardInterrupt, pytest.exit.Exception):
-        return False
+    except (Exception, KeyboardInterrupt, pytest.exit.Exception):
+        return False  # pytest itself calls functions that are intercepted, and so what was mutated
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return True

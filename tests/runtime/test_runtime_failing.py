@@ -22,6 +22,7 @@ from golem_sdk.runtime import actor as actors
 from golem_sdk.runtime.announcing import Announcements
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.runtime.definitions import code_of
+from golem_sdk.runtime.leavings import Leavings
 from golem_sdk.runtime.loading import load_session
 from golem_sdk.stores.invocations import InvocationStatus
 from golem_sdk.testing.environment import VirtualEnvironment
@@ -181,10 +182,10 @@ def test_an_agent_that_cannot_go_on_is_not_kept(runtime: Runtime) -> None:
 
 def test_an_agent_with_something_to_come_is_not_blank(runtime: Runtime) -> None:
     actor = actor_of(runtime, "x")
-    actor.inherit(actors.Leavings())
+    actor.inherit(Leavings())
     assert actor.blank is True
     waits = Completion(actor.agent_id, "k", InvocationStatus.SCHEDULED)
-    actor.inherit(actors.Leavings({"k": waits}))
+    actor.inherit(Leavings({"k": waits}))
     assert actor.blank is False
 
 

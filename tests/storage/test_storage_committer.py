@@ -232,3 +232,51 @@ def test_group_commit_on_lmdb_keeps_every_acknowledged_row(tmp_path: Path) -> No
     assert committer.commits < 8 * 30
     assert engine.verify() == []
     engine.close()
+
+
+# --- many at once ---------------------------------------------------------------------------------
+
+
+def test_after_a_large_commit_the_next_one_waits_while_the_queue_grows(engine: Gate) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) in (1, 2):
+            busy.submit(claim(b"late %d" % len(pauses)))
+
+    busy = Committer(engine, write_behind_s=None, pause=pause)
+    tickets = [busy.submit(claim(be64(number))) for number in range(8)]
+    busy.wait(tickets[0])
+    assert pauses == []
+    busy.wait(busy.submit(claim(b"first")))
+    assert engine.flushes[1:] == [[b"first", b"late 1", b"late 2"]]
+    assert len(pauses) == 3
+    assert sum(pauses) < 0.001
+    busy.wait(busy.submit(claim(b"alone")))  # three are not many
+    assert len(pauses) == 3
+
+
+def test_no_commit_waits_for_ever_for_more(engine: Gate) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        busy.submit(claim(be64(len(pauses))))
+
+    busy = Committer(engine, write_behind_s=None, pause=pause)
+    for number in range(8):
+        busy.submit(claim(b"%d" % number))
+    busy.wait(busy.submit(claim(b"9")))
+    busy.wait(busy.submit(claim(b"10")))
+    assert len(engine.flushes[1]) == 41
+    assert sum(pauses) <= 0.0025
+
+
+def test_it_is_busy_while_somebody_commits(engine: Gate, committer: Committer) -> None:
+    assert not committer.is_busy
+    waiters = Waiters(committer, engine, [b"1"])
+    assert committer.is_busy
+    engine.open.set()
+    join(waiters.threads)
+    assert not committer.is_busy
