@@ -22,11 +22,22 @@ from golem_sdk.errors import DecodingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["FORMAT_VERSION", "chunk_kinds", "decode_chunk", "encode_chunk", "entry_fields"]
+__all__ = [
+    "FORMAT_VERSION",
+    "SMALL_CHUNK",
+    "chunk_kinds",
+    "decode_chunk",
+    "decode_small_chunks",
+    "encode_chunk",
+    "entry_fields",
+]
 
 FORMAT_VERSION = 1
 _VERSION = bytes([FORMAT_VERSION])
 _END = b"\0"  # of the kinds: no kind has the number 0
+
+SMALL_CHUNK = 1_024
+"""Bytes of a chunk that may be decoded together with others."""
 
 _REF = 1
 _REGION = 2
@@ -93,15 +104,34 @@ def decode_chunk(data: bytes, kinds: bytes | None = None) -> list[Entry]:
     if promises_much(packed) and weigh(packed) > MAX_WEIGHT:
         raise DecodingError("not a chunk of oplog entries: more is promised in it than there is")
     try:
-        bodies = msgpack.unpackb(
-            packed,
-            ext_hook=_unpack_other,
-            object_pairs_hook=_unpack_pairs,
-            use_list=False,
-            unicode_errors="surrogatepass",
-        )
+        bodies = msgpack.unpackb(packed, **_OPTIONS)
     except Exception as error:
         raise DecodingError(f"not a chunk of oplog entries: {shown(str(error))}") from error
+    return _entries(kinds, bodies)
+
+
+def decode_small_chunks(chunks: Sequence[tuple[bytes, bytes]]) -> list[list[Entry]]:
+    """The entries of chunks of at most `SMALL_CHUNK` bytes, given as kinds and bytes, in less time.
+
+    Raises:
+        DecodingError: one of them is not a chunk; `decode_chunk` tells which.
+    """
+    bodies = [data[len(kinds) + 2 :] for kinds, data in chunks]
+    unpacker = msgpack.Unpacker(max_array_len=SMALL_CHUNK, max_map_len=SMALL_CHUNK, **_OPTIONS)
+    unpacker.feed(b"".join(bodies))
+    found, end = [], 0
+    for (kinds, _), body in zip(chunks, bodies, strict=True):
+        end += len(body)
+        try:
+            found.append(_entries(kinds, unpacker.unpack()))
+        except Exception as error:
+            raise DecodingError(f"not a chunk of oplog entries: {shown(str(error))}") from error
+        if unpacker.tell() != end:
+            raise DecodingError("not a chunk of oplog entries: it does not end where it should")
+    return found
+
+
+def _entries(kinds: bytes, bodies: Any) -> list[Entry]:
     if not isinstance(bodies, tuple) or len(kinds) != len(bodies):
         raise DecodingError("not a chunk of oplog entries: kinds and bodies do not match")
     return list(map(_entry, kinds, bodies))
@@ -178,3 +208,11 @@ def _unpack_pairs(pairs: list[tuple[Any, Any]]) -> dict[str, int]:
     if len(found) != len(pairs) or any((type(k), type(v)) != (str, int) for k, v in pairs):
         raise ValueError("a dict that is none of an oplog")
     return found
+
+
+_OPTIONS: dict[str, Any] = {
+    "ext_hook": _unpack_other,
+    "object_pairs_hook": _unpack_pairs,
+    "use_list": False,
+    "unicode_errors": "surrogatepass",
+}

@@ -57,11 +57,11 @@ def is_shallow(value: Any) -> bool:
     if len(value) > _FEW:
         return False
     for part in value if type(value) is list else value.values():
-        if type(part) is list or type(part) is dict:
+        kind = type(part)
+        if kind is list or kind is dict:
             if len(part) > _FEW:
                 return False
-            inside: Any = part
-            for inner in inside if type(part) is list else inside.values():
+            for inner in part if kind is list else part.values():
                 if type(inner) is list or type(inner) is dict:
                     return False
     return True

@@ -98,8 +98,11 @@ def decode(data: bytes) -> Any:
         if len(data) > _SMALL and may_be_heavy(data) and weigh(data) > MAX_WEIGHT:
             raise DecodingError(f"stored value has too many parts (weight over {MAX_WEIGHT:,})")
         marks = data.translate(None, _HARMLESS)
-        if len(marks) <= 1 and marks in _FLAT_MARKS:
-            return _decode_flat(data)
+        if len(marks) <= 1 and marks in _FLAT_MARKS:  # at most one list or dict, and that one short
+            value = unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
+            if type(value) is dict and len(value) != data[0] & 0x0F:
+                raise Malformed(_SAME_KEY_TWICE)
+            return value
         decoder = _Decoder()
         value = decoder.unpack(data)
         if len(marks) > MAX_DEPTH or (
@@ -122,22 +125,18 @@ def decode(data: bytes) -> Any:
 
 def pack_checked(value: object) -> bytes:
     """Like `encode`, but fails with the codec's internal signals and msgpack's own errors."""
-    packed = _pack_plain(value)
-    return _pack_any(value) if packed is None else packed
-
-
-def _pack_plain(value: object) -> bytes | None:
-    """The bytes of a small value that msgpack alone packs right, as most are; ``None``: look closer."""
     kind = type(value)
     if ((kind is list or kind is dict) and not is_shallow(value)) or kind is bytes:
-        return None
+        return _pack_any(value)
     try:
         # One of its own each time: a collection in here may run code that encodes, too.
         packed: bytes = Packer(strict_types=True, unicode_errors="surrogatepass").pack(value)
     except (ValueError, OverflowError, TypeError):
-        return None
-    # No byte of it even looks like one of bytes or of an extension.
-    return packed if len(packed) <= _SMALL and not packed.translate(None, _CLEAR) else None
+        return _pack_any(value)
+    # What is small and holds no byte that even looks like one of bytes or of an extension is right.
+    if len(packed) <= _SMALL and not packed.translate(None, _CLEAR):
+        return packed
+    return _pack_any(value)
 
 
 def _pack_any(value: object) -> bytes:
@@ -260,14 +259,6 @@ class Encoder:
         if kind in (memoryview, msgpack.ExtType, msgpack.Timestamp):
             raise Refused(value, f"a {kind.__name__} has no exact form", "Store it as bytes.")
         return value
-
-
-def _decode_flat(data: bytes) -> Any:
-    """The value of bytes that hold at most one list or dict, and that one short."""
-    value = unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
-    if type(value) is dict and len(value) != data[0] & 0x0F:
-        raise Malformed(_SAME_KEY_TWICE)
-    return value
 
 
 class _Decoder:

@@ -10,11 +10,12 @@ from golem_sdk.core.regions import NO_REGIONS, Regions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Cursor"]
+__all__ = ["Cursor", "Item"]
 
 _REPLAYED = frozenset(kind.entry_class for kind in KIND_OF.values() if kind.replayed)
 
 Item = tuple[OplogIndex, Entry]
+"""An entry and its index."""
 
 
 class Cursor:
@@ -35,43 +36,10 @@ class Cursor:
     def __init__(self, items: Iterator[Item], regions: Regions = NO_REGIONS) -> None:
         self._items = items
         self._regions = regions
-        self._advance()
+        self.advance()
 
-    def take(self) -> Item:
-        """Consume the next entry.
-
-        Raises:
-            IndexError: there is none.
-        """
-        item = self.upcoming
-        if item is None:
-            raise IndexError("the oplog has no further entry to replay")
-        self._advance()
-        return item
-
-    def abandon(self) -> list[Entry]:
-        """Consume everything that is left, which is to happen again; gives it.
-
-        The log lines in it were emitted, and the code that writes them runs again: they stay counted.
-        """
-        dropped, logs = [], self._logs
-        while self.upcoming is not None:
-            dropped.append(self.upcoming[1])
-            self._advance()
-            logs += self._logs
-        self._logs = logs
-        return dropped
-
-    def take_log(self) -> bool:
-        """Whether a log line printed now was emitted before the crash (and count it as met)."""
-        if self.upcoming is not None:
-            return True
-        if self._logs == 0:
-            return False
-        self._logs -= 1
-        return True
-
-    def _advance(self) -> None:
+    def advance(self) -> None:
+        """On to the next entry, if there is one."""
         self._logs = 0
         skipping = self._regions.skipped
         for item in self._items:
@@ -84,3 +52,25 @@ class Cursor:
             if type(entry) is Log:
                 self._logs += 1
         self.upcoming = None
+
+    def abandon(self) -> list[Entry]:
+        """Consume everything that is left, which is to happen again; gives it.
+
+        The log lines in it were emitted, and the code that writes them runs again: they stay counted.
+        """
+        dropped, logs = [], self._logs
+        while self.upcoming is not None:
+            dropped.append(self.upcoming[1])
+            self.advance()
+            logs += self._logs
+        self._logs = logs
+        return dropped
+
+    def take_log(self) -> bool:
+        """Whether a log line printed now was emitted before the crash (and count it as met)."""
+        if self.upcoming is not None:
+            return True
+        if self._logs == 0:
+            return False
+        self._logs -= 1
+        return True

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from attrs import define, evolve, field
 
-from golem_sdk.core.cursor import Cursor
+from golem_sdk.core.cursor import Cursor, Item
 from golem_sdk.core.entries import (
     BeginRemoteWrite,
     EndRemoteWrite,
@@ -165,7 +165,7 @@ class Machine:
         index, entry = item
         if not isinstance(entry, kind):
             raise self._refuse(index, entry, doing)
-        self._met(entry)
+        self._met(item)
         return index, entry
 
     def refuse(self, index: OplogIndex, entry: Entry | None, attempted: str) -> Mismatch:
@@ -184,9 +184,9 @@ class Machine:
         item = self._cursor.upcoming
         if item is None:
             return None
-        if call.begin and self._withdrawn(call, item[1]):
+        if call.begin and self._withdrawn(call, item):
             return self.replay_call(self.pending[call.number])
-        entry = self._met_by(call, *item)
+        entry = self._met_by(call, item)
         if call.begin:
             self._close(call.begin, call.function_name)
         return entry
@@ -213,7 +213,7 @@ class Machine:
             raise self._refuse(index, entry, "the agent's code reads what it had kept")
         self._started += 1
         self.outcomes += 1
-        self._met(entry)
+        self._met(item)
         if begin:
             self._close(begin, entry.function_name)
         return entry
@@ -228,12 +228,12 @@ class Machine:
         if item is None:
             raise IndexError("nothing is left to replay")
         index, entry = item
-        if any(self._withdrawn(call, entry) for call in list(self.pending.values())):
+        if any(self._withdrawn(call, item) for call in list(self.pending.values())):
             return None
         call = self.pending.get(entry.call) if isinstance(entry, ImportedFunctionInvoked) else None
         if call is None:
             raise self._refuse(index, entry, _waiting(self.pending))
-        fitting = self._met_by(call, index, entry)
+        fitting = self._met_by(call, item)
         if call.begin:
             self._close(call.begin, call.function_name)
         return fitting
@@ -277,7 +277,7 @@ class Machine:
         index, entry = item
         if not isinstance(entry, ExportedFunctionInvoked):
             raise self._refuse(index, entry, "the agent's code had finished this invocation")
-        self._met(entry)
+        self._met(item)
         return index, entry
 
     def replay_completion(
@@ -293,7 +293,7 @@ class Machine:
             raise self._refuse(index, entry, "the agent's code finished the invocation")
         if entry.failed != failed or not same(entry):
             raise self._refuse(index, entry, "the agent's code finished with another result")
-        self._met(entry)
+        self._met(item)
         return True
 
     def advance(self, timestamp: int) -> None:
@@ -305,9 +305,8 @@ class Machine:
         """Whether a log line written now is new (and is to be recorded and emitted)."""
         return not self._cursor.take_log()
 
-    def _met_by(
-        self, call: StartedCall, index: OplogIndex, entry: Entry
-    ) -> ImportedFunctionInvoked:
+    def _met_by(self, call: StartedCall, item: Item) -> ImportedFunctionInvoked:
+        entry = item[1]
         if (
             isinstance(entry, ImportedFunctionInvoked)
             and entry.call == call.number
@@ -317,32 +316,35 @@ class Machine:
         ):
             self.pending.pop(call.number, None)
             self.outcomes += 1
-            self._met(entry)
+            self._met(item)
             return entry
-        raise self._refuse(index, entry, call)
+        raise self._refuse(*item, call)
 
     def _close(self, begin: OplogIndex, name: str) -> None:
         """The end of an announced write lies right behind its outcome."""
-        index, entry = self._cursor.upcoming or (0, None)
-        if entry is None or not _ends(begin, entry):
-            raise self._refuse(index, entry, f"the end of {name} was to follow")
-        self._met(entry)
-
-    def _withdrawn(self, call: StartedCall, entry: Entry) -> bool:
-        """Whether an operator closed this announced write without an outcome: it was not performed."""
-        if not call.begin or not _ends(call.begin, entry):
-            return False
-        self._met(entry)
         item = self._cursor.upcoming
-        if item is not None and _announces(call, item[1]):
-            self._met(item[1])
-            self.pending[call.number] = evolve(call, begin=item[0])
+        if item is None or not _ends(begin, item[1]):
+            index, entry = item or (0, None)
+            raise self._refuse(index, entry, f"the end of {name} was to follow")
+        self._met(item)
+
+    def _withdrawn(self, call: StartedCall, item: Item) -> bool:
+        """Whether an operator closed this announced write without an outcome: it was not performed."""
+        if not call.begin or not _ends(call.begin, item[1]):
+            return False
+        self._met(item)
+        again = self._cursor.upcoming
+        if again is not None and _announces(call, again[1]):
+            self._met(again)
+            self.pending[call.number] = evolve(call, begin=again[0])
             self.announced_again.add(call.number)
         return True
 
-    def _met(self, entry: Entry) -> None:
-        self.now = entry.timestamp
-        self.agreed.append(self._cursor.take())
+    def _met(self, item: Item) -> None:
+        """Go past the upcoming entry, which fits."""
+        self.now = item[1].timestamp
+        self.agreed.append(item)
+        self._cursor.advance()
 
     def _refuse(
         self, index: OplogIndex, entry: Entry | None, attempted: StartedCall | str

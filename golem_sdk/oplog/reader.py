@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from golem_sdk.codec.codes import shown
-from golem_sdk.codec.entries import chunk_kinds, decode_chunk
+from golem_sdk.codec.entries import (
+    SMALL_CHUNK,
+    chunk_kinds,
+    decode_chunk,
+    decode_small_chunks,
+)
 from golem_sdk.core.entries import (
     KIND_OF,
     Create,
@@ -21,7 +27,7 @@ from golem_sdk.errors import DecodingError, StoreCorruptError
 from golem_sdk.storage.base import Engine, Space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = [
     "NO_ENTRIES",
@@ -34,6 +40,7 @@ __all__ = [
 ]
 
 _PAGE = 128
+_TOGETHER = 64
 
 _KEPT_BYTES = 4 << 20
 """As much of an oplog is kept by its survey, and not read again."""
@@ -95,11 +102,25 @@ def surveyed_entries(
     """
     last, kept = 0, found.kept
     while kept:
-        index, kinds, data = kept.popleft()
-        for last, entry in enumerate(_decode(agent_key, index, kinds, data), start=index):
-            yield last, entry
+        for index, entries in _next_of(kept, agent_key):
+            for last, entry in enumerate(entries, start=index):
+                yield last, entry
     if last < found.last:
         yield from read_entries(engine, agent_key, last + 1)
+
+
+def _next_of(kept: deque[_Chunk], agent_key: bytes) -> Iterable[tuple[OplogIndex, list[Entry]]]:
+    """Take the first chunks and decode them: small ones together."""
+    some: list[_Chunk] = []
+    while kept and len(some) < _TOGETHER and len(kept[0][2]) <= SMALL_CHUNK:
+        some.append(kept.popleft())
+    if some:
+        with suppress(DecodingError):  # the good ones of them come first, then the error
+            decoded = decode_small_chunks([(kinds, data) for _, kinds, data in some])
+            return [(index, entries) for (index, _, _), entries in zip(some, decoded, strict=True)]
+    else:
+        some.append(kept.popleft())
+    return ((index, _decode(agent_key, index, kinds, data)) for index, kinds, data in some)
 
 
 def has_entries(engine: Engine, agent_key: bytes) -> bool:

@@ -6,12 +6,15 @@ found is really absent: the rows on both sides of its place, whose keys are soun
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from golem_sdk.errors import StoreCorruptError
 from golem_sdk.storage.records import check_record_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from golem_sdk.storage.base import Row, Space
 
 __all__ = ["Cursor", "find", "read_page"]
@@ -42,6 +45,14 @@ class Cursor(Protocol):
 
     def item(self) -> Row:
         """Key and sealed value of the row at this place."""
+        ...
+
+    def iternext(self) -> Iterator[Row]:
+        """The row at this place and all behind it."""
+        ...
+
+    def iterprev(self) -> Iterator[Row]:
+        """The row at this place and all before it, backwards."""
         ...
 
 
@@ -77,15 +88,14 @@ def read_page(
         found = cursor.prev() if above else cursor.last()
     else:
         found = _seek(cursor, space, lo, hi)
-    while found and len(page) < limit:
-        key, record = cursor.item()
+    rows = (cursor.iterprev() if reverse else cursor.iternext()) if found else ()
+    for key, record in islice(rows, limit):
         if key < lo if reverse else (hi is not None and key >= hi):
             check_record_key(space, key, record)  # does it really lie outside?
             break
         if page and (key >= page[-1][0] if reverse else key <= page[-1][0]):
             raise _misplaced(space, key)
         page.append((key, record))
-        found = cursor.prev() if reverse else cursor.next()
     return page
 
 

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.numbers_of_entries import HINTS, REPLAYED
-from golem_sdk.codec.entries import FORMAT_VERSION, chunk_kinds, decode_chunk, encode_chunk
+from golem_sdk.codec.entries import (
+    FORMAT_VERSION,
+    SMALL_CHUNK,
+    chunk_kinds,
+    decode_chunk,
+    decode_small_chunks,
+    encode_chunk,
+)
 from golem_sdk.core.entries import (
     ENTRY_KINDS,
     KIND_OF,
@@ -41,6 +48,29 @@ def test_s2_decoding_what_was_encoded_gives_it_back(run: list[Entry]) -> None:
     assert decode_chunk(data) == run
     assert list(chunk_kinds(data)) == [KIND_OF[type(entry)].code for entry in run]
     assert encode_chunk(decode_chunk(data)) == data
+
+
+@given(st.lists(st.lists(entries(), min_size=1, max_size=3).map(encode_chunk), max_size=9))
+def test_s2_small_chunks_together_are_what_each_is_alone(chunks: list[bytes]) -> None:
+    chunks = [data for data in chunks if len(data) <= SMALL_CHUNK]
+    together = decode_small_chunks([(chunk_kinds(data), data) for data in chunks])
+    assert together == [decode_chunk(data) for data in chunks]
+
+
+@given(st.lists(entries(), min_size=2, max_size=4), st.data())
+def test_k1_damage_in_one_of_them_is_not_made_good_by_another(
+    run: list[Entry], data: st.DataObject
+) -> None:
+    chunks = [encode_chunk([entry]) for entry in run]
+    kinds = [chunk_kinds(chunk) for chunk in chunks]
+    which = data.draw(st.integers(0, len(chunks) - 2))
+    cut = data.draw(st.integers(len(kinds[which]) + 2, len(chunks[which]) - 1))
+    rest = chunks[which][cut:]  # lies before the bodies of the next one now
+    chunks[which] = chunks[which][:cut]
+    frame = len(kinds[which + 1]) + 2
+    chunks[which + 1] = chunks[which + 1][:frame] + rest + chunks[which + 1][frame:]
+    with pytest.raises(DecodingError):
+        decode_small_chunks(list(zip(kinds, chunks, strict=True)))
 
 
 def test_s2_bytes_of_format_1_are_read_for_ever() -> None:

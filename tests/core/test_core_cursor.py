@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from golem_sdk.core.cursor import Cursor
 from golem_sdk.core.entries import BeginAtomicRegion, Entry, Log, NoOp, OplogRegion, Suspend
 from golem_sdk.core.regions import Regions
@@ -28,23 +26,25 @@ def test_hints_and_what_is_skipped_are_passed_over() -> None:
     regions = Regions((OplogRegion(2, 3),))
     walk = cursor(NoOp(1), NoOp(2), NoOp(3), Suspend(4, 0), NoOp(5), regions=regions)
     assert walk.upcoming == (1, NoOp(1))
-    assert [walk.take(), walk.take()] == [(1, NoOp(1)), (5, NoOp(5))]
+    walk.advance()
+    assert walk.upcoming == (5, NoOp(5))
+    walk.advance()
     assert walk.upcoming is None
-    with pytest.raises(IndexError):
-        walk.take()
+    walk.advance()
+    assert walk.upcoming is None
 
 
 def test_lines_behind_the_last_entry_were_emitted() -> None:
     walk = cursor(LINE, NoOp(1), LINE, LINE)
     assert walk.take_log(), "something is left to replay"
-    walk.take()
+    walk.advance()
     assert lines_left(walk) == 2
     assert walk.take_log() is False
 
 
 def test_lines_among_what_is_done_again_were_emitted() -> None:
     walk = cursor(LINE, BeginAtomicRegion(0), LINE, NoOp(1), LINE, LINE, NoOp(2), LINE)
-    walk.take()
+    walk.advance()
     assert walk.abandon() == [NoOp(1), NoOp(2)]
     assert walk.upcoming is None
     assert lines_left(walk) == 4

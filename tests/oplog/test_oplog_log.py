@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from golem_sdk.codec.entries import encode_chunk
 from golem_sdk.core.entries import Entry, Log, PayloadRef, TimerSet
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.plan import EMPTY_PLAN, OplogRuleError
 from golem_sdk.errors import StoreCorruptError, StoreError, StoreFencedError
-from golem_sdk.oplog.reader import chunk_key, read_entries, survey
+from golem_sdk.oplog.reader import Survey, chunk_key, read_entries, survey, surveyed_entries
 from golem_sdk.oplog.writer import OplogWriter
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.committer import Committer
@@ -150,3 +152,26 @@ def test_k2_bytes_that_are_no_chunk_are_noticed() -> None:
     engine.commit([Batch(puts=((Space.OPLOG, chunk_key(KEY, 1), b"\1\0\0\0\1\xff\x90"),))])
     with pytest.raises(StoreCorruptError, match="damaged at entry 1"):
         list(read_entries(engine, KEY))
+
+
+@pytest.mark.parametrize("long", [(), (5,), (1, 2, 70), tuple(range(1, 150))])
+def test_surveyed_entries_are_those_that_are_read(long: tuple[int, ...]) -> None:
+    engine = MemoryEngine()
+    writer = writer_over(engine)
+    for number in range(150):
+        text = f"line {number} " * (1000 if number in long else 1)
+        writer.append(Log(number, "info", "", text) if number else CREATE)
+        if number % 3:
+            writer.commit()
+    writer.commit()
+    found = survey(engine, KEY)
+    assert list(surveyed_entries(engine, KEY, found)) == list(read_entries(engine, KEY))
+
+
+def test_k2_surveyed_entries_end_where_the_damage_is() -> None:
+    good, bad = encode_chunk([line(1)]), encode_chunk([line(1)])[:-1]
+    kept = deque((index, good[1:2], good if index != 4 else bad) for index in range(1, 7))
+    entries = surveyed_entries(MemoryEngine(), KEY, Survey(6, CREATE, EMPTY_PLAN, (), kept))
+    assert [next(entries)[0] for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(StoreCorruptError, match="damaged at entry 4"):
+        next(entries)

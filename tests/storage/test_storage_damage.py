@@ -27,6 +27,8 @@ from golem_sdk.storage.tally import Tally
 from storage import children
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from proof.counting import Proved
 
 PAGE = 4096
@@ -120,6 +122,12 @@ class ListCursor:
 
     def item(self) -> Row:
         return self.rows[self.at]
+
+    def iternext(self) -> Iterator[Row]:
+        return iter(self.rows[self.at :])
+
+    def iterprev(self) -> Iterator[Row]:
+        return iter(self.rows[self.at :: -1])
 
 
 def sealed_rows(names: list[bytes]) -> list[Row]:
