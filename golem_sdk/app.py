@@ -15,8 +15,7 @@ from golem_sdk.host.agents import proxy
 from golem_sdk.runtime.environment import Environment, RealEnvironment
 from golem_sdk.runtime.handles import AgentProxy, InvocationHandle, function_method, invocation_of
 from golem_sdk.runtime.kernel import Kernel
-from golem_sdk.runtime.limits import agent_count, patience_s
-from golem_sdk.runtime.settings import Origin, Settings, sdk_version
+from golem_sdk.runtime.settings import Origin, Settings, chosen, sdk_version
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.storage.owner import OwnerLock
 from golem_sdk.viewer import AgentMetadata, Viewer
@@ -50,9 +49,11 @@ class Runtime:
         suspend_after: seconds, from 0 to 30 years; an agent that waits longer gives its thread and memory
             back meanwhile.
         max_loaded: how many idle agents are kept in memory.
+        strict: what agents do past every durable call (a file written, a connection of a library that is not
+            intercepted) raises a `NotDurableError` at that call, instead of a warning, once per line.
 
     Raises:
-        UsageError: one of the numbers is none, or out of range.
+        UsageError: one of the numbers is none, or out of range; or ``strict`` is no bool.
         StoreLockedError: another runtime owns the store.
         StoreCorruptError, StoreVersionError: the store cannot be read by this version.
 
@@ -80,8 +81,9 @@ class Runtime:
         *,
         suspend_after: float = 1.0,
         max_loaded: int = 1024,
+        strict: bool = False,
     ) -> None:
-        settings = _settings(suspend_after, max_loaded)
+        settings = chosen(suspend_after, max_loaded, strict)
         path = store_path(store)
         owner = OwnerLock(path)
         try:
@@ -96,9 +98,12 @@ class Runtime:
         _watch_readers(engine, environment)
 
     @classmethod
-    def memory(cls, *, suspend_after: float = 1.0, max_loaded: int = 1024) -> Self:
+    def memory(
+        cls, *, suspend_after: float = 1.0, max_loaded: int = 1024, strict: bool = False
+    ) -> Self:
         """A runtime without a file, for tests: everything is forgotten when it is closed."""
-        return cls.over(MemoryEngine(), RealEnvironment(), _settings(suspend_after, max_loaded))
+        settings = chosen(suspend_after, max_loaded, strict)
+        return cls.over(MemoryEngine(), RealEnvironment(), settings)
 
     @classmethod
     def over(cls, engine: Engine, environment: Environment, settings: Settings) -> Self:
@@ -367,10 +372,6 @@ class Runtime:
 def store_path(store: str | os.PathLike[str] | None) -> Path:
     """The store's directory: as given, else ``GOLEM_STORE``, else ``.golem`` here."""
     return Path(store if store is not None else os.environ.get("GOLEM_STORE") or _DEFAULT_STORE)
-
-
-def _settings(suspend_after: float, max_loaded: int) -> Settings:
-    return Settings(suspend_after_s=patience_s(suspend_after), max_loaded=agent_count(max_loaded))
 
 
 def _id_text(agent: object) -> str:

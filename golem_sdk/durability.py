@@ -16,6 +16,7 @@ from golem_sdk.core.http_status import RetryableResult as RetryableResult
 from golem_sdk.core.scopes import PersistenceLevel
 from golem_sdk.errors import UsageError
 from golem_sdk.runtime.context import SCOPE as SCOPE
+from golem_sdk.runtime.context import SESSION as SESSION
 from golem_sdk.runtime.context import current as current
 from golem_sdk.runtime.custom import session_of_body
 from golem_sdk.runtime.loop import all_tasks as all_tasks

@@ -22,6 +22,7 @@ __all__ = [
     "InvocationNotFoundError",
     "MethodNotFoundError",
     "NotDurableError",
+    "NotDurableWarning",
     "OutcomeRowError",
     "RecordedError",
     "RuntimeClosedError",
@@ -50,6 +51,10 @@ class UsageError(GolemError, TypeError):
 
 class NotDurableError(GolemError):
     """Agent code tried something that cannot be journaled, so it could not be recovered (D2)."""
+
+
+class NotDurableWarning(RuntimeWarning):
+    """Agent code did something past every durable call: it is not recorded, and done again in replay (D2)."""
 
 
 class RuntimeClosedError(GolemError):

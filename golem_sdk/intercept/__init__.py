@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 
+from golem_sdk.intercept import net
 from golem_sdk.intercept.activation import Activated, Activator, version_of
 from golem_sdk.intercept.clock import READINGS
 from golem_sdk.intercept.interceptor import PYTHON
@@ -51,6 +52,7 @@ def install() -> None:
         _spread()
     for name in ACTIVATIONS.keys() - set(early):  # another thread may have imported it meanwhile
         _imported(name)
+    net.hear()
 
 
 def uninstall() -> None:
@@ -62,6 +64,7 @@ def uninstall() -> None:
         pairs = _clocks.pairs() + [(new, old) for old, new in _patches.spread_pairs()]
         _activator, _clocks, _warned = Activator(), None, False
         _guard.uninstall()
+        net.forget()
         _patches.remove()
         swap_names(pairs, _keeps)
 

@@ -7,9 +7,9 @@ header) is passed on: they keep it per process, so it would be recorded in one l
 ``input`` and ``getpass.getpass``: asked once, the answer is recorded - the password, too.
 
 The environment is passed on, too: its values are often keys, which do not belong into an oplog and are
-rotated while agents sleep. Writing to it is warned about, because all agents of the process see it.
+rotated while agents sleep. Writing to it is heard of by `golem_sdk.intercept.net`.
 
-Does not cover: ``sys.stdin``, ``os.putenv``, and what seldom changes while an agent sleeps: user and group
+Does not cover: ``sys.stdin``, and what seldom changes while an agent sleeps: user and group
 numbers, ``sys.platform``, Python's version.
 """
 
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.intercept.patching import Patch, replacement_of, warn
+from golem_sdk.intercept.patching import Patch, replacement_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,18 +40,11 @@ _HELPERS = frozenset({"genericpath", "pathlib", "platform", "posixpath"})
 """Packages that ask for agent code."""
 
 _OS = ("getpid", "getppid", "getpgrp", "getlogin", "getcwd", "getcwdb", "getloadavg", "cpu_count")
-_WRITTEN = (
-    "An agent changes os.environ[{!r}]. All agents of this process see it, it is lost when the process ends,"
-    " and it is done again in replay. Give a subprocess its env=, and other code arguments"
-)
 
 
 def os_patches(module: ModuleType) -> list[Patch]:
     """The patches of `os`."""
-    return [
-        *(Patch(module, name, functools.partial(_plain, "os"), spread=True) for name in _OS),
-        *(Patch(module._Environ, name, _env_write) for name in ("__setitem__", "__delitem__")),
-    ]
+    return [Patch(module, name, functools.partial(_plain, "os"), spread=True) for name in _OS]
 
 
 def platform_patches(module: ModuleType) -> list[Patch]:
@@ -147,21 +140,3 @@ def _answer(module: str, original: Callable[..., str]) -> MethodType:
         return durability.durable_call(session, name, FunctionType.READ_REMOTE, prompt, perform)
 
     return replacement_of(original, ask, module)
-
-
-def _env_write(original: Callable[..., None]) -> Callable[..., None]:
-    current = durability.current
-
-    # Two of them, because taking and passing on any arguments would cost more than the rest.
-    def setitem(environ: Any, key: str, value: str) -> None:
-        if current() is not None and durability.current_since(_NAME) is not None:
-            warn(_WRITTEN.format(key))
-        original(environ, key, value)
-
-    def delitem(environ: Any, key: str) -> None:
-        if current() is not None and durability.current_since(_NAME) is not None:
-            warn(_WRITTEN.format(key))
-        original(environ, key)
-
-    write = setitem if original.__name__ == "__setitem__" else delitem
-    return functools.wraps(original)(write)

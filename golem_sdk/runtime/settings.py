@@ -8,10 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 from attrs import frozen
 
+from golem_sdk.errors import UsageError
 from golem_sdk.oplog.writer import OplogWriter
+from golem_sdk.runtime.limits import agent_count, patience_s
 from golem_sdk.runtime.performing import Performer
 
-__all__ = ["Origin", "Settings", "sdk_version"]
+__all__ = ["Origin", "Settings", "chosen", "sdk_version"]
 
 _FOR_EVER_S = 1e9
 _PATIENCE_PER_ENTRY_S = 0.0001
@@ -29,6 +31,7 @@ class Settings:
             output, without a thread for it (simulations).
         writer_class: appends to oplogs (simulations crash in it).
         performer: performs durable calls in place of whoever made them; ``None``: they are simply performed.
+        strict: whether what agent code does past every durable call is refused, where it is noticed.
     """
 
     suspend_after_s: float = 1.0
@@ -36,6 +39,7 @@ class Settings:
     write_behind_s: float | None = 0.002
     writer_class: type[OplogWriter] = OplogWriter
     performer: Performer | None = None
+    strict: bool = False
 
     def patience_s(self, writer: OplogWriter) -> float:
         """How long the agent of this oplog may wait in memory before it is unloaded.
@@ -46,6 +50,17 @@ class Settings:
             return _FOR_EVER_S
         patience_s = self.suspend_after_s
         return max(patience_s, writer.last * _PATIENCE_PER_ENTRY_S) if patience_s else 0.0
+
+
+def chosen(suspend_after: object, max_loaded: object, strict: object) -> Settings:
+    """The settings that a user may choose.
+
+    Raises:
+        UsageError: one of them is not what it is to be.
+    """
+    if not isinstance(strict, bool):
+        raise UsageError(f"strict is True or False, not {strict!r}")
+    return Settings(patience_s(suspend_after), agent_count(max_loaded), strict=strict)
 
 
 @frozen

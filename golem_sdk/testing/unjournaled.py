@@ -8,7 +8,6 @@ calls of a C function that ctypes looked up before.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk.durability import current
+from golem_sdk.intercept import net
 from golem_sdk.runtime.sites import describe_site
 from golem_sdk.testing.observations import Unjournaled
 
@@ -23,51 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from types import FrameType
 
+    from golem_sdk.intercept.audited import Audited
+
 __all__ = ["Watch"]
 
-_LONGEST = 120
-_EVENTS = frozenset(
-    {
-        "ctypes.dlopen",
-        "ctypes.dlsym",
-        "ftplib.connect",
-        "http.client.connect",
-        "imaplib.open",
-        "nntplib.connect",
-        "os.chmod",
-        "os.chown",
-        "os.exec",
-        "os.fork",
-        "os.forkpty",
-        "os.kill",
-        "os.killpg",
-        "os.link",
-        "os.mkdir",
-        "os.posix_spawn",
-        "os.remove",
-        "os.rename",
-        "os.rmdir",
-        "os.spawn",
-        "os.symlink",
-        "os.system",
-        "os.truncate",
-        "poplib.connect",
-        "pty.spawn",
-        "shutil.move",
-        "smtplib.connect",
-        "socket.bind",
-        "socket.connect",
-        "socket.sendmsg",
-        "socket.sendto",
-        "sqlite3.connect",
-        "subprocess.Popen",
-        "syslog.syslog",
-        "webbrowser.open",
-    }
-)
-"""Source: the table of audit events in the library reference, what changes or asks something outside."""
-
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _METHODS = frozenset(
     {
         "BufferedRandom.write",
@@ -106,19 +65,20 @@ class Watch:
         self.seen: list[Unjournaled] = []
         self._allowed = frozenset(allowed)
         self._mutex = Lock()
+        self._is_on = False
 
     @contextmanager
     def on(self, *, thorough: bool) -> Iterator[None]:
         """Notice what happens in this block; ``thorough``: calls of C functions, too, in new threads."""
-        _install()
         before = threading.getprofile()
-        _watches.append(self)
+        self._is_on = True
         if thorough:
             threading.setprofile(self._profile)
         try:
-            yield
+            with net.listening(self._heard):
+                yield
         finally:
-            _watches.remove(self)
+            self._is_on = False
             if thorough:
                 threading.setprofile(before)
 
@@ -133,8 +93,12 @@ class Watch:
         with self._mutex:
             self.seen.append(Unjournaled(event, details, site))
 
+    def _heard(self, kind: Audited, event: str, details: str) -> None:
+        if not kind.asks:
+            self.note(event, details)
+
     def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
-        if event != "c_call" or self not in _watches:
+        if event != "c_call" or not self._is_on:
             return
         name = getattr(argument, "__qualname__", "")
         if name not in _METHODS and (name != "write" or argument.__module__ != "posix"):
@@ -142,43 +106,3 @@ class Watch:
         owner = getattr(argument, "__self__", None)
         if owner not in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
             self.note(name, "")
-
-
-_watches: list[Watch] = []
-_installing = Lock()
-_installed = False
-
-
-def _install() -> None:
-    """Audit hooks cannot be removed: there is one, and it does nothing while nobody watches."""
-    global _installed  # once per process
-    with _installing:
-        if not _installed:
-            sys.addaudithook(_audit)
-            _installed = True
-
-
-def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _watches:
-        return
-    if event == "open":
-        path, _, flags = arguments
-        if not isinstance(flags, int) or not flags & _WRITING or path == os.devnull:
-            return
-        told = repr(path)
-    elif event in _EVENTS:
-        told = ", ".join(map(_short, arguments))
-    else:
-        return
-    for watch in _watches:
-        watch.note(event, told[:_LONGEST])
-
-
-def _short(value: object) -> str:
-    """Plain values as they are, of others only the type: addresses would differ from run to run."""
-    match value:
-        case str() | bytes() | int() | float() | None:
-            return repr(value)
-        case tuple() | list():
-            return f"({', '.join(map(_short, value))})"
-    return type(value).__name__

@@ -93,5 +93,6 @@ def test_the_environment_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [runs.live, runs.replayed] == ["1", "3"]
     assert runs.calls == []
     said = [str(each.message) for each in caught if each.filename == __file__]
-    assert len(said) == 2
-    assert all("An agent changes os.environ['SURROUNDING']" in each for each in said)
+    assert len(said) == 3
+    assert all("An agent changes the environment: os." in each for each in said)
+    assert all("env('SURROUNDING') through " in each for each in said)

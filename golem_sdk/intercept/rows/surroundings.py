@@ -29,10 +29,9 @@ SURROUNDINGS = (
             Replaced("getpass", "getuser", Treatment.READ_LOCAL),
             Replaced("getpass", "getpass", Treatment.READ_REMOTE),
             Replaced("builtins", "input", Treatment.READ_REMOTE),
-            Replaced("os._Environ", "__setitem__ __delitem__", Treatment.PASSED_ON),
         ),
         limits="recorded if agent code asks, not if a library does; answers to `getpass` are in the oplog; a "
         "recorded process number may be a stranger's in the next life. Environment variables are read as "
-        "they are, and unrecorded; to write them is warned about. Not `sys.stdin`, nor `os.putenv`",
+        "they are, and unrecorded; to write them is warned about. Not `sys.stdin`",
     ),
 )

@@ -1,20 +1,34 @@
-"""Five tests for every case of every interceptor (see `intercept.suite.case`)."""
+"""Five tests for every case of every interceptor (see `intercept.suite.case`); the net hears of none."""
 
 from __future__ import annotations
 
 import gc
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 
+from golem_sdk.intercept import net
 from golem_sdk.intercept.interceptor import Treatment
 from golem_sdk.intercept.table import TABLE
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from intercept.suite.case import Case, cases
 from intercept.suite.stage import bare, crash, live_and_replayed, patched, similar
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 CASES = cases()
 RECORDED = set(Treatment) - {Treatment.PASSED_ON, Treatment.REFUSED, Treatment.BY_LOOP}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_slips_through() -> Iterator[None]:
+    heard: list[tuple[str, str]] = []
+    with net.listening(lambda kind, event, details: heard.append((event, details))):
+        yield
+    assert heard == []
+
 
 each = pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
 

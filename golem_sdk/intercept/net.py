@@ -1,0 +1,144 @@
+"""The net below all interceptors: what agent code does past every durable call is named, once per line (D2).
+
+An audit hook hears of it before it happens. It warns, with the line of the agent's code, the library that the
+line has called, and what to write instead; under ``Runtime(strict=True)`` it raises at the call, always.
+
+Not reported: what runs inside a durable call, an import or a garbage collection; what golem_sdk itself does;
+what stands in a ``PERSIST_NOTHING`` block, whose code says by `is_live` what it does again. Not heard of: see
+`golem_sdk.intercept.audited`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.durability import SCOPE, SESSION
+from golem_sdk.errors import NotDurableError, NotDurableWarning
+from golem_sdk.intercept.audited import AUDITED, Audited, details
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+__all__ = ["forget", "hear", "listening"]
+
+_LONGEST = 120
+_FARTHEST = 100
+
+_mutex = threading.Lock()
+_hearing = False
+_told: set[tuple[str, int]] = set()
+_listeners: list[Callable[[Audited, str, str], None]] = []
+
+
+def hear() -> None:
+    """Hear of what happens from now on. Idempotent; audit hooks cannot be removed."""
+    global _hearing  # once per process
+    with _mutex:
+        if not _hearing:
+            _hearing = True
+            sys.addaudithook(_hook())
+
+
+def forget() -> None:
+    """Warn anew of what was warned about."""
+    _told.clear()
+
+
+@contextmanager
+def listening(listener: Callable[[Audited, str, str], None]) -> Iterator[None]:
+    """In this block the listener is told of everything, and nobody is warned.
+
+    Args:
+        listener: takes the kind of effect, the event and its details; called in agent code.
+    """
+    hear()
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def _hook() -> Callable[[str, tuple[Any, ...]], None]:
+    # Bound here: that is fastest, and modules are empty when the interpreter ends.
+    session_of, audited = SESSION.get, AUDITED
+
+    def heard(event: str, arguments: tuple[Any, ...]) -> None:
+        """Called for every audit event of the process."""
+        session = session_of()
+        if session is not None and not session.depth and event in audited:
+            _heard(session, event, arguments)
+
+    return heard
+
+
+def _heard(session: durability.Session, event: str, arguments: tuple[Any, ...]) -> None:
+    found = details(event, arguments)
+    if found is None or session.ended is not None:
+        return
+    kind = AUDITED[event]
+    place = _place(session, sys._getframe(2))
+    if place is None:
+        return
+    if _listeners:
+        for listener in tuple(_listeners):
+            listener(kind, event, found[:_LONGEST])
+    elif not SCOPE.get().zone:
+        _report(session, kind, f"{event}({found[:_LONGEST]})", *place)
+
+
+def _report(
+    session: durability.Session, kind: Audited, what: str, line: FrameType, library: str
+) -> None:
+    strict = session.kernel.settings.strict
+    file, number = line.f_code.co_filename, line.f_lineno
+    if not strict and (file, number) in _told:
+        return
+    through = f" through {library}" if library else ""
+    message = (
+        f"An agent {kind.does}: {what}{through}, in {line.f_code.co_qualname}() ({file}:{number})."
+    )
+    if strict:
+        raise NotDurableError(f"{message} This runtime is strict: it was not done. {kind.instead}")
+    _told.add((file, number))
+    with durability.suppressed(session):  # sources are read for it, and logging is intercepted
+        _warn(f"{message} {kind.so}. {kind.instead}", file, number)
+
+
+def _warn(message: str, file: str, line: int) -> None:
+    """Warn, but never raise: a replay, which is not warned a second time, would go another way."""
+    try:
+        warnings.warn_explicit(message, NotDurableWarning, file, line)
+    except NotDurableWarning:
+        logging.getLogger("golem_sdk").warning(message)
+
+
+def _place(session: durability.Session, frame: FrameType) -> tuple[FrameType, str] | None:
+    """The line of user code, and the library that it called, if any; ``None``: golem_sdk did it."""
+    library, innermost, at = "", None, frame
+    for _ in range(_FARTHEST):
+        name = at.f_globals.get("__name__", "")
+        if session.sites.is_user_code(at.f_code):
+            return at, library
+        if _is_own(name):
+            break
+        if not name.startswith("golem_sdk."):
+            library = name.partition(".")[0]
+            if innermost is None and library not in sys.stdlib_module_names:
+                innermost = at, library
+        if at.f_back is None:
+            break
+        at = at.f_back
+    return innermost  # a library's callback, which no line of user code has called
+
+
+def _is_own(module: str) -> bool:
+    """Whether a module is the SDK's, and no interceptor, which only passes calls on."""
+    return module.startswith("golem_sdk.") and not module.startswith("golem_sdk.intercept.")
