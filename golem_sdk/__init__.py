@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from golem_sdk.core.function_type import FunctionType
     from golem_sdk.core.retry import NamedPolicy, RetryPolicy
     from golem_sdk.core.scopes import PersistenceLevel
-    from golem_sdk.decorators import agent, durable
+    from golem_sdk.decorators import agent, durable, durable_cached
     from golem_sdk.guards.atomic import atomically, mark_begin_operation, mark_end_operation
     from golem_sdk.guards.idempotence import (
         get_idempotence_mode,
@@ -49,6 +49,7 @@ __all__ = [
     "atomically",
     "checkpoint",
     "durable",
+    "durable_cached",
     "generate_idempotency_key",
     "get",
     "get_idempotence_mode",
@@ -82,6 +83,7 @@ _HOME = {
     "atomically": "guards.atomic",
     "checkpoint": "host.oplog",
     "durable": "decorators",
+    "durable_cached": "decorators",
     "generate_idempotency_key": "host.oplog",
     "get": "host.agents",
     "get_idempotence_mode": "guards.idempotence",

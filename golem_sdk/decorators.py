@@ -5,18 +5,31 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from weakref import WeakKeyDictionary
 
+from golem_sdk.codec.values import encode
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.durability import current, durable_call, durable_call_async
+from golem_sdk.durability import SCOPE, Session, current, durable_call, durable_call_async
 from golem_sdk.errors import UsageError
 from golem_sdk.modules import lasting_name
 from golem_sdk.runtime.definitions import AgentDefinition, code_fingerprint, register
 
-__all__ = ["agent", "durable"]
+__all__ = ["agent", "durable", "durable_cached"]
 
 A = TypeVar("A", bound=Callable[..., Any])
 F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class _Cached(Protocol[P, R_co]):
+    """A function whose results are kept."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+    def cache_clear(self) -> None:
+        """Forget what was kept for the running agent."""
 
 
 @overload
@@ -201,15 +214,154 @@ class _Call:
         if not name:
             raise UsageError("the name of a durable function must not be empty")
         self.name = name
-        parameters = list(inspect.signature(target).parameters)
-        self._skipped = (
-            1 if "." in _local_name(target) and parameters[:1] in (["self"], ["cls"]) else 0
-        )
+        self._skipped = int(_takes_owner(target))
 
     def request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
         """Positional and keyword arguments without ``self``."""
         return [list(args[self._skipped :]), kwargs]
 
 
-def _local_name(target: Callable[..., Any]) -> str:
-    return target.__qualname__.rpartition("<locals>.")[2]
+def _takes_owner(target: Callable[..., Any]) -> bool:
+    """Whether a function is a method, which is given its object or class first."""
+    parameters = list(inspect.signature(target).parameters)
+    local_name = target.__qualname__.rpartition("<locals>.")[2]
+    return "." in local_name and parameters[:1] in (["self"], ["cls"])
+
+
+@overload
+def durable_cached(target: Callable[P, R_co], /) -> _Cached[P, R_co]: ...
+@overload
+def durable_cached(
+    *,
+    function_type: FunctionType = FunctionType.READ_REMOTE,
+    name: str | None = None,
+    maxsize: int | None = 128,
+) -> Callable[[Callable[P, R_co]], _Cached[P, R_co]]: ...
+
+
+def durable_cached(
+    target: Any = None,
+    /,
+    *,
+    function_type: FunctionType = FunctionType.READ_REMOTE,
+    name: str | None = None,
+    maxsize: int | None = 128,
+) -> Any:
+    """Mark a function as one side effect whose result each agent keeps: tokens, price lists, lists of tools.
+
+    As with `durable`, a call is one durable call; but only the first with these arguments in each agent. The
+    later ones give what that gave, until it is forgotten. Replay repeats all this, whereas a cache of the
+    process (`functools.cache`, a global dict) would be filled by one agent and found full by the next, whose
+    replay in another process would then make other calls than were recorded.
+
+    Exceptions are not kept. Arguments are the same if they are stored alike: ``1`` and ``1.0`` are two.
+    Results are shared by all calls of the agent: do not change them. Outside agents, and where nothing is
+    recorded (`persistence_level`), nothing is kept. ``cache_clear()`` of the function forgets what was kept
+    for the running agent, say when a token was refused.
+
+    Args:
+        target: the function, sync or async (left out when options are given). Not a method: different
+            objects would share their results.
+        function_type: what kind of side effect; decides what is committed before and after it.
+        name: the name under which calls are recorded, by default module and qualified name.
+        maxsize: how many results are kept for each agent; the one that was used longest ago goes first.
+            ``None``: all.
+
+    Raises:
+        UsageError: the target is no function, or a method or generator; or ``maxsize`` is out of range.
+
+    Example:
+        >>> from golem_sdk import Runtime, agent, durable_cached
+        >>> @durable_cached
+        ... def token(host: str) -> str:
+        ...     print("asked", host)
+        ...     return f"secret of {host}"
+        >>> @agent
+        ... def client(host: str) -> list[str]:
+        ...     return [token(host), token(host)]
+        >>> with Runtime.memory() as runtime:
+        ...     runtime.run(client, "shop")
+        asked shop
+        ['secret of shop', 'secret of shop']
+    """
+    if target is None:
+        return lambda found: _durable_cached(found, function_type, name, maxsize)
+    return _durable_cached(target, function_type, name, maxsize)
+
+
+def _durable_cached(
+    target: Any, function_type: FunctionType, name: str | None, maxsize: Any
+) -> Any:
+    if not inspect.isfunction(target) or _takes_owner(target):
+        raise UsageError(
+            f"@durable_cached goes on a function, not on {target!r}; of a method, whose objects would share"
+            " their results, make a function that is given what it needs"
+        )
+    perform, kept = _durable(target, function_type, name), _Kept(function_type, maxsize)
+    if _is_async(target):
+
+        @functools.wraps(target)
+        async def look_up_async(*args: Any, **kwargs: Any) -> Any:
+            found = kept.of_agent()
+            if found is None:
+                return await perform(*args, **kwargs)
+            key = _key(args, kwargs)
+            if key not in found:
+                kept.keep(found, key, await perform(*args, **kwargs))
+            return kept.used(found, key)
+
+        function: Any = look_up_async
+    else:
+
+        @functools.wraps(target)
+        def look_up(*args: Any, **kwargs: Any) -> Any:
+            found = kept.of_agent()
+            if found is None:
+                return perform(*args, **kwargs)
+            key = _key(args, kwargs)
+            if key not in found:
+                kept.keep(found, key, perform(*args, **kwargs))
+            return kept.used(found, key)
+
+        function = look_up
+    function.cache_clear = kept.clear
+    return function
+
+
+class _Kept:
+    """The results of one function, for each agent that is loaded: replay comes by all of them again."""
+
+    def __init__(self, function_type: FunctionType, maxsize: Any) -> None:
+        if maxsize is not None and (not isinstance(maxsize, int) or maxsize < 1):
+            raise UsageError(f"maxsize is a whole number from 1, or None: all; not {maxsize!r}")
+        self._function_type = function_type
+        self._maxsize: int | None = maxsize
+        self._by_session: WeakKeyDictionary[Session, dict[bytes, Any]] = WeakKeyDictionary()
+
+    def of_agent(self) -> dict[bytes, Any] | None:
+        """Of the running agent; ``None``: not in one, or replay would not come by this call."""
+        session, scope = current(), SCOPE.get()
+        if session is None or scope.zone or scope.skips(self._function_type):
+            return None
+        return self._by_session.setdefault(session, {})
+
+    def keep(self, found: dict[bytes, Any], key: bytes, value: Any) -> None:
+        """Keep a result; the one that was used longest ago may have to go."""
+        found[key] = value
+        if self._maxsize is not None and len(found) > self._maxsize:
+            del found[next(iter(found))]
+
+    def used(self, found: dict[bytes, Any], key: bytes) -> Any:
+        """A result that is kept, which now is the one used last."""
+        value = found[key] = found.pop(key)
+        return value
+
+    def clear(self) -> None:
+        """Forget the results of the running agent."""
+        found = self.of_agent()
+        if found is not None:
+            found.clear()
+
+
+def _key(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    return encode([list(args), [[name, kwargs[name]] for name in sorted(kwargs)]])

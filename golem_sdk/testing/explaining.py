@@ -154,7 +154,7 @@ def _process_memory(alone: bool) -> list[str]:
         " the replay finds it full and leaves out calls that it made before (or the other way round)."
         f"{also} In production this happens when an agent is unloaded and loaded again, and when another"
         " agent has filled it.",
-        "mend: keep it in the agent's own state (self.…, or a local variable), or fill it inside "
-        "a @durable function, so that every agent makes the same calls whatever the process has "
-        "seen.",
+        "mend: keep it in the agent's own state (self.…, or a local variable), use @durable_cached, or fill "
+        "it inside a @durable function, so that every agent makes the same calls whatever the process "
+        "has seen.",
     ]

@@ -14,7 +14,7 @@ from static.source_tree import module_name, python_files, run_python
 
 PUBLIC_NAMES: dict[str, str] = {
     "golem_sdk": """
-        agent durable FunctionType
+        agent durable durable_cached FunctionType
         Runtime get run trigger schedule UpdateMode
         atomically persistence_level PersistenceLevel idempotence_mode retry_policy RetryPolicy
         generate_idempotency_key oplog_commit get_oplog_index set_oplog_index OplogIndex
