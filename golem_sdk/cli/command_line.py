@@ -13,6 +13,7 @@ from golem_sdk.cli.agents import add_agent_commands
 from golem_sdk.cli.demo.command import add_demo_command
 from golem_sdk.cli.doctor import add_doctor_command
 from golem_sdk.cli.fuzz import add_fuzz_command
+from golem_sdk.cli.lint import add_lint_command
 from golem_sdk.cli.output import CommandError, shorten, visible
 from golem_sdk.errors import GolemError
 
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add_agent_commands(commands)
     add_fuzz_command(commands)
     add_doctor_command(commands)
+    add_lint_command(commands)
     return parser
 
 
