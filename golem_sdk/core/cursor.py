@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from golem_sdk.core.entries import KIND_OF, Entry, Log, OplogIndex
@@ -65,6 +66,15 @@ class Cursor:
             logs += self._logs
         self._logs = logs
         return dropped
+
+    def ahead(self, most: int) -> list[Entry]:
+        """The next replayed entries, the upcoming one first, among ``most`` recorded ones behind it."""
+        if self.upcoming is None:
+            return []
+        following = list(islice(self._items, most))
+        self._items = chain(following, self._items)
+        visible = [entry for index, entry in following if self._regions.is_visible(index)]
+        return [self.upcoming[1], *(entry for entry in visible if type(entry) in _REPLAYED)]
 
     def take_log(self) -> bool:
         """Whether a log line printed now was emitted before the crash (and count it as met)."""

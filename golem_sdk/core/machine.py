@@ -29,9 +29,12 @@ from golem_sdk.core.entries import (
 )
 from golem_sdk.core.function_type import FunctionType
 
-__all__ = ["Machine", "Mismatch", "StartedCall"]
+__all__ = ["FINISHED", "Machine", "Mismatch", "StartedCall"]
 
 E = TypeVar("E", bound=Entry)
+
+FINISHED = "the agent's code finished the invocation"
+"""What a mismatch says was attempted by code that is at its end."""
 
 
 @define  # not frozen, which takes three times as long to make: nobody changes one
@@ -177,6 +180,10 @@ class Machine:
         self._check()
         return self._cursor.abandon()
 
+    def ahead(self, most: int) -> list[Entry]:
+        """What is recorded next, without meeting it: for the report of a mismatch."""
+        return self._cursor.ahead(most)
+
     def replay_call(self, call: StartedCall) -> ImportedFunctionInvoked | None:
         """What was recorded for a call that agent code waits for in place; ``None``: perform it."""
         if self._mismatch is not None:
@@ -290,7 +297,7 @@ class Machine:
             return False
         index, entry = item
         if not isinstance(entry, ExportedFunctionCompleted):
-            raise self._refuse(index, entry, "the agent's code finished the invocation")
+            raise self._refuse(index, entry, FINISHED)
         if entry.failed != failed or not same(entry):
             raise self._refuse(index, entry, "the agent's code finished with another result")
         self._met(item)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from golem_sdk.codec.values import decode
-from golem_sdk.core.difference import first_difference
+from golem_sdk.core.difference import first_difference, is_recorded, left_out
 from golem_sdk.core.entries import (
     Entry,
     ExportedFunctionCompleted,
@@ -14,7 +14,8 @@ from golem_sdk.core.entries import (
     Payload,
 )
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.errors import DecodingError, DivergenceError
+from golem_sdk.core.machine import FINISHED
+from golem_sdk.errors import DecodingError, DivergenceError, GolemError
 from golem_sdk.runtime.sites import describe_site
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ _REMEDY = (
     " entries and open the runtime again: it goes on where it stopped. A change of order, name or arguments"
     " of durable calls is only safe for agents that have not passed that line yet."
 )
+
+_CACHES = "a global, functools.cache, a token or a list that a client keeps"
+_CACHED = "Keep such results for each agent, in its state (self...) or with @durable_cached"
+_READS = frozenset({FunctionType.READ_LOCAL, FunctionType.READ_REMOTE})
+_AHEAD = 64
+_MOST_CACHED = 8
 
 
 def hash_canary() -> int:
@@ -46,7 +53,7 @@ def divergence_error(session: Session, mismatch: Mismatch) -> DivergenceError:
         *_difference(session, mismatch),
         "  last entries on which code and oplog agreed:",
         *(f"    {index}: {_recorded(session, entry)}" for index, entry in session.machine.agreed),
-        f"  likely cause: {_cause(session)}",
+        f"  likely cause: {_cause(session, mismatch)}",
         f"  {_REMEDY}",
     ]
     return DivergenceError(session.agent_id, "\n".join(lines), mismatch.index, recorded, attempted)
@@ -71,10 +78,9 @@ def _recorded(session: Session, entry: Entry | None) -> str:
 def _attempted(session: Session, attempted: StartedCall | str) -> str:
     if isinstance(attempted, str):
         return attempted
-    site = attempted.site or session.sites.here()
     return (
         f"call {attempted.number} {attempted.function_name} ({attempted.function_type.label})"
-        f" {_text(_value(session, attempted.request))} at {describe_site(session.sites.sites.get(site))}"
+        f" {_text(_value(session, attempted.request))} at {_place(session, attempted.site)}"
     )
 
 
@@ -90,23 +96,85 @@ def _difference(session: Session, mismatch: Mismatch) -> list[str]:
     return [f"  first difference: {found}"] if found else []
 
 
-def _cause(session: Session) -> str:
+def _cause(session: Session, mismatch: Mismatch) -> str:
     create = session.created
     if create.code != session.definition.code:
         return (
             "the source file of this agent changed since it was created: a durable call was added, removed,"
             " reordered or given other arguments"
         )
-    if create.hash_canary != hash_canary():
-        return (
-            "this process has another PYTHONHASHSEED than the one that recorded, and the order of a set (or"
-            " hash()) decides the order or arguments of calls: sort before iterating, or fix PYTHONHASHSEED"
-        )
+    seed = (
+        "this process has another PYTHONHASHSEED than the one that recorded, and the order of a set (or"
+        " hash()) decides the order or arguments of calls: sort before iterating, or fix PYTHONHASHSEED"
+    )
+    has_seed = create.hash_canary == hash_canary()
+    cache = _cache(session, mismatch, may_reorder=not has_seed)
+    if cache:
+        return cache if has_seed else f"{cache}. Or else {seed}"
+    if not has_seed:
+        return seed
     return (
         "the code took another path although its file is the same: something that is not journaled differs"
         " (a module-level cache, an environment variable, a global changed by another agent, an edited"
         " helper module, id(), or the order of a set)"
     )
+
+
+def _cache(session: Session, mismatch: Mismatch, *, may_reorder: bool) -> str:
+    """What shows that one process has cached what the other had not; ``""``: nothing does.
+
+    Args:
+        session: the agent's.
+        mismatch: what does not fit.
+        may_reorder: whether calls to the same function may have another order.
+    """
+    made = None if isinstance(mismatch.attempted, str) else mismatch.attempted
+    if made is None and mismatch.attempted != FINISHED:
+        return ""
+    try:
+        ahead = session.machine.ahead(_AHEAD)
+    except GolemError:  # the store is damaged further on
+        return ""
+    skipped = left_out(ahead, made)
+    if may_reorder and made and made.function_name in {each.function_name for each in skipped}:
+        return ""
+    if 0 < len(skipped) <= _MOST_CACHED:
+        return _found_cached(session, skipped, made)
+    if made is not None and made.function_type in _READS and not is_recorded(ahead, made):
+        return _found_uncached(session, mismatch.recorded, made)
+    return ""
+
+
+def _found_cached(
+    session: Session, skipped: list[ImportedFunctionInvoked], made: StartedCall | None
+) -> str:
+    calls = ", ".join(_named(session, entry) for entry in skipped)
+    then = "its end" if made is None else f"{made.function_name} at {_place(session, made.site)}"
+    return (
+        f"a cache of this process ({_CACHES}). The code left out {calls}, as if it had the results, and"
+        f" went on as recorded with {then}. In a new process, whose caches are empty, the agent may go on."
+        f" {_CACHED}"
+    )
+
+
+def _found_uncached(session: Session, recorded: Entry | None, made: StartedCall) -> str:
+    before = ""
+    if isinstance(recorded, ImportedFunctionInvoked):
+        before = f" before {_named(session, recorded)}"
+    return (
+        f"a cache of the process that recorded ({_CACHES}). The code reads {made.function_name} at"
+        f" {_place(session, made.site)}{before}, which the recorded run did not, as if it had the"
+        f" result. {_CACHED}"
+    )
+
+
+def _named(session: Session, entry: ImportedFunctionInvoked) -> str:
+    return f"{entry.function_name} at {describe_site(session.sites.sites.get(entry.site))}"
+
+
+def _place(session: Session, site: int) -> str:
+    """Where code that runs now makes a call."""
+    return describe_site(session.sites.sites.get(site or session.sites.here()))
 
 
 def _value(session: Session, payload: Payload) -> object:

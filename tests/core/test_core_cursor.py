@@ -48,3 +48,16 @@ def test_lines_among_what_is_done_again_were_emitted() -> None:
     assert walk.abandon() == [NoOp(1), NoOp(2)]
     assert walk.upcoming is None
     assert lines_left(walk) == 4
+
+
+def test_what_lies_ahead_is_not_met_by_looking() -> None:
+    regions = Regions((OplogRegion(4, 4),))
+    walk = cursor(NoOp(1), LINE, NoOp(3), NoOp(4), NoOp(5), NoOp(6), regions=regions)
+    assert walk.ahead(0) == [NoOp(1)]
+    assert walk.ahead(4) == [NoOp(1), NoOp(3), NoOp(5)]
+    met = []
+    while walk.upcoming is not None:
+        met.append(walk.upcoming[1])
+        walk.advance()
+    assert met == [NoOp(1), NoOp(3), NoOp(5), NoOp(6)]
+    assert walk.ahead(4) == []
