@@ -13,6 +13,8 @@ from mutation.listed import LIST, read_list
 from mutation.mutants import changed_functions, mutants_of
 from mutation.run import ROOMS, all_mutants
 
+pytestmark = pytest.mark.once
+
 TESTS = Path(__file__).resolve().parents[1]
 PACKAGE = Path(golem_sdk.__file__).parent
 

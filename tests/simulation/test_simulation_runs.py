@@ -60,6 +60,7 @@ def test_the_first_seed(fuzz_seed: int) -> None:
     )
 
 
+@pytest.mark.once
 def test_many_seeds_hit_every_branch(
     fuzz_scale: int, fuzz_seed: int, capsys: pytest.CaptureFixture[str], proved: Proved
 ) -> None:

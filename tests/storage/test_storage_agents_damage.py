@@ -65,6 +65,7 @@ def damaged_stores(checks: str, seed: int, stores: int, runtimes: int) -> str:
     return done.stdout
 
 
+@pytest.mark.once
 def test_no_damage_is_silent_or_kills(fuzz_scale: int, fuzz_seed: int, proved: Proved) -> None:
     for seed in range(fuzz_seed, fuzz_seed + fuzz_scale):  # each has another store
         output = damaged_stores("all", seed, STORES, RUNTIMES)

@@ -356,6 +356,7 @@ def test_a_damaged_structure_is_refused_for_writing_and_can_be_read(tmp_path: Pa
     reader.close()
 
 
+@pytest.mark.once
 def test_no_flipped_bit_gives_wrong_data_or_ends_the_process(
     fuzz_scale: int, fuzz_seed: int, proved: Proved
 ) -> None:

@@ -126,6 +126,7 @@ def memory() -> object:
         yield Path(directory)
 
 
+@pytest.mark.once
 def test_no_power_cut_loses_or_mixes_anything(
     memory: Path, fuzz_scale: int, fuzz_seed: int, proved: Proved
 ) -> None:

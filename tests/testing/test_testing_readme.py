@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pytest
 
 from static.source_tree import ROOT
 from testing.inner import run_tests
 
-if TYPE_CHECKING:
-    import pytest
 
-
+@pytest.mark.once
 def test_the_readme_s_tests_pass(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
