@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict
 
 from golem_sdk.app import store_path
+from golem_sdk.cli.libraries import look_at_libraries
 from golem_sdk.cli.output import CommandError, Ink, pad, print_json, visible
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ def add_doctor_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
     what.add_argument(
         "--repair", type=Path, metavar="NEW_STORE", help="save what is whole into a new store"
     )
+    what.add_argument(
+        "--libraries",
+        action="store_true",
+        help="import the libraries that are installed here, and say what is intercepted of them",
+    )
     parser.add_argument(
         "--store", type=Path, metavar="PATH", help="default: GOLEM_STORE, or .golem here"
     )
@@ -43,6 +49,8 @@ def add_doctor_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    if options.libraries:
+        return look_at_libraries(options.format)
     path = store_path(options.store)
     if not path.exists():
         raise CommandError(f"there is no store at {path}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from golem_sdk.intercept.interceptor import PYTHON, Treatment
 from golem_sdk.intercept.table import TABLE
 
@@ -16,6 +18,7 @@ __all__ = [
     "PATH_WRITES",
     "PROCESSES",
     "THREADS",
+    "UNCOVERED",
     "is_recorded",
     "words",
 ]
@@ -126,6 +129,9 @@ NETWORK = _left("""
     websockets: connect
     websockets.sync.client: connect
 """)
+
+UNCOVERED = sorted({name.partition(".")[0] for name in NETWORK} - sys.stdlib_module_names)
+"""Packages of other libraries that talk to the outside past every interceptor."""
 
 PROCESSES = _left("""
     multiprocessing: Pool Process
