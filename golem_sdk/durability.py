@@ -19,6 +19,7 @@ from golem_sdk.runtime.context import SCOPE as SCOPE
 from golem_sdk.runtime.context import SESSION as SESSION
 from golem_sdk.runtime.context import current as current
 from golem_sdk.runtime.custom import session_of_body
+from golem_sdk.runtime.lanes import current_lane as current_lane
 from golem_sdk.runtime.loop import all_tasks as all_tasks
 from golem_sdk.runtime.loop import as_completed as as_completed
 from golem_sdk.runtime.session import SAME

@@ -21,15 +21,14 @@ from golem_sdk import durability
 from golem_sdk.durability import SCOPE, SESSION
 from golem_sdk.errors import NotDurableError, NotDurableWarning
 from golem_sdk.intercept.audited import AUDITED, Audited, details
+from golem_sdk.intercept.places import Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import FrameType
 
 __all__ = ["forget", "hear", "listening"]
 
 _LONGEST = 120
-_FARTHEST = 100
 
 _mutex = threading.Lock()
 _hearing = False
@@ -84,32 +83,28 @@ def _heard(session: durability.Session, event: str, arguments: tuple[Any, ...]) 
     if found is None or session.ended is not None:
         return
     kind = AUDITED[event]
-    place = _place(session, sys._getframe(2))
+    place = place_of(session, sys._getframe(2))
     if place is None:
         return
     if _listeners:
         for listener in tuple(_listeners):
             listener(kind, event, found[:_LONGEST])
     elif not SCOPE.get().zone:
-        _report(session, kind, f"{event}({found[:_LONGEST]})", *place)
+        _report(session, kind, f"{event}({found[:_LONGEST]})", place)
 
 
-def _report(
-    session: durability.Session, kind: Audited, what: str, line: FrameType, library: str
-) -> None:
+def _report(session: durability.Session, kind: Audited, what: str, place: Place) -> None:
     strict = session.kernel.settings.strict
-    file, number = line.f_code.co_filename, line.f_lineno
-    if not strict and (file, number) in _told:
+    file, line = place.file, place.line
+    if not strict and (file, line) in _told:
         return
-    through = f" through {library}" if library else ""
-    message = (
-        f"An agent {kind.does}: {what}{through}, in {line.f_code.co_qualname}() ({file}:{number})."
-    )
+    through = f" through {place.library}" if place.library else ""
+    message = f"An agent {kind.does}: {what}{through}, in {place.function}() ({file}:{line})."
     if strict:
         raise NotDurableError(f"{message} This runtime is strict: it was not done. {kind.instead}")
-    _told.add((file, number))
+    _told.add((file, line))
     with durability.suppressed(session):  # sources are read for it, and logging is intercepted
-        _warn(f"{message} {kind.so}. {kind.instead}", file, number)
+        _warn(f"{message} {kind.so}. {kind.instead}", file, line)
 
 
 def _warn(message: str, file: str, line: int) -> None:
@@ -118,27 +113,3 @@ def _warn(message: str, file: str, line: int) -> None:
         warnings.warn_explicit(message, NotDurableWarning, file, line)
     except NotDurableWarning:
         logging.getLogger("golem_sdk").warning(message)
-
-
-def _place(session: durability.Session, frame: FrameType) -> tuple[FrameType, str] | None:
-    """The line of user code, and the library that it called, if any; ``None``: golem_sdk did it."""
-    library, innermost, at = "", None, frame
-    for _ in range(_FARTHEST):
-        name = at.f_globals.get("__name__", "")
-        if session.sites.is_user_code(at.f_code):
-            return at, library
-        if _is_own(name):
-            break
-        if not name.startswith("golem_sdk."):
-            library = name.partition(".")[0]
-            if innermost is None and library not in sys.stdlib_module_names:
-                innermost = at, library
-        if at.f_back is None:
-            break
-        at = at.f_back
-    return innermost  # a library's callback, which no line of user code has called
-
-
-def _is_own(module: str) -> bool:
-    """Whether a module is the SDK's, and no interceptor, which only passes calls on."""
-    return module.startswith("golem_sdk.") and not module.startswith("golem_sdk.intercept.")

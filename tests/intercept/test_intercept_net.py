@@ -267,6 +267,50 @@ def test_a_callback_of_a_library_is_named() -> None:
     assert (Path(said.filename).name, said.lineno) == ("nowhere.py", 2)
 
 
+async def in_a_thread() -> None:
+    await asyncio.to_thread((PLACE / "threaded").mkdir, exist_ok=True)
+
+
+async def in_two_threads() -> None:
+    await asyncio.gather(
+        asyncio.to_thread(os.makedirs, PLACE / "one", exist_ok=True),
+        asyncio.get_running_loop().run_in_executor(None, os.utime, PLACE),
+    )
+
+
+async def in_a_callback() -> None:
+    asyncio.get_running_loop().call_soon(os.utime, PLACE)
+    await asyncio.sleep(0)
+
+
+async def in_a_thread_of_ones_own() -> None:
+    await asyncio.to_thread(writes)
+
+
+def test_what_a_thread_of_an_agent_does_is_named() -> None:
+    [said] = reported(in_a_thread)
+    assert "mkdir" in str(said.message)
+    assert " through pathlib, in in_a_thread() (" in str(said.message)
+    assert (said.filename, said.lineno) == (__file__, in_a_thread.__code__.co_firstlineno + 1)
+    [own] = reported(in_a_thread_of_ones_own)
+    assert own.lineno == writes.__code__.co_firstlineno + 1
+    (PLACE / "threaded").rmdir()
+
+
+def test_what_several_threads_of_an_agent_do_is_named() -> None:
+    said = reported(in_two_threads)
+    first = in_two_threads.__code__.co_firstlineno
+    assert {each.filename for each in said} == {__file__}
+    assert {each.lineno - first for each in said} <= {1, 2, 3}
+    assert all("in in_two_threads() (" in str(each.message) for each in said)
+
+
+def test_what_the_loop_calls_is_named() -> None:
+    [said] = reported(in_a_callback)
+    assert "os.utime(" in str(said.message)
+    assert " through asyncio, in " in str(said.message)
+
+
 def test_outside_agents_nothing_is_named(tmp_path: Path) -> None:
     intercept.install()
     with warnings.catch_warnings(record=True) as caught:
