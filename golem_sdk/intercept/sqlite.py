@@ -65,8 +65,14 @@ _LASTING_PRAGMAS = frozenset({"user_version", "application_id", "schema_version"
 
 
 def sqlite_patches(module: ModuleType) -> list[Patch]:
-    """The patch of `sqlite3`, or of `sqlite3.dbapi2`, which has the same function."""
-    return [Patch(module, "connect", _connect, spread=module.__name__ == "sqlite3")]
+    """The patches of `sqlite3`, and of `sqlite3.dbapi2`, which has the same function.
+
+    The latter is imported by the former, at whose end both are whole.
+    """
+    return [
+        Patch(module, "connect", _connect, spread=True),
+        Patch(module.dbapi2, "connect", _connect),
+    ]
 
 
 def _connect(original: Callable[..., sqlite3.Connection]) -> MethodType:

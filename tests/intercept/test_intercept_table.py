@@ -245,3 +245,28 @@ def test_the_modules_that_activate() -> None:
         "processes",
         "surroundings",
     ]
+
+
+def test_libraries_that_are_imported_after_the_first_runtime_are_intercepted() -> None:
+    program = (
+        "import sys, warnings\n"
+        "from importlib import import_module\n"
+        "from golem_sdk import Runtime, intercept\n"
+        "from golem_sdk.intercept.table import ACTIVATIONS, TABLE\n"
+        "with warnings.catch_warnings(record=True) as caught, Runtime.memory():\n"
+        "    warnings.simplefilter('always')\n"
+        "    late = [row for row in TABLE if not {*row.adapters} & {*sys.modules}]\n"
+        "    for module in sorted({module for row in late for module in row.adapters}):\n"
+        "        try:\n"
+        "            import_module(module)\n"
+        "        except ModuleNotFoundError:\n"
+        "            pass\n"
+        "    replaced = {each.target for each in intercept.installed()}\n"
+        "    print([str(each.message) for each in caught if 'intercepted' in str(each.message)])\n"
+        "    print([name for row in late if {*row.adapters} <= {*sys.modules}\n"
+        "           for name in row.functions if name.startswith(row.name) and name not in replaced])\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert finished.stdout.splitlines() == ["[]", "[]"]

@@ -16,10 +16,7 @@ _TRANSACTIONS = (
 DATABASES = (
     Interceptor(
         name="sqlite3",
-        adapters={
-            "sqlite3": "golem_sdk.intercept.sqlite:sqlite_patches",
-            "sqlite3.dbapi2": "golem_sdk.intercept.sqlite:sqlite_patches",
-        },
+        adapters={"sqlite3": "golem_sdk.intercept.sqlite:sqlite_patches"},
         replaces=(
             Replaced("sqlite3", "connect", _STATEMENTS),
             Replaced("sqlite3.dbapi2", "connect", _STATEMENTS),
