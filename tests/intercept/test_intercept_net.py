@@ -34,6 +34,7 @@ from golem_sdk.errors import NotDurableError, NotDurableWarning, UsageError
 from golem_sdk.intercept import net
 from golem_sdk.intercept.audited import AUDITED
 from intercept.replaying import run, run_async
+from promises.checkers import check_d2_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -161,8 +162,9 @@ def test_d2_each_line_is_named() -> None:
 @pytest.mark.parametrize("event", sorted(AUDITED))
 def test_d2_every_listed_event_is_named(event: str) -> None:
     arguments = ("x", "w", os.O_WRONLY) if event == "open" else ("x",)
-    [said] = reported(lambda: sys.audit(event, *arguments))
-    assert f"An agent {AUDITED[event].does}: {event}('x')" in str(said.message)
+    said = reported(lambda: sys.audit(event, *arguments))
+    assert check_d2_running(said, [event], __file__) == []
+    assert f"An agent {AUDITED[event].does}: {event}('x')" in str(said[0].message)
 
 
 def test_a_strict_runtime_refuses_at_the_call() -> None:

@@ -18,6 +18,7 @@ from golem_sdk.errors import (
     DecodingError,
     DivergenceError,
     EncodingError,
+    NotDurableWarning,
     StoreCorruptError,
     StoreLockedError,
 )
@@ -25,6 +26,7 @@ from golem_sdk.storage.owner import OwnerLock
 from hostile import traps
 
 if TYPE_CHECKING:
+    import warnings
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
@@ -34,6 +36,7 @@ __all__ = [
     "Parked",
     "check_d1",
     "check_d2",
+    "check_d2_running",
     "check_k1",
     "check_k1_refused",
     "check_k2",
@@ -93,6 +96,24 @@ def check_d2(report: Report, events: Iterable[str], file: str) -> list[str]:
     found = [f"D2: {event} is done in silence" for event in events if event not in text]
     if report.ok or f"{file}:" not in text:
         found.append(f"D2: nothing is said of a line of {file}")
+    return found
+
+
+def check_d2_running(
+    said: Iterable[warnings.WarningMessage], events: Iterable[str], file: str
+) -> list[str]:
+    """D2, as a running agent tells it: each of these is warned about, with its line of the file, and once."""
+    told = [each for each in said if issubclass(each.category, NotDurableWarning)]
+    found = []
+    for event in events:
+        places = [(e.filename, e.lineno) for e in told if f": {event}(" in str(e.message)]
+        if not places:
+            found.append(f"D2: {event} is done in silence")
+        if len(places) > len(set(places)):
+            found.append(f"D2: {event} is told more than once for a line: {places}")
+        found += [
+            f"D2: {event} is told of {place}, not of {file}" for place, _ in places if place != file
+        ]
     return found
 
 

@@ -30,6 +30,7 @@ from golem_sdk.core.function_type import COMMIT_TABLE, CommitRule, FunctionType
 from golem_sdk.core.plan import OplogRuleError, Plan, plan_after
 from golem_sdk.core.status import status_after
 from golem_sdk.errors import AgentFencedSignal
+from golem_sdk.intercept import net
 from golem_sdk.oplog.reader import chunk_key
 from golem_sdk.oplog.writer import OplogWriter
 from golem_sdk.runtime import performing
@@ -305,3 +306,19 @@ def not_parked(patch: pytest.MonkeyPatch) -> None:
 def events_unseen(patch: pytest.MonkeyPatch) -> None:
     """Nobody looks at the audit events."""
     patch.setattr(unjournaled.Watch, "note", lambda self, event, details: None)
+
+
+def not_warned(patch: pytest.MonkeyPatch) -> None:
+    """What is heard of is not told."""
+    patch.setattr(net, "_warn", lambda message, file, line: None)
+
+
+def warned_again(patch: pytest.MonkeyPatch) -> None:
+    """What was told is forgotten."""
+    report = net._report
+
+    def forgetful(*given: Any) -> None:
+        net.forget()
+        report(*given)
+
+    patch.setattr(net, "_report", forgetful)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from golem_sdk.codec.codes import Code
 from golem_sdk.codec.values import decode
 from golem_sdk.core.ids import storage_key
 from golem_sdk.errors import GolemError, StoreError
+from golem_sdk.intercept import net
 from golem_sdk.oplog.reader import chunk_key
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.base import Batch, Space
@@ -34,6 +36,7 @@ from hostile.mutations import dangerous
 from promises.checkers import (
     check_d1,
     check_d2,
+    check_d2_running,
     check_k1,
     check_k1_refused,
     check_k2,
@@ -65,6 +68,7 @@ __all__ = [
     "damaged_agent",
     "hostile_data",
     "past_the_journal",
+    "past_the_journal_unwatched",
     "stale_owner",
     "stored_entries",
     "stored_values",
@@ -369,3 +373,12 @@ def changed_code(tmp_path: Path, patch: pytest.MonkeyPatch) -> Iterator[list[str
 def past_the_journal(tmp_path: Path, *_: object) -> Iterator[list[str]]:
     report = crash_at_every_index(planted.planted_file, str(tmp_path / "log"))
     yield check_d2(report, ["open"], "planted.py")
+
+
+def past_the_journal_unwatched(tmp_path: Path, *_: object) -> Iterator[list[str]]:
+    net.forget()
+    with warnings.catch_warnings(record=True) as said, Runtime.memory() as runtime:
+        warnings.simplefilter("always")
+        for name in ("one", "two"):
+            runtime.run(planted.planted_file, str(tmp_path / name))
+    yield check_d2_running(said, ["open"], planted.__file__)

@@ -132,10 +132,18 @@ PROMISES: dict[str, Promise] = {
     ),
     "D2": Promise(
         "no silent loss of durability. Checked: crash fuzzing tells what agent code does past every durable"
-        " call (audit events, writing C functions) with file and line. A running agent is not watched yet",
-        (others.check_d2,),
-        {"testing/test_testing_fuzz_agents.py": "check_d2"},
-        {faults.events_unseen: runs.past_the_journal},
+        " call (audit events, writing C functions) with file and line; a running agent is warned of audit"
+        " events, once for each line",
+        (others.check_d2, others.check_d2_running),
+        {
+            "testing/test_testing_fuzz_agents.py": "check_d2",
+            "intercept/test_intercept_net.py": "check_d2_running",
+        },
+        {
+            faults.events_unseen: runs.past_the_journal,
+            faults.not_warned: runs.past_the_journal_unwatched,
+            faults.warned_again: runs.past_the_journal_unwatched,
+        },
     ),
     "C1": Promise(
         "commit order equals index order, without a gap after a crash",
