@@ -46,6 +46,7 @@ _CONTAINERS = words(
 _SIGNALS = ("builtins.BaseException", "golem_sdk.errors.AgentControlSignal")
 _CACHES = frozenset({"functools.cache", "functools.lru_cache"})
 _COROUTINES = words("asyncio.gather asyncio.sleep asyncio.to_thread asyncio.wait asyncio.wait_for")
+_GETS = frozenset({"golem_sdk.get", "golem_sdk.host.agents.get"})
 _PROCESS_WIDE = words(
     "locale.setlocale os.chdir os.chroot os.fchdir os.nice os.putenv os.umask os.unsetenv"
     " time.tzset"
@@ -212,19 +213,45 @@ def _makes_calls(part: Part, function: ast.AST) -> bool:
 
 def not_awaited(part: Part) -> Iterator[Found]:
     """Coroutines that are made and dropped."""
-    methods = {} if part.owner is None else _methods(part.owner)
+    others = _handles(part)
     for node in part.nodes:
         if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
             continue
+        func = node.value.func
         target: ast.AST | None = None
-        match node.value.func:
+        match func:
             case ast.Name(id=name) if name not in part.bound:
                 target = part.module.functions.get(name)
             case ast.Attribute(value=ast.Name(id="self"), attr=name):
-                target = methods.get(name)
-        name = part.dotted(node.value.func)
-        if isinstance(target, ast.AsyncFunctionDef) or name in _COROUTINES:
-            yield node.value, f"{ast.unparse(node.value.func)}() is not awaited"
+                target = _method(part.owner, name)
+            case ast.Attribute(value=ast.Name(id=handle), attr=name):
+                target = _method(others.get(handle), name)
+            case ast.Attribute(value=ast.Call() as made, attr=name):
+                target = _method(_agent_of(part, made), name)
+        if isinstance(target, ast.AsyncFunctionDef) or part.dotted(func) in _COROUTINES:
+            yield node.value, f"{ast.unparse(func)}() is not awaited"
+
+
+def _handles(part: Part) -> dict[str, ast.ClassDef | None]:
+    """The agents' classes of this module of which the function has handles, by their names."""
+    found: dict[str, ast.ClassDef | None] = {}
+    for node in part.nodes:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                found[name] = _agent_of(part, value)
+    return found
+
+
+def _agent_of(part: Part, node: ast.AST) -> ast.ClassDef | None:
+    """Of ``golem_sdk.get(Agent, ...)``."""
+    match node:
+        case ast.Call(func=func, args=[ast.Name(id=name), *_]) if part.dotted(func) in _GETS:
+            return part.module.classes.get(name)
+    return None
+
+
+def _method(owner: ast.ClassDef | None, name: str) -> ast.AST | None:
+    return None if owner is None else _methods(owner).get(name)
 
 
 def _methods(owner: ast.ClassDef) -> dict[str, ast.stmt]:

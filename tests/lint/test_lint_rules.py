@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 from os import environ as surroundings, listdir as entries
 from pathlib import Path
 
-from golem_sdk import FunctionType, agent, durable, durable_cached
+from golem_sdk import FunctionType, agent, durable, durable_cached, get
 from golem_sdk.errors import AgentControlSignal
 
 SEEN = []
@@ -36,6 +36,10 @@ def save(name, text):
 @durable(function_type=FunctionType.READ_LOCAL)
 def region():
     return os.environ["REGION"]
+
+@durable
+async def asks():
+    return 1
 
 @functools.cache
 def token():
@@ -74,6 +78,7 @@ class Base:
 @agent
 class Example{bases}:
     async def other(self): ...
+    def quick(self): ...
     async def go(self, arg=None, path: Path = HOME, names: set = NAMES):
 """
 
@@ -133,6 +138,9 @@ FOUND = {
         later()
         self.other()
         asyncio.sleep(1)
+        asks()
+        handle = get(Example, "other"); handle.other()
+        get(Example, "other").other()
     """,
     "GLM012": """
         try: save("a", "b")
@@ -185,6 +193,7 @@ SEEN_HERE = []; SEEN_HERE.append(1)
 basket = Counter(); basket.update(arg); basket.total = 3
 await later(); task = asyncio.create_task(later()); await task; await self.other()
 other = self.other(); await other
+handle = get(Example, "other"); await handle.other(); handle.quick(); arg.other(); get(Example, "x").quick()
 await asyncio.gather(later(), later())
 try: save("a", "b")
 except Exception: pass
