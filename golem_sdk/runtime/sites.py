@@ -6,7 +6,7 @@ import linecache
 import sys
 import sysconfig
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from golem_sdk.core.entries import DescribeCallSite
 
@@ -29,6 +29,12 @@ _LIBRARIES = tuple(
 )
 
 _is_library: dict[CodeType, bool] = {}
+
+_ROOMS = tuple(
+    f"golem_sdk.{room}"
+    for room in ("decorators", "durability", "guards", "host", "intercept", "runtime")
+)
+_is_sdk: dict[str, bool] = {}
 
 
 class SiteTable:
@@ -53,10 +59,11 @@ class SiteTable:
 
     def here(self) -> int:
         """The number of the innermost line of user code on the calling thread's stack, 0 without one."""
-        frame = _user_frame(sys._getframe(1), self._own_file)
-        if frame is None:
+        found = _user_frame(sys._getframe(1), self._own_file)
+        if found is None:
             return 0
-        key = (frame.f_code, frame.f_lasti)
+        frame, code = found
+        key = (code, frame.f_lasti)
         number = self._fast.get(key)
         if number is None:
             number = self._fast[key] = self._number(frame)
@@ -102,13 +109,26 @@ def _of_library(code: CodeType) -> bool:
     return library
 
 
-def _user_frame(frame: FrameType, own_file: str) -> FrameType | None:
+def _user_frame(frame: FrameType, own_file: str) -> tuple[FrameType, CodeType] | None:
     at: FrameType | None = frame
     for _ in range(_FARTHEST):
         if at is None:
             break
-        code = at.f_code
-        if not _of_library(code) or code.co_filename == own_file:
-            return at
+        # Asking a frame for its code is an audit event, and so a call of every audit hook; asking for its
+        # module is none. Those nearest are the SDK's own.
+        if not _of_sdk(at.f_globals.get("__name__")):
+            code = at.f_code
+            if not _of_library(code) or code.co_filename == own_file:
+                return at, code
         at = at.f_back
     return None
+
+
+def _of_sdk(module: Any) -> bool:
+    """Whether a module is of a room of the SDK that holds no agents."""
+    if type(module) is not str:  # whatever code that is run by exec() calls itself
+        return False
+    found = _is_sdk.get(module)
+    if found is None:
+        found = _is_sdk[module] = module.startswith(_ROOMS)
+    return found

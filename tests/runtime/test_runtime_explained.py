@@ -194,6 +194,26 @@ def test_what_is_frozen_is_no_user_code() -> None:
     assert sites.sites[found["call"](sites.here)].file == __file__
 
 
+@pytest.mark.parametrize(
+    ("module", "is_found"),
+    [
+        ("golem_sdk.runtime.new", False),
+        ("golem_sdk.intercept.new", False),
+        ("golem_sdk.cli.demo.new", True),
+        ("golem_sdking", True),
+        (["golem_sdk.runtime"], True),
+        (None, True),
+    ],
+)
+def test_the_modules_of_the_sdk_that_hold_no_agents_are_passed_over(
+    module: object, is_found: bool
+) -> None:
+    sites, found = SiteTable([], "", lambda: 5), {"__name__": module}
+    exec(compile("def call(ask):\n return ask()", "user.py", "exec"), found)
+    call: Any = found["call"]
+    assert (sites.sites[call(sites.here)].file == "user.py") == is_found
+
+
 def test_scripts_are_user_code() -> None:
     sites, found = SiteTable([], "", lambda: 5), dict[str, Any]()
     for at, path in enumerate([sysconfig.get_path("scripts"), sys.prefix]):
