@@ -31,6 +31,15 @@ _AIOHTTP = (
     "one's own, nor the ends of chunks in `iter_chunks`; WebSockets are refused"
 )
 
+_WEBSOCKETS = (
+    "opening, every whole message and closing are calls each; a sent message is recorded by its hash, and "
+    "has no idempotency key. A connection that a crash took is opened again if no message has passed over "
+    "it; else the next call raises `ConnectionClosedError`: connect again, as "
+    "`async for websocket in connect(...)` does. Messages in parts, `ping`, `pong`, `request`, `latency`, "
+    "`sock` and `create_connection` are refused; not `websockets.legacy`, nor connections opened outside "
+    "agents"
+)
+
 
 def _exchanges(kind: str, names: str) -> Replaced:
     return Replaced(kind, names, (Treatment.READ_REMOTE, Treatment.WRITE_REMOTE))
@@ -110,6 +119,20 @@ HTTP = (
             Replaced("aiohttp.connector.BaseConnector", "close", Treatment.PASSED_ON),
         ),
         limits=_AIOHTTP,
+    ),
+    Interceptor(
+        name="websockets",
+        library="websockets",
+        tested=("17.4", "17.4"),
+        adapters={
+            "websockets.asyncio.client": "golem_sdk.intercept.websockets:asyncio_patches",
+            "websockets.sync.client": "golem_sdk.intercept.websockets:sync_patches",
+        },
+        replaces=(
+            _exchanges("websockets.asyncio.client.connect", "connect"),
+            _exchanges("websockets.sync.client.reconnect", "connect"),
+        ),
+        limits=_WEBSOCKETS,
     ),
     _model_sdk("anthropic", ("2", "2")),
     _model_sdk("openai", ("3", "3")),
