@@ -51,14 +51,17 @@ _REAL = (
     "subprocess",
     "threading",
 )
-_OWN_CLOCK = frozenset(_VIRTUAL + _REAL)
 _UNITS_PER_SECOND = 1e9
 
 
-def _listed(module: str, names: Iterable[str]) -> bool:
-    parts = module.split(".")
-    prefixes = {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
-    return not prefixes.isdisjoint(names)
+def _those_in(packages: Iterable[str]) -> Callable[[str], bool]:
+    """Whether the module with a name is one of these, or inside one. Asked of every module there is."""
+    prefixes = tuple(f"{package}." for package in packages)
+    return lambda name: f"{name}.".startswith(prefixes)
+
+
+_is_virtual = _those_in(_VIRTUAL)
+_has_own_clock = _those_in(_VIRTUAL + _REAL)
 
 
 class _ClockModule(ModuleType):
@@ -93,18 +96,22 @@ class LibraryClocks:
 
     def fit(self, name: str) -> None:
         """Give this module its clock, if it is listed and imported."""
-        if not _listed(name, _OWN_CLOCK) or name not in sys.modules:
+        if not _has_own_clock(name) or name not in sys.modules:
             return
-        readings, module = self._virtual if _listed(name, _VIRTUAL) else self._real
+        new_of = self._new_of(_is_virtual(name))
+        names = vars(sys.modules[name])
+        for key in [key for key, value in names.items() if id(value) in new_of]:
+            names[key] = new_of[id(names[key])]
+
+    def _new_of(self, is_virtual: bool) -> dict[int, Any]:
+        """The clocks of such modules by the ids of what is there."""
+        readings, module = self._virtual if is_virtual else self._real
         new_of: dict[int, Any] = {
             id(original): readings[key] for key, original in self._originals.items()
         }
         new_of |= {id(vars(time)[key]): reading for key, reading in readings.items()}
         new_of[id(time)] = module
-        names = vars(sys.modules[name])
-        for key, value in list(names.items()):
-            if id(value) in new_of:
-                names[key] = new_of[id(value)]
+        return new_of
 
     def pairs(self) -> list[tuple[Any, Any]]:
         """``(ours, original)`` of everything that was put somewhere, for the way back."""

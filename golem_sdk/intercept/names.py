@@ -1,9 +1,13 @@
 """Names that were bound to an original before it was replaced: ``from time import time``.
 
-One pass over the garbage collector's referrers finds the holders: globals of modules and of generated
-functions, class attributes, closure cells, defaults, `functools.partial` objects, and the factories of
-dataclasses and attrs. The SDK's own modules keep the originals, and so do the modules for which
-`golem_sdk.intercept.libraries` has a clock of its own.
+One look at every module and one at every object that the garbage collector knows find the holders: globals
+of modules and of generated functions, class attributes, closure cells, defaults, `functools.partial` objects,
+and the factories of dataclasses and attrs. The SDK's own modules keep the originals, and so do the modules
+for which `golem_sdk.intercept.libraries` has a clock of its own.
+
+It is made when a runtime is opened, over some hundred thousand objects, so the loops are as they are: what is
+asked of most objects is asked by functions in C. `gc.get_referrers` would compare every reference with every
+original, and a second search would have to tell whose a tuple, cell or dictionary is.
 
 Does not cover: lists, dicts and instances that hold an original, compiled holders (pydantic's
 ``default_factory=time.time``), bound ``datetime.now`` objects, and objects hidden by `gc.freeze`.
@@ -16,7 +20,7 @@ import dataclasses
 import functools
 import gc
 import sys
-from types import CellType, FunctionType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -38,82 +42,92 @@ def swap_names(pairs: Iterable[tuple[Any, Any]], keeps: Callable[[str], bool]) -
     """
     pairs = list(pairs)
     swap = _Swap({id(old): new for old, new in pairs}, keeps)
-    olds = [old for old, _ in pairs]
-    for holder in gc.get_referrers(*olds):
-        swap.visit(holder)
-    swap.visit_owners()
+    swap.modules()
+    swap.objects()
 
 
 class _Swap:
     def __init__(self, new_of: dict[int, Any], keeps: Callable[[str], bool]) -> None:
         self._new_of = new_of
+        self._holds_none = frozenset(new_of).isdisjoint
         self._keeps = keeps
-        self._modules = {
-            id(vars(module)): name
-            for name, module in list(sys.modules.items())
-            if hasattr(module, "__dict__")
-        }
-        # Holders that only their owner tells about; kept alive so that an id stays unique.
-        self._owned: dict[int, Any] = {}
+        self._globals: set[int] = set()
 
-    def visit(self, holder: Any) -> None:
-        kind = type(holder)
-        if kind is dict:
-            name = self._modules.get(id(holder))
-            if name is None:
-                self._owned[id(holder)] = holder
-            elif not self._keeps(name):
-                self._in_place(holder)
-        elif kind is CellType or kind is tuple:
-            self._owned[id(holder)] = holder
-        elif issubclass(kind, functools.partial):
-            state = (self._renewed(holder.func), holder.args, holder.keywords, vars(holder) or None)
-            holder.__setstate__(state)
-        elif kind is dataclasses.Field:
-            holder.default = self._renewed(holder.default)
-            holder.default_factory = self._renewed(holder.default_factory)
-        elif kind is _FACTORY:
-            object.__setattr__(holder, "factory", self._renewed(holder.factory))
+    def modules(self) -> None:
+        """Their globals."""
+        for name, module in list(sys.modules.items()):
+            if not hasattr(module, "__dict__"):
+                continue
+            names = vars(module)
+            self._globals.add(id(names))
+            if not self._holds_none(map(id, list(names.values()))) and not self._keeps(name):
+                self._in_place(names)
 
-    def visit_owners(self) -> None:
-        """Functions and classes, because a tuple, cell or class dictionary does not know whose it is."""
-        if not self._owned:
-            return
+    def objects(self) -> None:
+        """Everything else that may hold one."""
+        ways: dict[type, Callable[[Any], None] | None] = {}
         for candidate in gc.get_objects():
-            if type(candidate) is FunctionType:
-                self._function(candidate)
-            elif issubclass(
-                type(candidate), type
-            ):  # isinstance would have lazy proxies load what they are for
-                self._class(candidate)
+            kind = type(candidate)
+            try:
+                way = ways[kind]
+            except KeyError:
+                way = ways[kind] = self._way(kind)
+            if way is not None:
+                way(candidate)
+
+    def _way(self, kind: type) -> Callable[[Any], None] | None:
+        """How objects of a type are looked at, if they are."""
+        if kind is FunctionType:
+            return self._function
+        if issubclass(kind, type):
+            return self._class
+        if issubclass(kind, functools.partial):
+            return self._partial
+        return {dataclasses.Field: self._field, _FACTORY: self._factory}.get(kind)
 
     def _function(self, function: FunctionType) -> None:
-        owned = self._owned
-        names, defaults = function.__globals__, function.__defaults__
-        keywords, cells = function.__kwdefaults__, function.__closure__
-        touched = id(defaults) in owned or id(keywords) in owned or id(names) in owned
-        if not touched and not (cells and any(id(cell) in owned for cell in cells)):
-            return
-        if self._keeps(str(names.get("__name__"))) or self._keeps(str(function.__module__)):
-            return
-        if defaults and id(defaults) in owned:
-            function.__defaults__ = tuple(map(self._renewed, defaults))
-        if keywords and id(keywords) in owned:
-            self._in_place(keywords)
-        if id(names) in owned:
+        names = function.__globals__
+        if id(names) not in self._globals and self._is_held(names.values(), function):
             self._in_place(names)
-        for cell in cells or ():
-            if id(cell) in owned:
-                cell.cell_contents = self._renewed(cell.cell_contents)
+        if (given := function.__defaults__) and self._is_held(given, function):
+            function.__defaults__ = tuple(map(self._renewed, given))
+        if (by_name := function.__kwdefaults__) and self._is_held(by_name.values(), function):
+            self._in_place(by_name)
+        for cell in function.__closure__ or ():
+            try:
+                held = cell.cell_contents
+            except ValueError:  # it is empty
+                continue
+            if id(held) in self._new_of and not self._is_kept(function):
+                cell.cell_contents = self._renewed(held)
+
+    def _is_held(self, values: Iterable[Any], function: FunctionType) -> bool:
+        return not self._holds_none(map(id, values)) and not self._is_kept(function)
+
+    def _is_kept(self, function: FunctionType) -> bool:
+        own = str(function.__globals__.get("__name__"))
+        return self._keeps(own) or self._keeps(str(function.__module__))
 
     def _class(self, owner: type) -> None:
-        # Set through the class, so that the interpreter's attribute caches notice.
-        held = [name for name, value in vars(owner).items() if id(value) in self._new_of]
-        if not held or self._keeps(str(vars(owner).get("__module__"))):
+        names = vars(owner)
+        if self._holds_none(map(id, names.values())) or self._keeps(str(names.get("__module__"))):
             return
-        for name in held:
+        # Set through the class, so that the interpreter's attribute caches notice.
+        for name in [name for name, value in names.items() if id(value) in self._new_of]:
             with contextlib.suppress(AttributeError, TypeError):  # immutable: keeps the original
-                setattr(owner, name, self._renewed(vars(owner)[name]))
+                setattr(owner, name, self._renewed(names[name]))
+
+    def _partial(self, partial: Any) -> None:
+        if id(partial.func) in self._new_of:
+            new = self._renewed(partial.func)
+            partial.__setstate__((new, partial.args, partial.keywords, vars(partial) or None))
+
+    def _field(self, field: Any) -> None:
+        field.default = self._renewed(field.default)
+        field.default_factory = self._renewed(field.default_factory)
+
+    def _factory(self, factory: Any) -> None:
+        object.__setattr__(factory, "factory", self._renewed(factory.factory))
 
     def _in_place(self, names: dict[str, Any]) -> None:
         for name, value in list(names.items()):

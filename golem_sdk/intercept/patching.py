@@ -175,6 +175,25 @@ class _Home:
         return self
 
 
+class _Signed:
+    """Between a replacement's function and the original: the signature, with one parameter more.
+
+    `inspect.signature` comes by when it looks for what is wrapped. Nobody asks of nearly all, and those of
+    builtins are parsed from texts, which takes longer than all else that a patch needs.
+    """
+
+    __slots__ = ("__wrapped__",)
+
+    def __init__(self, original: Any) -> None:
+        self.__wrapped__ = original
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        signature = inspect.signature(self.__wrapped__)  # many builtins have none: ValueError
+        home = inspect.Parameter("_home", inspect.Parameter.POSITIONAL_ONLY)
+        return signature.replace(parameters=[home, *signature.parameters.values()])
+
+
 def replacement_of(original: Any, function: Callable[..., Any], module: str) -> MethodType:
     """A stand-in for a module-level function: same name, text and signature, and no descriptor.
 
@@ -187,15 +206,7 @@ def replacement_of(original: Any, function: Callable[..., Any], module: str) -> 
         module: the module from which the original is imported, e.g. ``"time"``.
     """
     functools.update_wrapper(function, original)
-    try:
-        signature = inspect.signature(original)
-    except ValueError:  # many builtins have none
-        pass
-    else:
-        home = inspect.Parameter("_home", inspect.Parameter.POSITIONAL_ONLY)
-        function.__signature__ = signature.replace(  # type: ignore[attr-defined]  # functions take any attribute
-            parameters=[home, *signature.parameters.values()]
-        )
+    function.__wrapped__ = _Signed(original)  # type: ignore[attr-defined]  # functions take any attribute
     return MethodType(function, _Home(module))
 
 

@@ -321,3 +321,8 @@ def test_a_signature_is_kept_where_there_is_one() -> None:
 
     replacement = replacement_of(original, lambda _home, *args, **kwargs: None, "anywhere")
     assert inspect.signature(replacement) == inspect.signature(original)
+    assert inspect.unwrap(replacement) is original
+
+    without = replacement_of(max, lambda _home, *args: None, "builtins")
+    with pytest.raises(ValueError, match="no signature found"):
+        inspect.signature(without)
