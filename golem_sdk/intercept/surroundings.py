@@ -86,13 +86,24 @@ def _asked_by_agent(frame: Any) -> durability.Session | None:
     return session if frame is not None and session.sites.is_user_code(frame.f_code) else None
 
 
+def _passed_on(perform: Callable[[], Any]) -> Any:
+    """What a library is given: `platform` may start a program for it, once per process."""
+    session = durability.current_since(_NAME)
+    if session is None:
+        return perform()
+    with durability.suppressed(session):
+        return perform()
+
+
 def _plain(module: str, original: Callable[[], Any]) -> MethodType:
     """A reading that takes no arguments."""
     current, name = durability.current, f"{module}.{original.__name__}"
 
     def reading(_home: object) -> Any:
-        if current() is None or (session := _asked_by_agent(sys._getframe(1))) is None:
+        if current() is None:
             return original()
+        if (session := _asked_by_agent(sys._getframe(1))) is None:
+            return _passed_on(original)
         return durability.durable_call(session, name, FunctionType.READ_LOCAL, None, original)
 
     return replacement_of(original, reading, module)
@@ -103,9 +114,11 @@ def _with_arguments(module: str, original: Callable[..., Any]) -> MethodType:
     name = f"{module}.{original.__name__}"
 
     def reading(_home: object, /, *args: Any, **options: Any) -> Any:
-        if durability.current() is None or (session := _asked_by_agent(sys._getframe(1))) is None:
-            return original(*args, **options)
         perform = functools.partial(original, *args, **options)
+        if durability.current() is None:
+            return perform()
+        if (session := _asked_by_agent(sys._getframe(1))) is None:
+            return _passed_on(perform)
         request = [list(args), options]
         return durability.durable_call(session, name, FunctionType.READ_LOCAL, request, perform)
 
@@ -114,11 +127,18 @@ def _with_arguments(module: str, original: Callable[..., Any]) -> MethodType:
 
 def _uname(module: Any, original: Callable[[], Any]) -> MethodType:
     def uname(_home: object) -> Any:
-        if durability.current() is None or (session := _asked_by_agent(sys._getframe(1))) is None:
+        if durability.current() is None:
             return original()
+
         # The processor is found out when it is asked for: now, because that may start a program.
+        def perform() -> list[str]:
+            return list(original())
+
+        if (session := _asked_by_agent(sys._getframe(1))) is None:
+            _passed_on(perform)
+            return original()
         *fields, processor = durability.durable_call(
-            session, "platform.uname", FunctionType.READ_LOCAL, None, lambda: list(original())
+            session, "platform.uname", FunctionType.READ_LOCAL, None, perform
         )
         result = module.uname_result(*fields)
         vars(result)["processor"] = processor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 import sysconfig
 from pathlib import Path
@@ -27,6 +28,9 @@ _LIBRARIES = tuple(
         str(Path(__file__).parent.parent),
     }
 )
+
+_INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
+"""Where else libraries are: a user's own, those of the system, those that a ``.pth`` file adds."""
 
 _is_library: dict[CodeType, bool] = {}
 
@@ -105,7 +109,9 @@ def describe_site(site: DescribeCallSite | None) -> str:
 def _of_library(code: CodeType) -> bool:
     library = _is_library.get(code)
     if library is None:
-        library = _is_library[code] = code.co_filename.startswith(("<frozen", *_LIBRARIES))
+        file = code.co_filename
+        library = file.startswith(("<frozen", *_LIBRARIES)) or any(at in file for at in _INSTALLED)
+        _is_library[code] = library
     return library
 
 

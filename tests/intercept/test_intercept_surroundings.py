@@ -35,6 +35,37 @@ def test_what_libraries_ask_is_not() -> None:
     assert runs.calls == []
 
 
+def test_a_program_that_platform_starts_for_a_library_is_not_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names: dict[str, Any] = {"platform": platform}
+    file = os.path.join(os.sep, "site-packages", "library.py")
+    exec(
+        compile("def ask(): return platform.processor(), platform.platform()", file, "exec"), names
+    )
+
+    def body() -> Any:
+        for cache in ("_uname_cache", "_platform_cache"):
+            monkeypatch.setattr(platform, cache, None if cache[1] == "u" else {})
+        return names["ask"]()
+
+    runs = run(body)
+    assert runs.live == runs.replayed
+    assert runs.calls == []
+
+
+@pytest.mark.parametrize("place", ["site-packages", "dist-packages"])
+def test_libraries_may_be_anywhere(place: str) -> None:
+    # A user's own, those of the system below a virtual environment, those that a .pth file adds.
+    file = os.path.join(os.sep, "elsewhere", place, "library.py")
+    names: dict[str, Any] = {"os": os}
+    exec(compile("def ask(): return os.getpid()", file, "exec"), names)
+
+    runs = run(names["ask"])
+    assert runs.live == os.getpid()
+    assert runs.calls == []
+
+
 def test_the_next_life_sees_what_the_first_one_saw(host: list[int]) -> None:
     def body() -> str:
         host[0] += 1
