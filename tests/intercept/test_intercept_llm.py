@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
-from anthropic import Anthropic, AsyncAnthropic
+from anthropic import Anthropic
 from openai import APIConnectionError, AsyncOpenAI, OpenAI, RateLimitError
 
-from intercept.replaying import run, run_async
+from intercept.replaying import crashed, run, run_async
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from intercept.web import WebServer
 
 KEY = "canary-6502"
@@ -28,19 +30,51 @@ def async_openai(web: WebServer) -> AsyncOpenAI:
     return AsyncOpenAI(api_key=KEY, base_url=web.url("/v1"), max_retries=2)
 
 
-def test_openai(web: WebServer) -> None:
-    def body() -> list[Any]:
+def test_the_key_is_not_stored(web: WebServer) -> None:
+    def body() -> Any:
         with openai(web) as client:
             plain = client.chat.completions.create(model="m", messages=QUESTION)
-            stream = client.chat.completions.create(model="m", messages=QUESTION, stream=True)
-            words = [chunk.choices[0].delta.content for chunk in stream]
-        return [plain.choices[0].message.content, words]
+        return plain.choices[0].message.content
 
     runs = run(body)
-    assert runs.live == ["answer number 1", ["answer", " number", " 2"]]
-    assert runs.replayed == runs.live
-    assert len(web.seen) == 2
+    assert runs.live == "answer number 1"
+    assert f"Bearer {KEY}" in web.seen[0].headers.values()
     assert [entry for entry in runs.entries if KEY in repr(entry)] == []
+
+
+def openai_words(web: WebServer) -> Iterator[Any]:
+    with openai(web) as client:
+        asked: Any = {"model": "slow", "messages": QUESTION, "stream": True}
+        for part in client.chat.completions.create(**asked):
+            yield part.choices[0].delta.content
+
+
+def anthropic_words(web: WebServer) -> Iterator[Any]:
+    with Anthropic(api_key=KEY, base_url=web.url("")) as client:
+        asked: Any = {"model": "slow", "max_tokens": 9, "messages": QUESTION}
+        with client.messages.stream(**asked) as stream:
+            yield from stream.text_stream
+
+
+@pytest.mark.parametrize("words", [openai_words, anthropic_words])
+def test_a_crash_in_mid_stream(web: WebServer, words: Callable[[WebServer], Iterator[Any]]) -> None:
+    web.hold.clear()
+
+    def body() -> list[Any]:
+        heard: list[Any] = []
+        try:
+            for word in words(web):
+                heard.append(word)
+                httpx2.post(web.url("/wait"))  # here it crashes
+        except (APIConnectionError, httpx2.ReadError) as error:
+            heard.append(str(error.__cause__ or error))
+            heard.extend(words(web))
+        return heard
+
+    again, lost, *anew = crashed(body, web.held, web.hold)
+    assert again == "answer"
+    assert "response stream lost in a crash" in lost
+    assert "".join(anew) == "answer number 4"
 
 
 def test_openai_async(web: WebServer) -> None:
@@ -120,33 +154,3 @@ def test_openai_errors_come_back_as_they_were(web: WebServer) -> None:
     runs = run(body)
     assert len(runs.live) == 2
     assert runs.replayed == runs.live
-
-
-def test_anthropic(web: WebServer) -> None:
-    def body() -> list[Any]:
-        asked: Any = {"model": "m", "max_tokens": 9, "messages": QUESTION}
-        with Anthropic(api_key=KEY, base_url=web.url("")) as client:
-            plain = client.messages.create(**asked)
-            with client.messages.stream(**asked) as stream:
-                words = list(stream.text_stream)
-        return [plain.content[0].text, words]
-
-    runs = run(body)
-    assert runs.live == ["answer number 1", ["answer", " number", " 2"]]
-    assert runs.replayed == runs.live
-    assert len(web.seen) == 2
-
-
-def test_anthropic_async(web: WebServer) -> None:
-    async def body() -> list[Any]:
-        asked: Any = {"model": "m", "max_tokens": 9, "messages": QUESTION}
-        async with AsyncAnthropic(api_key=KEY, base_url=web.url("")) as client:
-            plain = await client.messages.create(**asked)
-            async with client.messages.stream(**asked) as stream:
-                words = [word async for word in stream.text_stream]
-        return [plain.content[0].text, words]
-
-    runs = run_async(body)
-    assert runs.live == ["answer number 1", ["answer", " number", " 2"]]
-    assert runs.replayed == runs.live
-    assert len(web.seen) == 2

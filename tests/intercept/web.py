@@ -33,7 +33,8 @@ class WebServer(ThreadingHTTPServer):
 
     Attributes:
         seen: the requests, in the order of their arrival.
-        hold: ``/wait`` and ``/silent`` do not answer until this is set, ``/half`` stops in the middle.
+        hold: ``/wait`` and ``/silent`` do not answer until this is set, ``/half`` stops in the middle, and a
+            model named ``slow`` after its first word.
         held: set when one of the first two was asked.
     """
 
@@ -163,10 +164,18 @@ class _Handler(BaseHTTPRequestHandler):
             events = [_completion(word, "delta") for word in words]
             events = events if streamed else [_completion("".join(words), "message")]
         if streamed:
-            texts = (f"event: {e.get('type')}\ndata: {json.dumps(e)}\n\n" for e in events)
-            self._stream((text.encode() for text in texts), "text/event-stream")
+            texts = [f"event: {e.get('type')}\ndata: {json.dumps(e)}\n\n" for e in events]
+            pauses = request["model"] == "slow"
+            self._stream(self._paused(texts, pauses), "text/event-stream")
         else:
             self._json(events[0])
+
+    def _paused(self, texts: list[str], pauses: bool) -> Iterator[bytes]:
+        """Encoded; with a pause after the first word that is said."""
+        for number, text in enumerate(texts):
+            yield text.encode()
+            if pauses and "answer" in text and number + 1 < len(texts):
+                self.server.hold.wait()
 
 
 def _completion(text: str, part: str) -> dict[str, Any]:
