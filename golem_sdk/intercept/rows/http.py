@@ -40,6 +40,12 @@ _WEBSOCKETS = (
     "agents"
 )
 
+_MCP = (
+    "over stdio a request with its answer is one call, a tool's a write; over HTTP as httpx2. After a crash "
+    "the server is started anew and initialized as before: what else it remembered is lost. Notifications "
+    "come with the next answer. Sessions that offer sampling, elicitation or roots are refused"
+)
+
 
 def _exchanges(kind: str, names: str) -> Replaced:
     return Replaced(kind, names, (Treatment.READ_REMOTE, Treatment.WRITE_REMOTE))
@@ -133,6 +139,14 @@ HTTP = (
             _exchanges("websockets.sync.client.reconnect", "connect"),
         ),
         limits=_WEBSOCKETS,
+    ),
+    Interceptor(
+        name="mcp",
+        library="mcp",
+        tested=("2.3", "2.3"),
+        adapters={"mcp.client.stdio": "golem_sdk.intercept.mcp:stdio_patches"},
+        replaces=(_exchanges("mcp.client.stdio", "stdio_client"),),
+        limits=_MCP,
     ),
     _model_sdk("anthropic", ("2", "2")),
     _model_sdk("openai", ("3", "3")),
