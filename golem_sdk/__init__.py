@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         oplog_commit,
         set_oplog_index,
     )
+    from golem_sdk.host.workspace import workspace
 
 __all__ = [
     "FunctionType",
@@ -70,6 +71,7 @@ __all__ = [
     "set_oplog_persistence_level",
     "set_retry_policy",
     "trigger",
+    "workspace",
 ]
 
 _HOME = {
@@ -104,6 +106,7 @@ _HOME = {
     "set_oplog_persistence_level": "guards.level",
     "set_retry_policy": "guards.retry",
     "trigger": "host.agents",
+    "workspace": "host.workspace",
 }
 
 

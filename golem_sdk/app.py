@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
+from attrs import evolve
+
 from golem_sdk import intercept
 from golem_sdk.codec.values import encode
 from golem_sdk.errors import GolemError, UsageError
@@ -94,6 +96,7 @@ class Runtime:
             owner.release()
             raise
         environment = RealEnvironment()
+        settings = evolve(settings, workspaces=path.resolve() / "workspaces")
         self._open(engine, environment, owner, settings)
         _watch_readers(engine, environment)
 

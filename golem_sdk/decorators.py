@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from golem_sdk.codec.values import encode
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.durability import SCOPE, Session, current, durable_call, durable_call_async
+from golem_sdk.durability import SCOPE, Session, current, durable_call, working_call, working_call_async
 from golem_sdk.errors import UsageError
 from golem_sdk.modules import lasting_name
 from golem_sdk.runtime.definitions import AgentDefinition, code_fingerprint, register
@@ -188,7 +188,7 @@ def _durable(target: Any, function_type: FunctionType, name: str | None) -> Any:
             if session is None:
                 return await target(*args, **kwargs)
             request = call.request(args, kwargs)
-            return await durable_call_async(
+            return await working_call_async(
                 session, call.name, function_type, request, lambda: target(*args, **kwargs)
             )
 
@@ -200,7 +200,7 @@ def _durable(target: Any, function_type: FunctionType, name: str | None) -> Any:
         if session is None:
             return target(*args, **kwargs)
         request = call.request(args, kwargs)
-        return durable_call(
+        return working_call(
             session, call.name, function_type, request, lambda: target(*args, **kwargs)
         )
 

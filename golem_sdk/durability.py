@@ -14,7 +14,7 @@ from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.http_status import HttpStatusError as HttpStatusError
 from golem_sdk.core.http_status import RetryableResult as RetryableResult
 from golem_sdk.core.scopes import PersistenceLevel
-from golem_sdk.errors import UsageError
+from golem_sdk.errors import DivergenceError, UsageError
 from golem_sdk.runtime.context import SCOPE as SCOPE
 from golem_sdk.runtime.context import SESSION as SESSION
 from golem_sdk.runtime.context import current as current
@@ -22,8 +22,14 @@ from golem_sdk.runtime.custom import session_of_body
 from golem_sdk.runtime.lanes import current_lane as current_lane
 from golem_sdk.runtime.loop import all_tasks as all_tasks
 from golem_sdk.runtime.loop import as_completed as as_completed
+from golem_sdk.runtime.own_changes import OwnChanges as OwnChanges
+from golem_sdk.runtime.own_changes import working_call as working_call
+from golem_sdk.runtime.own_changes import working_call_async as working_call_async
 from golem_sdk.runtime.session import SAME
 from golem_sdk.runtime.session import Session as Session
+from golem_sdk.runtime.workspaces import is_own as is_own
+from golem_sdk.runtime.workspaces import own_directory as own_directory
+from golem_sdk.runtime.workspaces import temporary_directory as temporary_directory
 
 if TYPE_CHECKING:
     import random
@@ -250,6 +256,11 @@ def current_since(name: str) -> Session | None:
     """
     session = current()
     return session if session is not None and interceptor_version(session, name) else None
+
+
+def has_changed(session: Session, message: str) -> BaseException:
+    """What replay depends on is not what it was: parks the agent; gives what is to be raised."""
+    return session.park(DivergenceError(session.agent_id, message))
 
 
 def host_call(session: Session, perform: Callable[[], Awaitable[Any]]) -> None:

@@ -14,8 +14,10 @@ import time
 
 __all__ = [
     "Random",
+    "getcwd",
     "getpid",
     "monotonic",
+    "open",
     "perf_counter",
     "print",
     "sleep",
@@ -26,9 +28,11 @@ __all__ = [
 
 time_ns = time.time_ns
 monotonic = time.monotonic
+open = builtins.open  # noqa: A001  # the name of what it keeps
 perf_counter = time.perf_counter
 sleep = time.sleep
 urandom = os.urandom
+getcwd = os.getcwd
 getpid = os.getpid
 print = builtins.print  # noqa: A001  # the name of what it keeps
 Random = random.Random

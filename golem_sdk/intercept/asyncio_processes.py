@@ -100,6 +100,9 @@ async def _created(
     return _AgentProcess(process, pid, options, limit)
 
 
+_ENDING = frozenset({"communicate", "wait"})
+
+
 class _AgentProcess(asyncio.subprocess.Process):
     """What agent code has. It has neither a transport nor a protocol."""
 
@@ -140,8 +143,14 @@ class _AgentProcess(asyncio.subprocess.Process):
             code = perform()
         else:
             name = "asyncio.Process.send_signal"
-            code = durability.durable_call(
-                session, name, _WRITE, int(signal), perform, repeatable=False
+            code = durability.working_call(
+                session,
+                name,
+                _WRITE,
+                int(signal),
+                perform,
+                repeatable=False,
+                changes=self._process.changes,
             )
         self._process.note_signal(signal)
         self._ended(code)
@@ -182,13 +191,19 @@ class _AgentProcess(asyncio.subprocess.Process):
         joined = functools.partial(self._joined, operation, perform)
         if session is None:
             return await joined()
+        name = f"asyncio.Process.{operation}"
+        if operation in _ENDING:
+            return await durability.working_call_async(
+                session,
+                name,
+                function_type,
+                request,
+                joined,
+                repeatable=False,
+                changes=self._process.changes,
+            )
         return await durability.durable_call_async(
-            session,
-            f"asyncio.Process.{operation}",
-            function_type,
-            request,
-            joined,
-            repeatable=False,
+            session, name, function_type, request, joined, repeatable=False
         )
 
     async def _joined(self, operation: str, perform: Callable[[], Any]) -> Any:

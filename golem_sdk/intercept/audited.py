@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-__all__ = ["AUDITED", "Audited", "details"]
+__all__ = ["AUDITED", "PATHS", "Audited", "details"]
 
 _DURABLE = "Put it into a function decorated with @durable, which is recorded and not done again"
 _AGAIN = "It is not recorded, and done again at every replay"
@@ -105,6 +105,24 @@ _KINDS = (
 
 AUDITED: dict[str, Audited] = {event: kind for kind in _KINDS for event in kind.events}
 """By event."""
+
+PATHS: dict[str, tuple[tuple[int, int], ...]] = {
+    "open": ((0, -1),),
+    "os.chmod": ((0, 2),),
+    "os.chown": ((0, 3),),
+    "os.link": ((0, 2), (1, 3)),
+    "os.mkdir": ((0, 2),),
+    "os.remove": ((0, 1),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.rmdir": ((0, 1),),
+    "os.setxattr": ((0, -1),),
+    "os.symlink": ((1, 2),),
+    "os.truncate": ((0, -1),),
+    "os.utime": ((0, 3),),
+    "shutil.move": ((1, -1),),
+    "sqlite3.connect": ((0, -1),),
+}
+"""By event: where in its arguments paths are, and the descriptors (-1: none) that they begin at."""
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _IN_MEMORY = frozenset({":memory:", "", b":memory:", b""})

@@ -1,43 +1,54 @@
-"""Files that agent code reads: what it reads is recorded, and replayed without the file.
+"""Files that agent code opens: what it reads is recorded, what it writes is a remote write.
 
-Covers: ``open`` (and ``io.open``, ``Path.open``, ``Path.read_text``, …) for reading, by agent code itself or
-through `pathlib`, `codecs`, `configparser`, `gzip` and `zipfile`. It gives the usual stack of files over one
-whose opening and pieces are durable calls; positions are counted, so seeking writes no entries. Long pieces
-are kept once for each content. An agent that dies while it reads goes on in the file at the same position,
-and gets an `OSError` if the file is another one by then. Only the file's name is compared on replay, because
-the directories above it may move.
+Covers: ``open`` (and ``io.open``, ``Path.open``, ``Path.read_text``, …) by agent code itself or through the
+modules of Python that work on files for it (`golem_sdk.intercept.paths`). It gives the usual stack of
+files over one whose opening and pieces are durable calls; positions are counted, so seeking writes no
+entries. Long pieces are kept once for each content. Of a file that is larger than `LARGE_FILE_BYTES` only
+the hashes of what was read are kept: replay reads it again, and the agent is parked if it has changed. An
+agent that dies while it reads goes on in the file at the same position, and gets an `OSError` if the file
+is another one by then. Only the file's name is compared on replay, because the directories above it may
+move.
 
-Files opened for writing, or for both, are passed on: they are written again in replay, and not recorded. So
-is everything that other libraries open for themselves.
+Files in the agent's own directory are passed on: replay writes them again. So is what other libraries open
+for themselves, and what is opened by a descriptor, or with an ``opener``.
 
-Does not cover: writing, what `os` and `shutil` do, and directory listings. ``fileno()`` in agent code is
-refused; handed to a process, as its ``stdin=``, a file is itself.
+For files that are written see `golem_sdk.intercept.written_files`, for `os` and `shutil`
+`golem_sdk.intercept.file_system`. ``fileno()`` in agent code is refused; handed to a process, as its
+``stdin=``, a file is itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import io
 import os
 import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk import durability
+from golem_sdk import durability, originals
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.patching import Patch, replacement_of
-from golem_sdk.intercept.temporary import without_temporary_names
+from golem_sdk.intercept.paths import FILES, asked_by_agent, compared_path, is_own, shown_path
+from golem_sdk.intercept.written_files import written_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import MethodType, ModuleType
 
-__all__ = ["builtins_patches", "io_patches"]
+__all__ = ["LARGE_FILE_BYTES", "builtins_patches", "io_patches", "open_recorded"]
 
-_NAME = "files"
-_HELPERS = frozenset({"codecs", "configparser", "gzip", "pathlib", "zipfile"})
+LARGE_FILE_BYTES = 16 * 1024 * 1024
+"""Of larger files, what is read is not kept, but its hash."""
+
+_FIRST_HELPERS = frozenset({"codecs", "configparser", "gzip", "pathlib", "zipfile"})
+"""Those of version 1, which recorded only reading."""
+
+_WRITING = frozenset("wax+")
 _BUFFER_BYTES = 64 * 1024
+_LARGE_BUFFER_BYTES = 1024 * 1024
 _PIECE_BYTES = 8 * 1024 * 1024
 _LOCAL = FunctionType.READ_LOCAL
 
@@ -72,43 +83,62 @@ def _open(original: Callable[..., Any]) -> MethodType:
             opener is None and closefd and _is_recorded(sys._getframe(1), file, mode)
         ):
             return original(file, mode, buffering, encoding, errors, newline, closefd, opener)
-        return _opened(original, file, mode, buffering, encoding, errors, newline)
+        return open_recorded(file, mode, buffering, encoding, errors, newline)
 
     return replacement_of(original, function, "io")
 
 
 def _is_recorded(frame: Any, file: Any, mode: Any) -> bool:
-    """Whether agent code opens a path for reading."""
-    session = durability.current_since(_NAME)
+    """Whether agent code opens a path outside its own directory."""
+    session = durability.current_since(FILES)
     if session is None or not isinstance(file, str | bytes | os.PathLike):
         return False
-    if not isinstance(mode, str) or set(mode) - set("rbt"):
+    if not isinstance(mode, str) or set(mode) - set("rwaxbt+"):
         return False
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _HELPERS:
-        frame = frame.f_back
-    return frame is not None and session.sites.is_user_code(frame.f_code)
+    if durability.interceptor_version(session, FILES) < 2:
+        return not _WRITING.intersection(mode) and asked_by_agent(session, frame, _FIRST_HELPERS)
+    return asked_by_agent(session, frame) and not is_own(session, file)
 
 
-def _opened(
-    original: Callable[..., Any],
+def open_recorded(
     file: Any,
     mode: str,
-    buffering: int,
-    encoding: str | None,
-    errors: str | None,
-    newline: str | None,
+    buffering: int = -1,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+    permissions: int = 0o666,
 ) -> Any:
+    """What ``open`` gives in agent code; ``permissions`` are those of a new file, before the umask."""
     # What is wrong with the arguments is said by the original, on a file that is always there.
-    original(os.devnull, mode, buffering, encoding, errors, newline).close()
-    raw = _File(file)
+    with contextlib.suppress(FileExistsError):
+        originals.open(os.devnull, mode, buffering, encoding, errors, newline).close()
+    raw: Any
+    if _WRITING.intersection(mode):
+        raw, size = written_file(file, mode, permissions), _BUFFER_BYTES
+    else:
+        raw = _File(file)
+        size = _LARGE_BUFFER_BYTES if raw.is_large else _BUFFER_BYTES
     if buffering == 0:
         return raw
-    buffered = io.BufferedReader(raw, buffering if buffering > 1 else _BUFFER_BYTES)
+    buffered = _buffered(raw, mode, buffering if buffering > 1 else size)
     if "b" in mode:
         return buffered
     text = io.TextIOWrapper(buffered, encoding, errors, newline, line_buffering=buffering == 1)
     text.mode = mode  # type: ignore[misc]  # as the original does
     return text
+
+
+def _buffered(raw: Any, mode: str, size: int) -> Any:
+    if "+" in mode and raw.seekable():
+        return io.BufferedRandom(raw, size)
+    if "+" in mode:
+        raise io.UnsupportedOperation("File or stream is not seekable.")  # as the original says it
+    return (
+        io.BufferedWriter(raw, size)
+        if _WRITING.intersection(mode)
+        else io.BufferedReader(raw, size)
+    )
 
 
 class _File(io.RawIOBase):
@@ -118,18 +148,18 @@ class _File(io.RawIOBase):
 
     def __init__(self, path: Any) -> None:
         super().__init__()
-        self.name = path
-        self._path = os.fspath(path)
+        self.name = self._path = os.fspath(path)
         self._real = -1
         self._position = 0
         session = durability.current()
         assert session is not None
         self._session = session
-        shown = os.fsdecode(self._path)
-        name = os.path.basename(without_temporary_names(shown))
+        shown, compared = shown_path(self._path), compared_path(self._path)
         self._state: list[int] = durability.durable_call(
-            session, "open", _LOCAL, shown, self._open, identity=name
+            session, "open", _LOCAL, shown, self._open, identity=compared
         )
+        keeps = durability.interceptor_version(session, FILES) < 2
+        self.is_large = not keeps and bool(self._state) and self._state[0] > LARGE_FILE_BYTES
 
     def readable(self) -> bool:
         return True
@@ -188,12 +218,50 @@ class _File(io.RawIOBase):
         session = durability.current()
         if session is None:  # inside another durable call, which is what is recorded
             data = self._read_real(size)
+        elif self.is_large:
+            data = self._read_by_hash(session, size)
         else:
             data = durability.durable_call(
                 session, "open.read", _LOCAL, [self._position, size], lambda: self._read_real(size)
             )
         self._position += len(data)
         return data
+
+    def _read_by_hash(self, session: durability.Session, size: int) -> bytes:
+        """What is read is not recorded, but what it is known by; in replay it is read again."""
+        found: list[bytes] = []
+
+        def perform() -> list[Any]:
+            found[:] = [self._read_real(size)]
+            return _known_by(found[0])
+
+        expected = durability.durable_call(
+            session, "open.read_by_hash", _LOCAL, [self._position, size], perform
+        )
+        if not found:
+            found.append(self._read_again(session, size, expected))
+        return found[0]
+
+    def _read_again(self, session: durability.Session, size: int, expected: list[Any]) -> bytes:
+        try:
+            with durability.suppressed(session):
+                if self._real < 0:
+                    self._open()
+                data = self._read_real(size)
+        except OSError as error:
+            data, why = b"", f"cannot be read any more: {error}"
+        else:
+            why = "has another content now"
+            if _known_by(data) == expected:
+                return data
+        raise durability.has_changed(
+            session,
+            f"agent {session.agent_id} has read {self._path!r}, which {why}. It is larger than"
+            f" {LARGE_FILE_BYTES} bytes, so the oplog has only hashes of what was read from it. Put"
+            " the file back as it was and open the runtime again; let agents read large files from their"
+            " golem_sdk.workspace(), or through a function decorated with @durable that returns what they"
+            " need of it",
+        )
 
     def _read_real(self, size: int) -> bytes:
         real, parts, position = self._running(), [], self._position
@@ -232,3 +300,7 @@ class _File(io.RawIOBase):
     def _check(self) -> None:
         if self.closed:
             raise ValueError("I/O operation on closed file")
+
+
+def _known_by(data: bytes) -> list[Any]:
+    return [len(data), hashlib.sha256(data).hexdigest()]

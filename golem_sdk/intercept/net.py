@@ -4,13 +4,14 @@ An audit hook hears of it before it happens. It warns, with the line of the agen
 line has called, and what to write instead; under ``Runtime(strict=True)`` it raises at the call, always.
 
 Not reported: what runs inside a durable call, an import or a garbage collection; what golem_sdk itself does;
-what stands in a ``PERSIST_NOTHING`` block, whose code says by `is_live` what it does again. Not heard of: see
+what happens in the agent's own directory, which replay is to fill again; what stands in a ``PERSIST_NOTHING`` block, whose code says by `is_live` what it does again. Not heard of: see
 `golem_sdk.intercept.audited`.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -20,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import durability
 from golem_sdk.durability import SCOPE, SESSION
 from golem_sdk.errors import NotDurableError, NotDurableWarning
-from golem_sdk.intercept.audited import AUDITED, Audited, details
+from golem_sdk.intercept.audited import AUDITED, PATHS, Audited, details
+from golem_sdk.intercept.paths import is_own
 from golem_sdk.intercept.places import Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["forget", "hear", "listening"]
+__all__ = ["forget", "hear", "is_its_own", "listening"]
 
 _LONGEST = 120
 
@@ -80,7 +82,7 @@ def _hook() -> Callable[[str, tuple[Any, ...]], None]:
 
 def _heard(session: durability.Session, event: str, arguments: tuple[Any, ...]) -> None:
     found = details(event, arguments)
-    if found is None or session.ended is not None:
+    if found is None or session.ended is not None or is_its_own(session, event, arguments):
         return
     kind = AUDITED[event]
     place = place_of(session, sys._getframe(2))
@@ -91,6 +93,32 @@ def _heard(session: durability.Session, event: str, arguments: tuple[Any, ...]) 
             listener(kind, event, found[:_LONGEST])
     elif not SCOPE.get().zone:
         _report(session, kind, f"{event}({found[:_LONGEST]})", place)
+
+
+def is_its_own(
+    session: durability.Session | None, event: str, arguments: tuple[Any, ...]
+) -> bool:
+    """Whether it happens in the agent's own directory, where replay is to do it again."""
+    places = PATHS.get(event)
+    if places is None or session is None or not session.workspace:
+        return False
+    return all(_is_in_own(session, arguments, path, at) for path, at in places)
+
+
+def _is_in_own(
+    session: durability.Session, arguments: tuple[Any, ...], path: int, descriptor: int
+) -> bool:
+    place, at = arguments[path], arguments[descriptor] if descriptor >= 0 else -1
+    if isinstance(place, int):
+        place, at = "", place
+    if not isinstance(place, str | bytes | os.PathLike):
+        return False
+    if at >= 0:
+        try:
+            place = os.path.join(os.readlink(f"/proc/self/fd/{at}"), os.fsdecode(place))
+        except OSError:  # without a /proc
+            return False
+    return is_own(session, place)
 
 
 def _report(session: durability.Session, kind: Audited, what: str, place: Place) -> None:

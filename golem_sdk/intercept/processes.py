@@ -81,6 +81,8 @@ class Process:
         self.ended = False
         self.input: Any = None
         """What `communicate` gives it."""
+        self.changes = durability.OwnChanges(session.workspace) if session.workspace else None
+        """What it changes in the agent's own directory."""
         self._start = start
         self._command = command
         self._restartable = durability.SCOPE.get().idempotent
@@ -95,7 +97,7 @@ class Process:
 
     def start(self) -> int:
         """Start it; gives its number."""
-        self._real = self._start()
+        self._real = self._begun()
         return self._real.pid
 
     def pipe(self, name: str) -> Any:
@@ -179,6 +181,11 @@ class Process:
 
     # --- lives ----------------------------------------------------------------------------------------
 
+    def _begun(self) -> RealProcess:
+        if self.changes is not None:
+            self.changes.begin()
+        return self._start()
+
     def _running(self) -> RealProcess:
         if self._real is None:
             if not self._restartable:
@@ -190,7 +197,7 @@ class Process:
         return self._real
 
     def _started_again(self) -> RealProcess:
-        real = self._start()
+        real = self._begun()
         try:
             _together([lambda: self._feed(real), *self._skips(real)], real.kill)
         except BaseException:

@@ -133,7 +133,7 @@ def _whole_run(
     described = describe_command(
         _command(args, options), shell, options.get("input"), options.get("cwd")
     )
-    return durability.durable_call(
+    return durability.working_call(
         session, name, _WRITE, described.request, perform, identity=described.identity
     )
 
@@ -148,7 +148,7 @@ def _system(original: Callable[[Any], int]) -> MethodType:
         if session is None:
             return original(command)
         described = describe_command(command, shell=True)
-        return durability.durable_call(
+        return durability.working_call(
             session,
             "os.system",
             _WRITE,
@@ -252,7 +252,15 @@ def _called(
     if session is None:  # inside another durable call, which is what is recorded
         return perform()
     name = f"subprocess.Popen.{operation}"
-    return durability.durable_call(session, name, function_type, request, perform, repeatable=False)
+    return durability.working_call(
+        session,
+        name,
+        function_type,
+        request,
+        perform,
+        repeatable=False,
+        changes=process.changes,
+    )
 
 
 def _ended(self: Any, process: Process, code: int | None) -> None:

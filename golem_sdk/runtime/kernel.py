@@ -38,6 +38,7 @@ from golem_sdk.runtime.loading import parked_error
 from golem_sdk.runtime.recovery import wake_pending
 from golem_sdk.runtime.resolving import resolve
 from golem_sdk.runtime.reverting import revert, reverted
+from golem_sdk.runtime.workspaces import Workspaces
 from golem_sdk.storage.base import Batch, Engine, RecordSizeError
 from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.payloads import load_payload
@@ -95,6 +96,7 @@ class Kernel:
         )
         self.host = HostLoop(environment.event_loop)
         self.intake = Intake(self)
+        self.workspaces = Workspaces(settings.workspaces)
         self.closed: BaseException | None = None
         self._pid = os.getpid()
         self._mutex = RLock()
@@ -350,6 +352,7 @@ class Kernel:
             actor.stop()
         self.environment.close()
         self.host.close()
+        self.workspaces.close()
         self.committer.close()
         self.engine.close()
 
@@ -370,8 +373,6 @@ class Kernel:
             self.recover()
         except GolemError as error:
             self.store_failed(error)
-
-    # --- memory ---------------------------------------------------------------------------------
 
     def rested(self, actor: Actor) -> None:
         """An actor's thread has nothing more to do for now: unload who has been idle for longest."""

@@ -69,6 +69,7 @@ class Session:
         instance: the object of a class agent, once constructed; ``init_failure``: why it could not be.
         context: the context variables in which the agent's code runs.
         seeded: the invocation's generators besides `random`, by the names of their recorded seeds.
+        workspace: the agent's own directory, ``""`` until its code has asked for it.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Session:
         self.context.run(SESSION.set, self)
         self.keys = Keys(agent_id, self.context)
         self.seeded: dict[str, Any] = {}
+        self.workspace = ""
         self._random: random.Random | None  # of the present invocation
         self._ended: AgentControlSignal | None = None
         self._guard = AgentCode(self)

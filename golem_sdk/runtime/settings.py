@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping  # attrs classes are resolved at run time
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from attrs import frozen
 
@@ -32,6 +33,7 @@ class Settings:
         writer_class: appends to oplogs (simulations crash in it).
         performer: performs durable calls in place of whoever made them; ``None``: they are simply performed.
         strict: whether what agent code does past every durable call is refused, where it is noticed.
+        workspaces: where the agents' own directories are; ``None``: in a temporary directory.
     """
 
     suspend_after_s: float = 1.0
@@ -40,6 +42,7 @@ class Settings:
     writer_class: type[OplogWriter] = OplogWriter
     performer: Performer | None = None
     strict: bool = False
+    workspaces: Path | None = None
 
     def patience_s(self, writer: OplogWriter) -> float:
         """How long the agent of this oplog may wait in memory before it is unloaded.

@@ -8,6 +8,7 @@ calls of a C function that ctypes looked up before.
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
 from contextlib import contextmanager
@@ -104,5 +105,10 @@ class Watch:
         if name not in _METHODS and (name != "write" or argument.__module__ != "posix"):
             return
         owner = getattr(argument, "__self__", None)
-        if owner not in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if owner in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            return
+        raw = getattr(getattr(owner, "buffer", owner), "raw", owner)
+        # What is written to a file made in Python goes on from there: it is noticed there, if at all.
+        is_passed_on = isinstance(raw, io.RawIOBase) and not isinstance(raw, io.FileIO)
+        if not is_passed_on and not net.is_its_own(current(), "open", (getattr(raw, "name", None),)):
             self.note(name, "")

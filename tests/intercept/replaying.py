@@ -69,9 +69,12 @@ class Runs:
         self.engine = engine
 
 
-def run(body: Callable[[], Any]) -> Runs:
-    """Run a function in a synchronous agent, restart the runtime, and have it replayed."""
-    return _run(body, "go")
+def run(body: Callable[[], Any], between: Callable[[], None] = lambda: None) -> Runs:
+    """Run a function in a synchronous agent, restart the runtime, and have it replayed.
+
+    ``between`` is called before it is replayed.
+    """
+    return _run(body, "go", between)
 
 
 def run_async(body: Callable[[], Awaitable[Any]]) -> Runs:
@@ -137,13 +140,14 @@ def let_connections_close(runtime: Runtime) -> None:
     asyncio.run_coroutine_threadsafe(drained(), loop).result(60)
 
 
-def _run(body: Callable[[], Any], method: str) -> Runs:
+def _run(body: Callable[[], Any], method: str, between: Callable[[], None] = lambda: None) -> Runs:
     name = _prepare(body)
     with _open_runtime(MemoryEngine()) as runtime:
         handle = runtime.get(Intercepted, name)
         runtime.trigger(getattr(handle, method)).result()
         left = engine_of(runtime).snapshot()
         let_connections_close(runtime)
+    between()
     with _open_runtime(left.snapshot()) as runtime:
         handle = runtime.get(Intercepted, name)
         handle.recall()

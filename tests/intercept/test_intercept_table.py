@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 LACKING = {"random.binomialvariate"} if sys.version_info < (3, 12) else set()
+if sys.version_info < (3, 13):
+    LACKING |= {"glob._StringGlobber.lstat", "glob._StringGlobber.scandir"}
 """What this version of Python does not have."""
 
 ROWS = [pytest.param(row, id=row.name) for row in TABLE]
@@ -244,6 +246,7 @@ def test_the_modules_that_activate() -> None:
         "threads",
         "processes",
         "surroundings",
+        "file-system",
     ]
 
 

@@ -21,7 +21,7 @@ PUBLIC_NAMES: dict[str, str] = {
         mark_begin_operation mark_end_operation
         get_oplog_persistence_level set_oplog_persistence_level
         get_idempotence_mode set_idempotence_mode get_retry_policy set_retry_policy
-        checkpoint saga NamedPolicy
+        checkpoint saga NamedPolicy workspace
         create_promise await_promise promise complete_promise delete_promise PromiseId
         get_self_metadata get_agent_metadata current_context start_span
     """,

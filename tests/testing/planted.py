@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
 import socket
+import tempfile
 import time
 import uuid
 
-from golem_sdk import FunctionType, agent, atomically, durable, idempotence_mode
+from golem_sdk import FunctionType, agent, atomically, durable, idempotence_mode, workspace
 
 __all__ = [
     "CALLS",
@@ -89,8 +91,21 @@ def planted_pipe(descriptor: int) -> str:
 
 @agent
 def planted_file(path: str) -> str:
+    handler = logging.FileHandler(path)  # a library opens it, for itself
+    handler.emit(logging.makeLogRecord({"msg": "done"}))
+    handler.close()
+    return charge("file")
+
+
+@agent
+def mended_file(path: str) -> str:
     with open(path, "a") as file:
         file.write("done\n")
+    with (workspace() / "log").open("w") as own, tempfile.TemporaryFile("w") as scratch:
+        own.write("done\n")
+        own.flush()
+        scratch.write("done\n")
+    (workspace() / "log").rename(workspace() / "kept")
     return charge("file")
 
 

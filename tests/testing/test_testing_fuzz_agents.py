@@ -95,6 +95,11 @@ def test_a_ctypes_call_inside_a_durable_function_is_fine() -> None:
     assert report.ok, report
 
 
+def test_files_that_agent_code_writes_are_fine(tmp_path: Path) -> None:
+    report = crash_at_every_index(planted.mended_file, str(tmp_path / "log"))
+    assert report.ok, report
+
+
 def test_writing_to_what_was_open_before_is_found() -> None:
     reading, writing = os.pipe()
     try:

@@ -6,22 +6,71 @@ from golem_sdk.intercept.interceptor import Interceptor, Replaced, Treatment
 
 __all__ = ["FILES"]
 
-_TREATMENTS = (Treatment.READ_LOCAL, Treatment.PASSED_ON)
+_READ = Treatment.READ_LOCAL
+_WRITE = Treatment.WRITE_REMOTE
+_PLACE = "golem_sdk.intercept"
 
 FILES = (
     Interceptor(
         name="files",
+        version=2,
         adapters={
-            "builtins": "golem_sdk.intercept.files:builtins_patches",
-            "io": "golem_sdk.intercept.files:io_patches",
+            "builtins": f"{_PLACE}.files:builtins_patches",
+            "io": f"{_PLACE}.files:io_patches",
         },
         replaces=(
-            Replaced("builtins", "open", _TREATMENTS),
-            Replaced("io", "open", _TREATMENTS),
+            Replaced("builtins", "open", (_READ, _WRITE)),
+            Replaced("io", "open", (_READ, _WRITE)),
         ),
-        limits="recorded: what agent code opens for reading, also through `pathlib`, `codecs`, "
-        "`configparser`, `gzip` and `zipfile`. Files opened for writing are passed on, and written "
-        "again in replay; so is what other libraries open. Not `os`, `shutil`, `tempfile`, `glob`, directory "
-        "listings, `mmap`",
+        limits="what agent code opens outside its `golem_sdk.workspace()`, also through `pathlib`, `codecs`, "
+        "`configparser`, `gzip`, `bz2`, `lzma`, `zipfile` and `tarfile`; what other libraries open is passed "
+        "on. Of files larger than 16 MiB only hashes of what was read are kept: replay reads them again, and "
+        "parks the agent if they have changed. Of what is written the size and the hash are kept. Not "
+        "`mmap`, nor `fileno()`; mode `x` is no lock: an agent that crashed while it made the file takes it "
+        "for its own",
+    ),
+    Interceptor(
+        name="file-system",
+        adapters={
+            "glob": f"{_PLACE}.file_trees:glob_patches",
+            "os": f"{_PLACE}.file_system:os_patches",
+            "pathlib": f"{_PLACE}.file_trees:pathlib_patches",
+            "shutil": f"{_PLACE}.file_trees:shutil_patches",
+        },
+        replaces=(
+            Replaced(
+                "os", "access getxattr listdir listxattr lstat readlink scandir stat statvfs", _READ
+            ),
+            Replaced(
+                "os",
+                "chmod chown lchown link makedirs mkdir mkfifo remove removedirs removexattr rename renames"
+                " replace rmdir setxattr symlink truncate unlink utime",
+                _WRITE,
+            ),
+            Replaced("os", "open", (Treatment.PASSED_ON, Treatment.REFUSED)),
+            Replaced(
+                "shutil", "chown copy copy2 copyfile copymode copystat copytree move rmtree", _WRITE
+            ),
+            Replaced("glob", "glob iglob", _READ),
+            Replaced("glob._StringGlobber", "lstat scandir", _READ),
+            Replaced("pathlib.Path", "touch", _WRITE),
+        ),
+        limits="`os.path`, `os.walk` and `pathlib` end in these. Passed on: the agent's own directory, where "
+        "replay does it again, descriptors and `dir_fd`, and what libraries do for themselves. `os.open` for "
+        "writing is refused outside, for reading it is passed on. A change that a crash repeats and that "
+        "finds itself done is taken for done: `mkdir` is no lock",
+    ),
+    Interceptor(
+        name="temporary-files",
+        adapters={"tempfile": f"{_PLACE}.temporary_files:tempfile_patches"},
+        replaces=(
+            Replaced("tempfile", "_get_candidate_names", Treatment.PASSED_ON),
+            Replaced("tempfile", "mkstemp TemporaryFile", (Treatment.PASSED_ON, Treatment.REFUSED)),
+            Replaced("tempfile", "mktemp", (Treatment.PASSED_ON, _READ)),
+            Replaced("tempfile", "mkdtemp NamedTemporaryFile", (Treatment.PASSED_ON, _WRITE)),
+        ),
+        limits="they are in a directory of the agent's own, under the same names in every life, and replay "
+        "makes them again. With a `dir=` outside, `NamedTemporaryFile` and `mkdtemp` are remote writes, and "
+        "what gives a descriptor is refused",
     ),
 )

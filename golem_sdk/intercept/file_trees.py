@@ -1,0 +1,195 @@
+"""What agent code does to whole files and trees: `shutil`, `glob` and ``Path.touch``, one durable call each.
+
+A call that has paths on both sides of the border of the agent's own directory is passed on: what it reads
+outside is recorded, what it writes outside is a remote write, and the rest is done again in replay.
+
+A crash may repeat the last change, which is then taken for done where it is, as in
+`golem_sdk.intercept.file_system`; a tree that was half copied is copied again, over it.
+
+Does not cover: ``shutil.make_archive`` and ``unpack_archive``, whose parts are recorded where agent code
+makes them (`zipfile`, `tarfile`).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.intercept.file_system import Change, change, mixes, outside_paths, request_of
+from golem_sdk.intercept.patching import Patch, replacement_of
+from golem_sdk.intercept.paths import compared_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import MethodType, ModuleType
+
+__all__ = ["glob_patches", "pathlib_patches", "shutil_patches"]
+
+_TWO = ("src", "dst")
+
+
+def _is_gone(error: OSError, paths: list[Any]) -> bool:
+    return isinstance(error, FileNotFoundError) and not os.path.lexists(paths[0])
+
+
+_CHANGES = {
+    "chown": Change(("path",)),
+    "copymode": Change(_TWO, crosses=True),
+    "copystat": Change(_TWO, crosses=True),
+    "rmtree": Change(("path",), _is_gone),
+}
+
+
+def shutil_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `shutil`."""
+    makers: dict[str, Callable[[Any], MethodType]] = {
+        name: functools.partial(change, "shutil", what) for name, what in _CHANGES.items()
+    }
+    for name in ("copyfile", "copy", "copy2"):
+        makers[name] = functools.partial(_copying, _as_ever)
+    makers["copytree"] = functools.partial(_copying, _over)
+    makers["move"] = functools.partial(_copying, _moved)
+    return [Patch(module, name, make, spread=True) for name, make in makers.items()]
+
+
+def glob_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `glob`, and of what it does for `pathlib` since Python 3.13."""
+    globber = getattr(module, "_StringGlobber", None)
+    return [
+        *(Patch(module, name, _glob, spread=True) for name in ("glob", "iglob")),
+        *(Patch(globber, name, _of_os) for name in ("lstat", "scandir") if globber is not None),
+    ]
+
+
+def pathlib_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `pathlib`; its other methods end in `os` and ``open``."""
+    return [Patch(module.Path, "touch", _touch)]
+
+
+# --- copies ---------------------------------------------------------------------------------------
+
+
+def _copying(
+    repeated: Callable[..., Any],
+    original: Callable[..., Any],
+) -> MethodType:
+    """A function that gives the place of the copy; ``repeated`` does it if it may have been done before."""
+    current, name = durability.current, f"shutil.{original.__name__}"
+
+    def function(_home: object, /, *args: Any, **options: Any) -> Any:
+        if current() is None:
+            return original(*args, **options)
+        asked = outside_paths(sys._getframe(1), _TWO, args, options)
+        if asked is None:
+            return original(*args, **options)
+        session, paths = asked
+        if mixes(session, paths):
+            return original(*args, **options)
+        how = repeated if durability.may_have_been_made(session) else _as_ever
+
+        def perform() -> Any:
+            made = how(original, args, options, paths)
+            return None if made is paths[1] else made
+
+        made = durability.durable_call(
+            session,
+            name,
+            FunctionType.WRITE_REMOTE,
+            request_of(paths, args, options),
+            perform,
+            identity=[*map(compared_path, paths)],
+        )
+        return paths[1] if made is None else made
+
+    return replacement_of(original, function, "shutil")
+
+
+def _as_ever(original: Callable[..., Any], args: Any, options: Any, paths: list[Any]) -> Any:
+    return original(*args, **options)
+
+
+def _over(original: Callable[..., Any], args: Any, options: Any, paths: list[Any]) -> Any:
+    """The life that has crashed may have copied a part."""
+    return original(*args, **{**options, "dirs_exist_ok": True})
+
+
+def _moved(original: Callable[..., Any], args: Any, options: Any, paths: list[Any]) -> Any:
+    try:
+        return original(*args, **options)
+    except OSError:  # shutil.Error is one
+        source, target = paths
+        below = os.path.join(target, os.path.basename(os.fspath(source).rstrip(os.sep)))
+        for place in (below, target):
+            if not os.path.lexists(source) and os.path.lexists(place):
+                return place
+        raise
+
+
+# --- names and times ------------------------------------------------------------------------------
+
+
+def _glob(original: Callable[..., Any]) -> MethodType:
+    current, lazy = durability.current, original.__name__ == "iglob"
+
+    def function(_home: object, pathname: Any, /, **options: Any) -> Any:
+        if current() is None:
+            return original(pathname, **options)
+        place = options.get("root_dir")
+        named = pathname if place is None else _within(place, pathname)
+        asked = outside_paths(sys._getframe(1), ("pathname",), (named,), {})
+        if asked is None:
+            return original(pathname, **options)
+        found: list[Any] = durability.durable_call(
+            asked[0],
+            "glob.glob",
+            FunctionType.READ_LOCAL,
+            request_of([pathname], (pathname,), options),
+            lambda: list(original(pathname, **options)),
+            identity=[compared_path(pathname)],
+        )
+        return _each(found) if lazy else found
+
+    return replacement_of(original, function, "glob")
+
+
+def _of_os(original: Any) -> Any:
+    """It has kept what `os` had when it was imported."""
+    name = original.__func__.__name__
+    return staticmethod(lambda path: getattr(os, name)(path))
+
+
+def _within(place: Any, pathname: Any) -> Any:
+    return os.path.join(os.fsdecode(place), os.fsdecode(pathname))
+
+
+def _each(found: list[Any]) -> Iterator[Any]:
+    yield from found
+
+
+def _touch(original: Callable[..., None]) -> Callable[..., None]:
+    current = durability.current
+
+    @functools.wraps(original)
+    def touch(self: Any, mode: int = 0o666, exist_ok: bool = True) -> None:
+        asked = None
+        if current() is not None:
+            asked = outside_paths(sys._getframe(1), ("path",), (self,), {})
+        if asked is None:
+            original(self, mode, exist_ok)
+            return
+        session, paths = asked
+        again = durability.may_have_been_made(session)
+        durability.durable_call(
+            session,
+            "pathlib.Path.touch",
+            FunctionType.WRITE_REMOTE,
+            request_of(paths, (self, mode, exist_ok), {}),
+            lambda: original(self, mode, exist_ok or again),
+            identity=[*map(compared_path, paths)],
+        )
+
+    return touch

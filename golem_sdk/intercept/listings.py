@@ -1,0 +1,114 @@
+"""The entries of a directory: recorded ones, and an order that is the same in every life."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Entry", "Listing", "described", "sorted_entries"]
+
+
+def described(entry: os.DirEntry[Any]) -> list[Any]:
+    """What is recorded of an entry: the arguments of `Entry`, but for the directory."""
+    kinds = [
+        entry.is_symlink(),
+        entry.is_dir(follow_symlinks=False),
+        entry.is_file(follow_symlinks=False),
+    ]
+    return [entry.name, *kinds, _or_no(entry.is_dir), _or_no(entry.is_file), entry.inode()]
+
+
+def _or_no(ask: Any) -> bool:
+    try:
+        return bool(ask())
+    except OSError:  # a link in a circle: asked for, it says so
+        return False
+
+
+class Entry:
+    """What `os.scandir` gives in agent code: like `os.DirEntry`, with what was found when it was listed."""
+
+    __slots__ = ("_followed", "_inode", "_itself", "name", "path")
+
+    def __init__(
+        self,
+        place: Any,
+        name: Any,
+        link: bool,
+        directory: bool,
+        file: bool,
+        to_directory: bool,
+        to_file: bool,
+        inode: int,
+    ) -> None:
+        self.name = name
+        self.path = os.path.join(place, name)
+        self._itself = (link, directory, file)
+        self._followed = (to_directory, to_file)
+        self._inode = inode
+
+    def __fspath__(self) -> Any:
+        return self.path
+
+    def __repr__(self) -> str:
+        return f"<DirEntry {self.name!r}>"
+
+    def inode(self) -> int:
+        """Its inode number."""
+        return self._inode
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a directory, or a link to one."""
+        return self._followed[0] if follow_symlinks else self._itself[1]
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a regular file, or a link to one."""
+        return self._followed[1] if follow_symlinks else self._itself[2]
+
+    def is_symlink(self) -> bool:
+        """Whether it is a symbolic link."""
+        return self._itself[0]
+
+    def is_junction(self) -> bool:
+        """Whether it is a junction: there are none here."""
+        return False
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """Its state, asked for now."""
+        return os.stat(self.path, follow_symlinks=follow_symlinks)
+
+
+class Listing:
+    """What `os.scandir` gives in agent code: an iterator, and a context manager."""
+
+    def __init__(self, entries: Iterable[Any]) -> None:
+        self._entries = iter(entries)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._entries)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """It lists no more."""
+        self._entries = iter(())
+
+
+def sorted_entries(listing: Any) -> Listing:
+    """The same entries, in the order of their names."""
+    with listing:
+        return Listing(sorted(listing, key=_name_of))
+
+
+def _name_of(entry: Any) -> Any:
+    return entry.name

@@ -1,0 +1,85 @@
+"""Whose paths are these: asked for by agent code or by a library, and of its own directory or outside.
+
+What agent code does with files is recorded, also through the modules of Python that are made for it. What
+libraries do for themselves (templates, certificates, caches) is not: it would happen in one run, and be
+missing in the next. In the agent's own directory nothing is recorded, because replay does it again.
+"""
+
+from __future__ import annotations
+
+import os
+from posixpath import join, normpath
+from typing import Any
+
+from golem_sdk import durability, originals
+from golem_sdk.intercept.temporary import without_temporary_names
+
+__all__ = [
+    "FILES",
+    "HELPERS",
+    "asked_by_agent",
+    "compared_path",
+    "is_own",
+    "shown_path",
+]
+
+FILES = "files"
+"""The name of the interceptor that reads and writes files."""
+
+HELPERS = frozenset(
+    {
+        "bz2",
+        "codecs",
+        "configparser",
+        "contextlib",
+        "filecmp",
+        "fileinput",
+        "fnmatch",
+        "genericpath",
+        "glob",
+        "gzip",
+        "lzma",
+        "os",
+        "pathlib",
+        "posixpath",
+        "shutil",
+        "tarfile",
+        "tempfile",
+        "zipfile",
+    }
+)
+"""Packages that work on files for agent code."""
+
+_OURS = "golem_sdk.intercept."
+
+
+def asked_by_agent(
+    session: durability.Session, frame: Any, helpers: frozenset[str] = HELPERS
+) -> bool:
+    """Whether it is agent code that calls in this frame, itself or through a helper."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.partition(".")[0] not in helpers and not name.startswith(_OURS):
+            return session.sites.is_user_code(frame.f_code)
+        frame = frame.f_back
+    return False
+
+
+def is_own(session: durability.Session, path: Any) -> bool:
+    """Whether a path is in one of the agent's own directories."""
+    if not session.workspace:
+        return False
+    text = os.fsdecode(path)
+    if not text.startswith("/"):
+        text = join(originals.getcwd(), text)
+    return durability.is_own(session, normpath(text))
+
+
+def shown_path(path: Any) -> str:
+    """A path as it is stored."""
+    return os.fsdecode(path)
+
+
+def compared_path(path: Any) -> str:
+    """What of a path must be equal on replay: its last name, because the directories above it may move."""
+    return os.path.basename(without_temporary_names(os.fsdecode(path)))

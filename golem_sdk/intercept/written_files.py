@@ -1,0 +1,294 @@
+"""Files that agent code opens for writing, or for both: each write is a remote write.
+
+Opening, each flushed buffer, truncating and each piece that is read are durable calls; positions are counted,
+so seeking writes no entries. Of what is written the size and the hash are kept. In replay no path is
+touched: the file is opened again, without truncating it, when there is something to be done live.
+
+A crash may repeat the last write: at the same place, or, where it is appended, only if it is not at the
+place where it was to land. A file that the agent has begun to make with mode ``x`` is its own when it makes
+it again.
+
+Does not cover: what others write to the same file meanwhile; a file that was renamed or removed while it was
+open cannot be written on after a crash (an `OSError`). Nothing is synced to the disk. A file that was handed
+to a process as its ``stdout=`` goes on where that has left it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import stat
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.intercept.paths import compared_path, shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["written_file"]
+
+_PIECE_BYTES = 8 * 1024 * 1024
+_MAKES = {
+    "w": os.O_CREAT | os.O_TRUNC,
+    "x": os.O_CREAT | os.O_EXCL,
+    "a": os.O_CREAT,
+    "r": 0,
+}
+
+
+def written_file(path: Any, mode: str, permissions: int) -> Any:
+    """The raw file that agent code has for one that it writes.
+
+    Args:
+        path: where.
+        mode: as of ``open``, valid.
+        permissions: of a new file, before the umask.
+    """
+    return _File(path, mode, permissions)
+
+
+class _File(io.RawIOBase):
+    """A file that is open for writing. The real one is opened again in the life that needs it."""
+
+    def __init__(self, path: Any, mode: str, permissions: int) -> None:
+        super().__init__()
+        self.name = self._path = os.fspath(path)
+        self._how = next(letter for letter in mode if letter in _MAKES)
+        self._reads = "+" in mode
+        self.mode = _raw_mode(self._how, self._reads)
+        self._permissions = permissions
+        self._real = -1
+        self._position = self._size = 0
+        self._lent = False
+        session = durability.current()
+        assert session is not None
+        self._session = session
+        again = durability.may_have_been_made(session)
+        self._state: list[int] = durability.durable_call(
+            session,
+            "open",
+            FunctionType.READ_LOCAL if self._how == "r" else FunctionType.WRITE_REMOTE,
+            [shown_path(self._path), self.mode],
+            partial(self._open, again),
+            identity=[compared_path(self._path), self.mode],
+        )
+        if self._state:
+            self._size = self._state[0]
+        if self._how == "a":
+            self._position = self._size
+
+    def readable(self) -> bool:
+        self._check()
+        return self._reads
+
+    def writable(self) -> bool:
+        self._check()
+        return True
+
+    def seekable(self) -> bool:
+        self._check()
+        return bool(self._state)
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        parts = []
+        while data := self._read(_PIECE_BYTES):
+            parts.append(data)
+        return b"".join(parts)
+
+    def write(self, data: Any, /) -> int:
+        self._check()
+        given = bytes(data)
+        start = self._position
+        if self._how == "a" and self._state:
+            start = self._size
+        again = durability.current() is not None and durability.may_have_been_made(self._session)
+        end = self._made(
+            "write",
+            FunctionType.WRITE_REMOTE,
+            [start, len(given), hashlib.sha256(given).hexdigest()[:16]],
+            partial(self._write_real, given, start, again),
+            start + len(given),
+        )
+        self._position, self._size = end, max(self._size, end)
+        return len(given)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        self._check()
+        length = self._position if size is None else size
+        if length < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._made(
+            "truncate",
+            FunctionType.WRITE_REMOTE,
+            length,
+            lambda: os.ftruncate(self._running(0), length),
+            None,
+        )
+        self._size = length
+        return length
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        self._check()
+        if not self._state:
+            raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position}.get(whence, self._size)
+        if start + offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._position = start + offset
+        return self._position
+
+    def tell(self) -> int:
+        self._check()
+        return self._position
+
+    def fileno(self) -> int:
+        if durability.current() is not None:
+            raise io.UnsupportedOperation(
+                f"{self._path!r} has no fileno() in an agent: what is written to the descriptor itself cannot"
+                " be journaled. Write to the file object"
+            )
+        self._check()
+        real = self._running()
+        if self._state:
+            os.lseek(real, self._position, os.SEEK_SET)
+        self._lent = True
+        return real
+
+    def close(self) -> None:
+        if not self.closed:
+            self._close_real()
+        super().close()
+
+    def _read(self, size: int) -> bytes:
+        self._check()
+        if not self._reads:
+            raise io.UnsupportedOperation("File not open for reading")
+        request = [self._position, size]
+        read = partial(self._read_real, size)
+        data: bytes = self._made("read", FunctionType.READ_LOCAL, request, read, b"")
+        self._position += len(data)
+        return data
+
+    def _made(
+        self,
+        operation: str,
+        function_type: FunctionType,
+        request: object,
+        perform: Callable[[], Any],
+        without: Any,
+    ) -> Any:
+        """One durable call; ``without``: what is given where there is no agent any more."""
+        session = self._session
+        if durability.current() is session:
+            return durability.durable_call(
+                session, f"open.{operation}", function_type, request, perform
+            )
+        # Buffers are flushed when they are dropped, also those of an agent that was unloaded. Inside
+        # another durable call, that is what is recorded.
+        return (
+            perform()
+            if session.depth and session.ended is None and durability.is_live()
+            else without
+        )
+
+    # --- the real file ----------------------------------------------------------------------------
+
+    def _write_real(self, data: bytes, start: int, again: bool) -> int:
+        real, appends = self._running(), self._how == "a"
+        if not self._state:
+            _write_all(real, data)
+            return start + len(data)
+        if self._lent:
+            start, self._lent = os.lseek(real, 0, os.SEEK_CUR), False
+        if appends:
+            if not (again and self._has(data, start)):
+                _write_all(real, data)
+                return os.lseek(real, 0, os.SEEK_CUR)
+            return start + len(data)
+        os.lseek(real, start, os.SEEK_SET)
+        _write_all(real, data)
+        return start + len(data)
+
+    def _has(self, data: bytes, start: int) -> bool:
+        """Whether the life that has crashed has appended it already."""
+        found = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(found, len(data), start) == data
+        finally:
+            os.close(found)
+
+    def _read_real(self, size: int) -> bytes:
+        real = self._running()
+        return os.pread(real, size, self._position) if self._state else os.read(real, size)
+
+    def _running(self, least: int | None = None) -> int:
+        """The real file, which has at least this size; by default what the agent knows of."""
+        if self._real < 0:
+            try:
+                found = self._opened(0)
+            except FileNotFoundError:
+                found = []
+            least = self._size if least is None else least
+            if found[1:] != self._state[1:] or (found and found[0] < least):
+                self._close_real()
+                raise OSError(
+                    errno.ESTALE,
+                    f"{self._path!r} is not the file any more that this agent began to write before it was"
+                    " interrupted. Open it again",
+                )
+        return self._real
+
+    def _open(self, again: bool) -> list[int]:
+        """Open it as agent code does; gives what it is known by, nothing if it is no regular file."""
+        try:
+            return self._opened(_MAKES[self._how])
+        except FileExistsError:
+            if not again:
+                raise
+        found = self._opened(0)
+        if found and found[0] == 0:  # a life that has crashed had made it
+            return found
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self._path)
+
+    def _opened(self, flags: int) -> list[int]:
+        self._close_real()  # of an attempt before
+        flags |= os.O_CLOEXEC | (os.O_RDWR if self._reads else os.O_WRONLY)
+        if self._how == "a":
+            flags |= os.O_APPEND
+        self._real = os.open(self._path, flags, self._permissions)
+        found = os.fstat(self._real)
+        if not stat.S_ISREG(found.st_mode):
+            return []
+        return [found.st_size, found.st_ino, found.st_dev]
+
+    def _close_real(self) -> None:
+        real, self._real = self._real, -1
+        if real >= 0:
+            os.close(real)
+
+    def _check(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+
+
+def _raw_mode(how: str, reads: bool) -> str:
+    """As the original's raw file tells it."""
+    if how in "xa":
+        return f"{how}b+" if reads else f"{how}b"
+    return "rb+" if reads else "wb"
+
+
+def _write_all(real: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(real, view) :]

@@ -1,0 +1,231 @@
+"""What a durable call changes in the agent's own directory: kept with its outcome, made again in replay.
+
+Replay runs the agent's code, so that what this writes is there again. It does not run processes and durable
+functions: what they have written is part of what they gave.
+
+Does not cover: pipes, sockets and devices, owners, and hard links, which become files of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from golem_sdk.errors import NotDurableError
+from golem_sdk.runtime.session import SAME
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from golem_sdk.core.function_type import FunctionType
+    from golem_sdk.runtime.session import Session
+
+__all__ = ["KEPT_CHANGES_BYTES", "OwnChanges", "working_call", "working_call_async"]
+
+T = TypeVar("T")
+
+KEPT_CHANGES_BYTES = 64 * 1024 * 1024
+"""One call may change that much in the agent's own directory."""
+
+_ON_ERRORS = "golem_changes"
+"""The attribute of an exception that holds what was changed before it was raised."""
+
+_State = tuple[int, int, int, int, int]
+
+
+class OwnChanges:
+    """What one call, or one process, changes in an agent's own directory.
+
+    Args:
+        root: the directory.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._before: dict[str, _State] | None = None
+        self._made = False
+
+    def begin(self) -> None:
+        """What is there now is none of it."""
+        self._before = _survey(self._root)
+
+    def kept(self, perform: Callable[[], Any]) -> Callable[[], list[Any]]:
+        """A function that gives the result of ``perform``, and what it has changed."""
+
+        def performing() -> list[Any]:
+            changes: list[Any] = []
+            with self._watched(changes):
+                result = perform()
+            return [result, changes]
+
+        return performing
+
+    def kept_async(
+        self, perform: Callable[[], Awaitable[Any]]
+    ) -> Callable[[], Awaitable[list[Any]]]:
+        """The same for a coroutine function."""
+
+        async def performing() -> list[Any]:
+            changes: list[Any] = []
+            with self._watched(changes):
+                result = await perform()
+            return [result, changes]
+
+        return performing
+
+    @contextmanager
+    def restored(self, found: list[Any]) -> Iterator[None]:
+        """The block puts what `kept` gave into ``found``. In replay, the changes are made again then."""
+        before, self._made = _survey(self._root), False
+        try:
+            yield
+        except Exception as error:
+            self._restore(before, vars(error).pop(_ON_ERRORS, ()))
+            raise
+        self._restore(before, found[1])
+
+    @contextmanager
+    def _watched(self, changes: list[Any]) -> Iterator[None]:
+        self._made = True
+        if self._before is None:
+            self.begin()
+        try:
+            yield
+        except Exception as error:
+            with suppress(AttributeError, TypeError):  # some take no attributes
+                setattr(error, _ON_ERRORS, self._changes())
+            raise
+        changes += self._changes()
+
+    def _changes(self) -> list[Any]:
+        before, after = self._before or {}, _survey(self._root)
+        self._before = after
+        changed = [name for name, state in after.items() if before.get(name) != state]
+        size = sum(after[name][1] for name in changed if stat.S_ISREG(after[name][0]))
+        if size > KEPT_CHANGES_BYTES:
+            raise NotDurableError(
+                f"A process or a durable function has changed {size} bytes in its agent's own directory."
+                f" More than {KEPT_CHANGES_BYTES} are not kept, so replay could not restore them. Let it work"
+                " in another directory, whose files are recorded when the agent reads them."
+            )
+        gone = sorted(before.keys() - after.keys(), reverse=True)
+        return [[name, 0, 0, None] for name in gone] + [
+            _described(self._root, name, after[name]) for name in changed
+        ]
+
+    def _restore(self, before: dict[str, _State], changes: Any) -> None:
+        if self._made or not changes:
+            return
+        now = _survey(self._root)
+        # What agent code has changed meanwhile is its own.
+        lasting = [each for each in changes if now.get(each[0]) == before.get(each[0])]
+        for name, mode, changed_ns, content in lasting:
+            _make(os.path.join(self._root, name), mode, changed_ns, content)
+        for name, mode, _, _ in reversed(lasting):  # last: one may not be written to any more
+            if stat.S_ISDIR(mode):
+                os.chmod(os.path.join(self._root, name), stat.S_IMODE(mode))
+
+
+def working_call(
+    session: Session,
+    name: str,
+    function_type: FunctionType,
+    request: object,
+    perform: Callable[[], T],
+    *,
+    identity: object = SAME,
+    repeatable: bool = True,
+    changes: OwnChanges | None = None,
+) -> T:
+    """A durable call that may work in the agent's own directory by itself: replay restores what it does.
+
+    ``changes``: of a process, which works from call to call; by default only this call works. For all else
+    see `golem_sdk.durability.durable_call`.
+    """
+    call = partial(session.call, name, function_type, request)
+    result: T
+    if not session.workspace:
+        result = call(perform, identity, repeatable=repeatable)
+        return result
+    changes = changes or OwnChanges(session.workspace)
+    found: list[Any] = []
+    with changes.restored(found):
+        found += call(changes.kept(perform), identity, repeatable=repeatable)
+    result = found[0]
+    return result
+
+
+async def working_call_async(
+    session: Session,
+    name: str,
+    function_type: FunctionType,
+    request: object,
+    perform: Callable[[], Awaitable[T]],
+    *,
+    repeatable: bool = True,
+    changes: OwnChanges | None = None,
+) -> T:
+    """The same for a coroutine function."""
+    call = partial(session.call_async, name, function_type, request)
+    result: T
+    if not session.workspace:
+        result = await call(perform, SAME, repeatable=repeatable)
+        return result
+    changes = changes or OwnChanges(session.workspace)
+    found: list[Any] = []
+    with changes.restored(found):
+        found += await call(changes.kept_async(perform), SAME, repeatable=repeatable)
+    result = found[0]
+    return result
+
+
+def _survey(root: str) -> dict[str, _State]:
+    """What is there, directories before what is in them."""
+    found: dict[str, _State] = {}
+    for place, directories, files in os.walk(root):
+        for name in sorted([*directories, *files]):
+            path = os.path.join(place, name)
+            with suppress(FileNotFoundError):  # a process is at work
+                state = os.lstat(path)
+                changed_ns = 0 if stat.S_ISDIR(state.st_mode) else state.st_mtime_ns
+                numbers = (state.st_ctime_ns, state.st_ino)
+                if stat.S_ISDIR(state.st_mode):
+                    numbers = (0, 0)  # it changes with what is in it
+                size = state.st_size if stat.S_ISREG(state.st_mode) else 0
+                key = os.path.relpath(path, root)
+                found[key] = (state.st_mode, size, changed_ns, *numbers)
+    return found
+
+
+def _described(root: str, name: str, state: _State) -> list[Any]:
+    path, mode = os.path.join(root, name), state[0]
+    content: Any = None
+    if stat.S_ISLNK(mode):
+        content = os.readlink(path)
+    elif stat.S_ISREG(mode):
+        with open(path, "rb") as file:
+            content = file.read()
+    return [name, mode, state[2], content]
+
+
+def _make(path: str, mode: int, changed_ns: int, content: Any) -> None:
+    is_directory = os.path.isdir(path) and not os.path.islink(path)
+    if is_directory and stat.S_ISDIR(mode):
+        return
+    if is_directory:
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+    if stat.S_ISDIR(mode):
+        os.mkdir(path)
+    elif stat.S_ISLNK(mode):
+        os.symlink(content, path)
+    elif stat.S_ISREG(mode):
+        with open(path, "xb") as file:
+            file.write(content)
+        os.utime(path, ns=(changed_ns, changed_ns))
+        os.chmod(path, stat.S_IMODE(mode))
