@@ -17,6 +17,7 @@ from golem_sdk.core.scopes import PersistenceLevel
 from golem_sdk.errors import DivergenceError, UsageError
 from golem_sdk.runtime.context import SCOPE as SCOPE
 from golem_sdk.runtime.context import SESSION as SESSION
+from golem_sdk.runtime.context import SESSION
 from golem_sdk.runtime.context import current as current
 from golem_sdk.runtime.custom import session_of_body
 from golem_sdk.runtime.lanes import current_lane as current_lane
@@ -54,6 +55,9 @@ __all__ = [
 """What is published; the rest of this module is for the SDK's own interceptors and decorators."""
 
 T = TypeVar("T")
+
+nearby = SESSION.get
+"""A look that costs less than `current`: ``None`` outside agents, but not in a durable call's performing."""
 
 
 def is_live() -> bool:

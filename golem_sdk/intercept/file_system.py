@@ -37,7 +37,16 @@ from golem_sdk.intercept.paths import asked_by_agent, compared_path, is_own, sho
 if TYPE_CHECKING:
     from types import MethodType, ModuleType
 
-__all__ = ["FILE_SYSTEM", "Change", "change", "mixes", "os_patches", "outside_paths"]
+__all__ = [
+    "FILE_SYSTEM",
+    "Change",
+    "beside",
+    "change",
+    "mixes",
+    "os_patches",
+    "outside_paths",
+    "request_of",
+]
 
 FILE_SYSTEM = "file-system"
 """The name of the interceptor."""
@@ -99,6 +108,22 @@ def _plain(value: Any) -> Any:
     return value if type(value) in _PLAIN else f"<{type(value).__name__}>"
 
 
+def beside(original: Callable[..., Any], near: Callable[..., Any], module: str) -> MethodType:
+    """A stand-in that does what the original does, or near agent code ``near(frame, args, options)``.
+
+    ``frame`` is the caller's.
+    """
+    nearby, frame = durability.nearby, sys._getframe
+
+    # No variable that a function in here closes over: it would cost every call, also outside agents.
+    def function(_home: object, /, *args: Any, **options: Any) -> Any:
+        if nearby() is None:
+            return original(*args, **options) if options else original(*args)
+        return near(frame(1), args, options)
+
+    return replacement_of(original, function, module)
+
+
 # --- looking --------------------------------------------------------------------------------------
 
 
@@ -114,12 +139,10 @@ def _look(
     original: Callable[..., Any],
 ) -> MethodType:
     """``own``: what becomes of what is found in the agent's own directory."""
-    current, name = durability.current, f"os.{original.__name__}"
+    name = f"os.{original.__name__}"
 
-    def function(_home: object, /, *args: Any, **options: Any) -> Any:
-        if current() is None:
-            return original(*args, **options)
-        asked = outside_paths(sys._getframe(1), names, args, options)
+    def look(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        asked = outside_paths(frame, names, args, options)
         if asked is None:
             return own(original(*args, **options))
         session, paths = asked
@@ -133,7 +156,7 @@ def _look(
         )
         return unpack(found, paths)
 
-    return replacement_of(original, function, "os")
+    return beside(original, look, "os")
 
 
 def _parts(result: Any) -> list[Any]:
@@ -189,12 +212,10 @@ class Change:
 
 def change(module: str, what: Change, original: Callable[..., Any]) -> MethodType:
     """A function that changes the file system, as one remote write."""
-    current, name, names = durability.current, f"{module}.{original.__name__}", what.names
+    name, names = f"{module}.{original.__name__}", what.names
 
-    def function(_home: object, /, *args: Any, **options: Any) -> Any:
-        if current() is None:
-            return original(*args, **options)
-        asked = outside_paths(sys._getframe(1), names, args, options)
+    def make(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        asked = outside_paths(frame, names, args, options)
         if asked is None:
             return original(*args, **options)
         session, paths = asked
@@ -222,7 +243,7 @@ def change(module: str, what: Change, original: Callable[..., Any]) -> MethodTyp
             identity=[*map(compared_path, paths)],
         )
 
-    return replacement_of(original, function, module)
+    return beside(original, make, module)
 
 
 def _is_directory(error: OSError, paths: list[Any]) -> bool:
@@ -286,7 +307,7 @@ def _symlink(original: Callable[..., None]) -> MethodType:
     def function(
         _home: object, src: Any, dst: Any, target_is_directory: bool = False, *, dir_fd: Any = None
     ) -> None:
-        if durability.current() is None or dir_fd is not None:
+        if durability.nearby() is None or dir_fd is not None:
             original(src, dst, target_is_directory, dir_fd=dir_fd)
         else:
             made(dst, src)
@@ -295,13 +316,15 @@ def _symlink(original: Callable[..., None]) -> MethodType:
 
 
 def _open(original: Callable[..., int]) -> MethodType:
-    current = durability.current
+    nearby = durability.nearby
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
     def function(
         _home: object, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None
     ) -> int:
-        if current() is not None and flags & writing:
+        if nearby() is None:
+            return original(path, flags, mode, dir_fd=dir_fd)
+        if flags & writing:
             asked = outside_paths(sys._getframe(1), _ONE, (path,), {"dir_fd": dir_fd})
             if asked is not None:
                 raise NotDurableError(

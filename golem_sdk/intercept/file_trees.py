@@ -19,8 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.intercept.file_system import Change, change, mixes, outside_paths, request_of
-from golem_sdk.intercept.patching import Patch, replacement_of
+from golem_sdk.intercept.file_system import (
+    Change,
+    beside,
+    change,
+    mixes,
+    outside_paths,
+    request_of,
+)
+from golem_sdk.intercept.patching import Patch
 from golem_sdk.intercept.paths import compared_path
 
 if TYPE_CHECKING:
@@ -78,12 +85,10 @@ def _copying(
     original: Callable[..., Any],
 ) -> MethodType:
     """A function that gives the place of the copy; ``repeated`` does it if it may have been done before."""
-    current, name = durability.current, f"shutil.{original.__name__}"
+    name = f"shutil.{original.__name__}"
 
-    def function(_home: object, /, *args: Any, **options: Any) -> Any:
-        if current() is None:
-            return original(*args, **options)
-        asked = outside_paths(sys._getframe(1), _TWO, args, options)
+    def copy(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        asked = outside_paths(frame, _TWO, args, options)
         if asked is None:
             return original(*args, **options)
         session, paths = asked
@@ -105,7 +110,7 @@ def _copying(
         )
         return paths[1] if made is None else made
 
-    return replacement_of(original, function, "shutil")
+    return beside(original, copy, "shutil")
 
 
 def _as_ever(original: Callable[..., Any], args: Any, options: Any, paths: list[Any]) -> Any:
@@ -133,27 +138,26 @@ def _moved(original: Callable[..., Any], args: Any, options: Any, paths: list[An
 
 
 def _glob(original: Callable[..., Any]) -> MethodType:
-    current, lazy = durability.current, original.__name__ == "iglob"
+    lazy = original.__name__ == "iglob"
 
-    def function(_home: object, pathname: Any, /, **options: Any) -> Any:
-        if current() is None:
-            return original(pathname, **options)
+    def find(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        pathname = args[0] if args else options["pathname"]
         place = options.get("root_dir")
         named = pathname if place is None else _within(place, pathname)
-        asked = outside_paths(sys._getframe(1), ("pathname",), (named,), {})
+        asked = outside_paths(frame, ("pathname",), (named,), {})
         if asked is None:
-            return original(pathname, **options)
+            return original(*args, **options)
         found: list[Any] = durability.durable_call(
             asked[0],
             "glob.glob",
             FunctionType.READ_LOCAL,
-            request_of([pathname], (pathname,), options),
-            lambda: list(original(pathname, **options)),
+            request_of([pathname], args, options),
+            lambda: list(original(*args, **options)),
             identity=[compared_path(pathname)],
         )
         return _each(found) if lazy else found
 
-    return replacement_of(original, function, "glob")
+    return beside(original, find, "glob")
 
 
 def _of_os(original: Any) -> Any:
@@ -171,25 +175,32 @@ def _each(found: list[Any]) -> Iterator[Any]:
 
 
 def _touch(original: Callable[..., None]) -> Callable[..., None]:
-    current = durability.current
+    nearby = durability.nearby
 
     @functools.wraps(original)
     def touch(self: Any, mode: int = 0o666, exist_ok: bool = True) -> None:
-        asked = None
-        if current() is not None:
-            asked = outside_paths(sys._getframe(1), ("path",), (self,), {})
-        if asked is None:
+        if nearby() is None:
             original(self, mode, exist_ok)
-            return
-        session, paths = asked
-        again = durability.may_have_been_made(session)
-        durability.durable_call(
-            session,
-            "pathlib.Path.touch",
-            FunctionType.WRITE_REMOTE,
-            request_of(paths, (self, mode, exist_ok), {}),
-            lambda: original(self, mode, exist_ok or again),
-            identity=[*map(compared_path, paths)],
-        )
+        else:
+            _touch_near(original, sys._getframe(1), self, mode, exist_ok)
 
     return touch
+
+
+def _touch_near(
+    original: Callable[..., None], frame: Any, path: Any, mode: int, exist_ok: bool
+) -> None:
+    asked = outside_paths(frame, ("path",), (path,), {})
+    if asked is None:
+        original(path, mode, exist_ok)
+        return
+    session, paths = asked
+    again = durability.may_have_been_made(session)
+    durability.durable_call(
+        session,
+        "pathlib.Path.touch",
+        FunctionType.WRITE_REMOTE,
+        request_of(paths, (path, mode, exist_ok), {}),
+        lambda: original(path, mode, exist_ok or again),
+        identity=[*map(compared_path, paths)],
+    )

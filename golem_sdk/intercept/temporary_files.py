@@ -68,11 +68,11 @@ def _candidates(original: Callable[[], Iterator[str]]) -> Callable[[], Iterator[
 
 def _placed(outside: Callable[..., Any], original: Callable[..., Any]) -> MethodType:
     """Makes something in the agent's temporary directory, or ``outside`` does it where agent code says."""
-    current, signature = durability.current, inspect.signature(original)
+    nearby, signature = durability.nearby, inspect.signature(original)
 
     def function(_home: object, /, *args: Any, **options: Any) -> Any:
-        if current() is None:
-            return original(*args, **options)
+        if nearby() is None:
+            return original(*args, **options) if options else original(*args)
         session = durability.current_since(_NAME)
         if session is None or not asked_by_agent(session, sys._getframe(1)):
             return original(*args, **options)

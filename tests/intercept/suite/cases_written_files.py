@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import glob
 import os
 import shutil
@@ -82,6 +83,15 @@ def changes_files(desk: Desk) -> list[Any]:
         log.seek(0)
         said.append(log.readlines())
     return said
+
+
+async def changes_files_async(desk: Desk) -> list[Any]:
+    with (desk.place / "log").open("a", encoding="utf-8") as log:
+        log.write("one\n")
+        log.flush()
+        await asyncio.sleep(0)
+        log.write("two\n")
+    return [(desk.place / "log").read_text(encoding="utf-8"), os.path.exists(desk.place / "no")]
 
 
 def makes_an_existing_file(desk: Desk) -> None:
@@ -182,6 +192,7 @@ def makes_a_temporary_file_wrongly(_: Desk) -> None:
 CASES = [
     Case("files-written", "files", writes_files, makes_an_existing_file, Desk),
     Case("files-changed", "files", changes_files, writes_nonsense, Desk),
+    Case("files-changed-async", "files", changes_files_async, makes_an_existing_file, Desk),
     Case("file-system", "file-system", changes_directories, removes_nothing, Desk),
     Case("file-system-looks", "file-system", looks_around, looks_for_nothing, Desk),
     Case("file-trees", "file-system", copies, copies_itself, Desk),
