@@ -17,7 +17,6 @@ from golem_sdk.core.scopes import PersistenceLevel
 from golem_sdk.errors import DivergenceError, UsageError
 from golem_sdk.runtime.context import SCOPE as SCOPE
 from golem_sdk.runtime.context import SESSION as SESSION
-from golem_sdk.runtime.context import SESSION
 from golem_sdk.runtime.context import current as current
 from golem_sdk.runtime.custom import session_of_body
 from golem_sdk.runtime.lanes import current_lane as current_lane

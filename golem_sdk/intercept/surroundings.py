@@ -4,7 +4,8 @@ Covers: process numbers, host and user names, the platform, the working director
 others in the agent's next life: recorded when agent code asks itself, or through ``os.path`` and `pathlib`.
 What libraries ask for their own ends (connection pools compare process numbers, SDKs send the platform in a
 header) is passed on: they keep it per process, so it would be recorded in one life and missing in the next.
-``input`` and ``getpass.getpass``: asked once, the answer is recorded - the password, too.
+``input``: asked once, the answer is recorded. ``getpass.getpass`` is refused, because its answer must not be
+in an oplog, and replay could not go on without it.
 
 The environment is passed on, too: its values are often keys, which do not belong into an oplog and are
 rotated while agents sleep. Writing to it is heard of by `golem_sdk.intercept.net`.
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
+from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.patching import Patch, replacement_of
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def getpass_patches(module: ModuleType) -> list[Patch]:
     """The patches of `getpass`."""
     return [
         Patch(module, "getuser", functools.partial(_plain, "getpass"), spread=True),
-        Patch(module, "getpass", functools.partial(_answer, "getpass"), spread=True),
+        Patch(module, "getpass", _password, spread=True),
     ]
 
 
@@ -97,10 +99,10 @@ def _passed_on(perform: Callable[[], Any]) -> Any:
 
 def _plain(module: str, original: Callable[[], Any]) -> MethodType:
     """A reading that takes no arguments."""
-    current, name = durability.current, f"{module}.{original.__name__}"
+    nearby, name = durability.nearby, f"{module}.{original.__name__}"
 
     def reading(_home: object) -> Any:
-        if current() is None:
+        if nearby() is None:
             return original()
         if (session := _asked_by_agent(sys._getframe(1))) is None:
             return _passed_on(original)
@@ -111,12 +113,12 @@ def _plain(module: str, original: Callable[[], Any]) -> MethodType:
 
 def _with_arguments(module: str, original: Callable[..., Any]) -> MethodType:
     """A reading that takes texts and flags."""
-    name = f"{module}.{original.__name__}"
+    nearby, name = durability.nearby, f"{module}.{original.__name__}"
 
     def reading(_home: object, /, *args: Any, **options: Any) -> Any:
+        if nearby() is None:  # to pass on no options costs less
+            return original(*args, **options) if options else original(*args)
         perform = functools.partial(original, *args, **options)
-        if durability.current() is None:
-            return perform()
         if (session := _asked_by_agent(sys._getframe(1))) is None:
             return _passed_on(perform)
         request = [list(args), options]
@@ -126,8 +128,10 @@ def _with_arguments(module: str, original: Callable[..., Any]) -> MethodType:
 
 
 def _uname(module: Any, original: Callable[[], Any]) -> MethodType:
+    nearby = durability.nearby
+
     def uname(_home: object) -> Any:
-        if durability.current() is None:
+        if nearby() is None:
             return original()
 
         # The processor is found out when it is asked for: now, because that may start a program.
@@ -160,3 +164,24 @@ def _answer(module: str, original: Callable[..., str]) -> MethodType:
         return durability.durable_call(session, name, FunctionType.READ_REMOTE, prompt, perform)
 
     return replacement_of(original, ask, module)
+
+
+def _password(original: Callable[..., str]) -> MethodType:
+    recorded = _answer("getpass", original)  # by agents that are older than version 2
+
+    def ask(_home: object, /, *args: Any, **options: Any) -> str:
+        session = durability.current_since(_NAME)
+        if session is None:
+            return original(*args, **options)
+        if durability.interceptor_version(session, _NAME) < 2:
+            answer: str = recorded(*args, **options)
+            return answer
+        raise NotDurableError(
+            "An agent called getpass.getpass. Nobody was asked and nothing was recorded: its answer is needed"
+            " again in every replay, and would be in the oplog for all to read. Ask in a function decorated"
+            " with @durable, which uses the answer and does not return it; or ask before the runtime is"
+            " opened, and keep it where agents read it when they need it: in an environment variable, or a"
+            " keyring."
+        )
+
+    return replacement_of(original, ask, "getpass")

@@ -11,8 +11,11 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 
-from golem_sdk import intercept
+from golem_sdk import durable, intercept
+from golem_sdk.errors import NotDurableError
+from golem_sdk.intercept import table
 from intercept.replaying import run
 
 if TYPE_CHECKING:
@@ -96,7 +99,30 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     intercept.install()
 
 
-def test_a_password_is_asked_for_once(host: list[int]) -> None:
+@durable
+def logs_in(user: str) -> int:
+    return len(user + getpass.getpass())
+
+
+def test_passwords_are_not_recorded(host: list[int]) -> None:
+    def body() -> list[Any]:
+        with pytest.raises(NotDurableError, match="does not return it") as raised:
+            getpass.getpass("Say: ")
+        return [str(raised.value), logs_in("ali baba")]
+
+    runs = run(body)
+    assert runs.live == runs.replayed
+    assert runs.live[1] == len("ali babasesame 1")
+    assert len(runs.calls) == 1
+    assert "sesame" not in str(runs.entries)
+
+
+def test_older_agents_ask_for_a_password_once(
+    host: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [evolve(row, version=1) if row.name == "surroundings" else row for row in table.TABLE]
+    monkeypatch.setattr(table, "TABLE", tuple(rows))
+
     def body() -> str:
         host[0] += 1
         return getpass.getpass("Say: ")

@@ -11,6 +11,7 @@ _PLACE = "golem_sdk.intercept.surroundings"
 SURROUNDINGS = (
     Interceptor(
         name="surroundings",
+        version=2,
         adapters={
             "builtins": f"{_PLACE}:builtins_patches",
             "getpass": f"{_PLACE}:getpass_patches",
@@ -27,11 +28,11 @@ SURROUNDINGS = (
             Replaced("platform", "platform uname", Treatment.READ_LOCAL),
             Replaced("socket", "gethostname getfqdn", Treatment.READ_LOCAL),
             Replaced("getpass", "getuser", Treatment.READ_LOCAL),
-            Replaced("getpass", "getpass", Treatment.READ_REMOTE),
+            Replaced("getpass", "getpass", Treatment.REFUSED),
             Replaced("builtins", "input", Treatment.READ_REMOTE),
         ),
-        limits="recorded if agent code asks, not if a library does; answers to `getpass` are in the oplog; a "
-        "recorded process number may be a stranger's in the next life. Environment variables are read as "
-        "they are, and unrecorded; to write them is warned about. Not `sys.stdin`",
+        limits="recorded if agent code asks, not if a library does; a recorded process number may be a "
+        "stranger's in the next life. Environment variables are read as they are, and unrecorded; to write "
+        "them is warned about. Not `sys.stdin`",
     ),
 )
