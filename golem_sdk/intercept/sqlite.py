@@ -7,7 +7,9 @@ told about itself (factories, functions, ``PRAGMA name = value``, ``ATTACH``) is
 opened after a crash, and an open transaction is made again: see `golem_sdk.intercept.links`. Parameters
 are in the oplog, long ones as a hash.
 
-A database in memory is the agent's own: it is left alone, and replay makes it again with the same statements.
+A database in memory, or in the agent's own directory (`golem_sdk.workspace`), is the agent's own: it is left
+alone, and replay makes it again with the same statements. What SQL asks the clock or a die for is another
+there, then: pass it as a parameter.
 
 Does not cover: connections that were opened outside agents or by ``sqlite3.Connection(...)``, and what
 `golem_sdk.intercept.links` names. Backups, blob handles and serialisation are refused.
@@ -15,17 +17,20 @@ Does not cover: connections that were opened outside agents or by ``sqlite3.Conn
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import weakref
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import AgentControlSignal, NotDurableError
 from golem_sdk.intercept.links import Link
 from golem_sdk.intercept.patching import Patch, replacement_of
+from golem_sdk.intercept.paths import is_own
 from golem_sdk.intercept.sqlite_cursors import closed, cursor_class, note_state
 from golem_sdk.intercept.statements import keyword_of
 from golem_sdk.intercept.steps import run
@@ -77,7 +82,8 @@ def sqlite_patches(module: ModuleType) -> list[Patch]:
 
 def _connect(original: Callable[..., sqlite3.Connection]) -> MethodType:
     def connect(_home: object, /, *args: Any, **kwargs: Any) -> sqlite3.Connection:
-        if durability.current_since(_NAME) is None or _is_private(*args, **kwargs):
+        session = durability.current_since(_NAME)
+        if session is None or _is_private(session, *args, **kwargs):
             return original(*args, **kwargs)
         factory = kwargs.get("factory", args[5] if len(args) > 5 else sqlite3.Connection)
         if not isinstance(factory, type) or not issubclass(factory, sqlite3.Connection):
@@ -92,14 +98,18 @@ def _connect(original: Callable[..., sqlite3.Connection]) -> MethodType:
     return replacement_of(original, connect, "sqlite3")
 
 
-def _is_private(database: Any = None, *args: Any, **kwargs: Any) -> bool:
-    """Whether it is a database that only this connection will ever see; or none at all."""
+def _is_private(
+    session: durability.Session, database: Any = None, *args: Any, **kwargs: Any
+) -> bool:
+    """Whether it is a database that only this connection, or the agent, will ever see; or none at all."""
     name = kwargs.get("database", database)
-    if not isinstance(name, str):
-        return name is None
-    if kwargs.get("uri") or args[6:7] == (True,):
-        return "cache=shared" not in name and (":memory:" in name or "mode=memory" in name)
-    return name in (":memory:", "")
+    if isinstance(name, str) and (kwargs.get("uri") or args[6:7] == (True,)):
+        if ":memory:" in name or "mode=memory" in name:
+            return "cache=shared" not in name
+        name = unquote(urlsplit(name).path)
+    if name is None or name in (":memory:", ""):
+        return True
+    return isinstance(name, str | bytes | os.PathLike) and is_own(session, name)
 
 
 @cache

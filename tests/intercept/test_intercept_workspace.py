@@ -6,10 +6,12 @@ import asyncio
 import errno
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import tempfile
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -297,6 +299,21 @@ def test_a_crash_leaves_nothing_half_written() -> None:
         return [*said, (place / "log").read_text(), (place / "count").read_text()]
 
     assert crashed(body, waits, go_on) == [[], "line\n", "1\n2\n"]
+
+
+@pytest.mark.parametrize("uri", [False, True])
+def test_a_database_in_it_is_made_again(uri: bool) -> None:
+    def body() -> list[Any]:
+        path = workspace() / "notes db"
+        name = f"file:{path}?mode=rwc".replace(" ", "%20") if uri else path
+        with closing(sqlite3.connect(name, uri=uri)) as connection, connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS notes (text)")
+            connection.execute("INSERT INTO notes VALUES ('one')")
+            return connection.execute("SELECT count(*) FROM notes").fetchall()
+
+    runs = run(body)
+    assert runs.live == runs.replayed == [(1,)]
+    assert runs.calls == []
 
 
 # --- temporary files ------------------------------------------------------------------------------

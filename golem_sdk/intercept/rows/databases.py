@@ -21,9 +21,10 @@ DATABASES = (
             Replaced("sqlite3", "connect", _STATEMENTS),
             Replaced("sqlite3.dbapi2", "connect", _STATEMENTS),
         ),
-        limits=f"{_TRANSACTIONS}. Databases in memory are not recorded but made again by replay. Not "
-        "connections opened outside agents or by `sqlite3.Connection(...)`, temporary tables after a crash; "
-        "`backup`, `blobopen` and `serialize` are refused",
+        limits=f"{_TRANSACTIONS}. Databases in memory or in `golem_sdk.workspace()` are not recorded but "
+        "made again by replay, where `CURRENT_TIMESTAMP` and `random()` of SQL are others. Not connections "
+        "opened outside agents or by `sqlite3.Connection(...)`, temporary tables after a crash; `backup`, "
+        "`blobopen` and `serialize` are refused",
     ),
     Interceptor(
         name="psycopg",
