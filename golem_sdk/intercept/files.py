@@ -111,8 +111,9 @@ def open_recorded(
 ) -> Any:
     """What ``open`` gives in agent code; ``permissions`` are those of a new file, before the umask."""
     # What is wrong with the arguments is said by the original, on a file that is always there.
+    probe = file if b"\0" in os.fsencode(file) else os.devnull
     with contextlib.suppress(FileExistsError):
-        originals.open(os.devnull, mode, buffering, encoding, errors, newline).close()
+        originals.open(probe, mode, buffering, encoding, errors, newline).close()
     raw: Any
     if _WRITING.intersection(mode):
         raw, size = written_file(file, mode, permissions), _BUFFER_BYTES

@@ -9,6 +9,7 @@ import types
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -22,12 +23,12 @@ from intercept.replaying import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from types import ModuleType
 
 LACKING = {"random.binomialvariate"} if sys.version_info < (3, 12) else set()
 if sys.version_info < (3, 13):
     LACKING |= {"glob._StringGlobber.lstat", "glob._StringGlobber.scandir"}
+LACKING.add(f"{'pathlib' if Path.__module__ != 'pathlib' else 'pathlib._local'}.Path.touch")
 """What this version of Python does not have."""
 
 ROWS = [pytest.param(row, id=row.name) for row in TABLE]

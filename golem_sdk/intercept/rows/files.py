@@ -54,6 +54,7 @@ FILES = (
             Replaced("glob", "glob iglob", _READ),
             Replaced("glob._StringGlobber", "lstat scandir", _READ),
             Replaced("pathlib.Path", "touch", _WRITE),
+            Replaced("pathlib._local.Path", "touch", _WRITE),  # where Python 3.13 has it
         ),
         limits="`os.path`, `os.walk` and `pathlib` end in these. Passed on: the agent's own directory, where "
         "replay does it again, descriptors and `dir_fd`, and what libraries do for themselves. `os.open` for "
