@@ -31,7 +31,7 @@ from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.listings import Entry, Listing, described, sorted_entries
-from golem_sdk.intercept.patching import Patch, replacement_of
+from golem_sdk.intercept.patching import Patch, put_in_os, replacement_of
 from golem_sdk.intercept.paths import asked_by_agent, compared_path, is_own, shown_path
 
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ FILE_SYSTEM = "file-system"
 
 _READ = FunctionType.READ_LOCAL
 _WRITE = FunctionType.WRITE_REMOTE
-_SUPPORTS = ("dir_fd", "effective_ids", "fd", "follow_symlinks")
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -359,14 +358,4 @@ def os_patches(module: ModuleType) -> list[Patch]:
     }
     for name, what in _CHANGES.items():
         makers[name] = functools.partial(change, "os", what)
-    return [Patch(module, name, make, spread=True, put=_put) for name, make in makers.items()]
-
-
-def _put(module: Any, name: str, value: Any) -> None:
-    """Set a function, with what `os` says that it supports: `shutil` asks for it by the function."""
-    before = vars(module)[name]
-    setattr(module, name, value)
-    for what in _SUPPORTS:
-        supporting = getattr(module, f"supports_{what}")
-        if before in supporting:
-            supporting.add(value)
+    return [Patch(module, name, make, spread=True, put=put_in_os) for name, make in makers.items()]

@@ -21,7 +21,14 @@ from typing import Any, NamedTuple
 
 from attrs import frozen
 
-__all__ = ["Installed", "Patch", "PatchSet", "replacement_of", "warn"]
+__all__ = ["Installed", "Patch", "PatchSet", "put_in_os", "replacement_of", "warn"]
+
+_SUPPORTS = (
+    "supports_dir_fd",
+    "supports_effective_ids",
+    "supports_fd",
+    "supports_follow_symlinks",
+)
 
 
 class Installed(NamedTuple):
@@ -208,6 +215,16 @@ def replacement_of(original: Any, function: Callable[..., Any], module: str) -> 
     functools.update_wrapper(function, original)
     function.__wrapped__ = _Signed(original)  # type: ignore[attr-defined]  # functions take any attribute
     return MethodType(function, _Home(module))
+
+
+def put_in_os(module: Any, name: str, value: Any) -> None:
+    """Set a function of `os`, and what `os` says that it supports: `shutil` asks for it by the function."""
+    before = vars(module)[name]
+    setattr(module, name, value)
+    for what in _SUPPORTS:
+        supporting = vars(module)[what]
+        if before in supporting:
+            supporting.add(value)
 
 
 def warn(message: str) -> None:

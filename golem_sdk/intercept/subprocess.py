@@ -23,7 +23,7 @@ from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.commands import describe_command, describe_data
-from golem_sdk.intercept.patching import Patch, replacement_of
+from golem_sdk.intercept.patching import Patch, put_in_os, replacement_of
 from golem_sdk.intercept.pipes import open_input, open_output
 from golem_sdk.intercept.processes import Process, RealProcess
 
@@ -67,7 +67,7 @@ def os_patches(module: ModuleType) -> list[Patch]:
         Patch(module, "kill", functools.partial(_kill, "os.kill"), spread=True),
         Patch(module, "killpg", functools.partial(_kill, "os.killpg"), spread=True),
         *(
-            Patch(module, name, functools.partial(_refused, name), spread=True)
+            Patch(module, name, functools.partial(_refused, name), spread=True, put=put_in_os)
             for name in _REPLACING
         ),
     ]

@@ -187,6 +187,16 @@ async def download_async(path: str, text: str) -> int:
     return Path(path).write_text(text)
 
 
+STARTED, GO_ON = threading.Event(), threading.Event()
+
+
+@durable
+async def slow_download(path: str, text: str) -> int:
+    STARTED.set()
+    await asyncio.to_thread(GO_ON.wait, 60)
+    return Path(path).write_text(text)
+
+
 @durable
 def fails_half_way(path: str) -> None:
     Path(path).write_text("half")
@@ -256,16 +266,25 @@ def test_asynchronous_agents_have_it_too() -> None:
                 await asyncio.sleep(0)
 
         await asyncio.gather(chatter(), download_async(str(place / "one"), "1"))
+        # While this one works, agent code changes a file, and goes on with it afterwards.
+        slow = asyncio.create_task(slow_download(str(place / "slow"), "slow"))
+        await asyncio.sleep(0.001)
+        STARTED.wait(60)
+        log.write("d")
+        log.flush()
+        GO_ON.set()
+        log.write(str(await slow))
         process = await asyncio.create_subprocess_exec("/bin/sh", "-c", "echo 2 >two", cwd=place)
         await process.wait()
         log.close()
         return [
             os.listdir(place),
-            [(place / name).read_text() for name in ("log", "one", "two")],
+            [(place / name).read_text() for name in ("log", "one", "two", "slow")],
         ]
 
     runs = run_async(body)
-    assert runs.live == runs.replayed == [["log", "one", "two"], ["abc", "1", "2\n"]]
+    assert runs.live == runs.replayed
+    assert runs.live == [["log", "one", "slow", "two"], ["abcd4", "1", "2\n", "slow"]]
 
 
 def test_too_much_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from attrs import evolve
 
-from golem_sdk import oplog_commit
+from golem_sdk import intercept, oplog_commit
 from golem_sdk.core.entries import ImportedFunctionInvoked
 from golem_sdk.errors import DivergenceError, NotDurableError
 from golem_sdk.intercept import files, table
@@ -234,6 +234,22 @@ def test_descriptors_for_writing_are_refused(tmp_path: Path) -> None:
     assert "Use open()" in runs.live[0]
     assert runs.calls == []
     assert not (tmp_path / "new").exists()
+
+
+def test_os_says_what_it_supports_as_ever() -> None:
+    def said(what: str) -> list[str]:
+        functions = vars(os)[f"supports_{what}"]
+        return [
+            n for n, value in sorted(vars(os).items()) if callable(value) and value in functions
+        ]
+
+    def all_said() -> list[list[str]]:
+        return [said(what) for what in ("dir_fd", "effective_ids", "fd", "follow_symlinks")]
+
+    intercept.uninstall()
+    expected = all_said()
+    intercept.install()
+    assert all_said() == expected
 
 
 # --- large files ----------------------------------------------------------------------------------
