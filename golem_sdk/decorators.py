@@ -10,7 +10,13 @@ from weakref import WeakKeyDictionary
 
 from golem_sdk.codec.values import encode
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.durability import SCOPE, Session, current, durable_call, working_call, working_call_async
+from golem_sdk.durability import (
+    SCOPE,
+    Session,
+    current,
+    working_call,
+    working_call_async,
+)
 from golem_sdk.errors import UsageError
 from golem_sdk.modules import lasting_name
 from golem_sdk.runtime.definitions import AgentDefinition, code_fingerprint, register

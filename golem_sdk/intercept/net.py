@@ -4,8 +4,8 @@ An audit hook hears of it before it happens. It warns, with the line of the agen
 line has called, and what to write instead; under ``Runtime(strict=True)`` it raises at the call, always.
 
 Not reported: what runs inside a durable call, an import or a garbage collection; what golem_sdk itself does;
-what happens in the agent's own directory, which replay is to fill again; what stands in a ``PERSIST_NOTHING`` block, whose code says by `is_live` what it does again. Not heard of: see
-`golem_sdk.intercept.audited`.
+what happens in the agent's own directory, which replay fills again; what is in a ``PERSIST_NOTHING`` block,
+whose code says by `is_live` what it does again. Not heard of: see `golem_sdk.intercept.audited`.
 """
 
 from __future__ import annotations
@@ -95,9 +95,7 @@ def _heard(session: durability.Session, event: str, arguments: tuple[Any, ...]) 
         _report(session, kind, f"{event}({found[:_LONGEST]})", place)
 
 
-def is_its_own(
-    session: durability.Session | None, event: str, arguments: tuple[Any, ...]
-) -> bool:
+def is_its_own(session: durability.Session | None, event: str, arguments: tuple[Any, ...]) -> bool:
     """Whether it happens in the agent's own directory, where replay is to do it again."""
     places = PATHS.get(event)
     if places is None or session is None or not session.workspace:

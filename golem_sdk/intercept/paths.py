@@ -50,7 +50,11 @@ HELPERS = frozenset(
 )
 """Packages that work on files for agent code."""
 
-_OURS = "golem_sdk.intercept."
+_OURS = frozenset(
+    f"golem_sdk.intercept.{name}"
+    for name in ("file_system", "file_trees", "files", "listings", "temporary_files")
+)
+"""They call on, in agent code's place, what they replace."""
 
 
 def asked_by_agent(
@@ -59,7 +63,7 @@ def asked_by_agent(
     """Whether it is agent code that calls in this frame, itself or through a helper."""
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
-        if name.partition(".")[0] not in helpers and not name.startswith(_OURS):
+        if name.partition(".")[0] not in helpers and name not in _OURS:
             return session.sites.is_user_code(frame.f_code)
         frame = frame.f_back
     return False

@@ -110,5 +110,7 @@ class Watch:
         raw = getattr(getattr(owner, "buffer", owner), "raw", owner)
         # What is written to a file made in Python goes on from there: it is noticed there, if at all.
         is_passed_on = isinstance(raw, io.RawIOBase) and not isinstance(raw, io.FileIO)
-        if not is_passed_on and not net.is_its_own(current(), "open", (getattr(raw, "name", None),)):
+        if not is_passed_on and not net.is_its_own(
+            current(), "open", (getattr(raw, "name", None),)
+        ):
             self.note(name, "")
