@@ -14,8 +14,6 @@ __all__ = [
     "FILE_READS",
     "FILE_WRITES",
     "NETWORK",
-    "PATH_READS",
-    "PATH_WRITES",
     "PROCESSES",
     "THREADS",
     "UNCOVERED",
@@ -85,25 +83,15 @@ DRAWS = _left("""
 """)
 
 FILE_WRITES = _left("""
-    os: chmod chown link makedirs mkdir mkfifo remove removedirs rename renames replace rmdir symlink
-    os: truncate unlink utime write
-    shutil: chown copy copy2 copyfile copymode copytree make_archive move rmtree unpack_archive
-    tempfile: NamedTemporaryFile SpooledTemporaryFile TemporaryDirectory TemporaryFile mkdtemp mkstemp
+    mmap: mmap
+    os: copy_file_range fchmod fchown ftruncate posix_fallocate pwrite pwritev sendfile splice write writev
 """)
 
 FILE_READS = _left("""
-    glob: glob iglob
     linecache: getline getlines
-    mmap: mmap
-    os: access listdir lstat read readlink scandir stat statvfs walk
-    os.path: exists getatime getctime getmtime getsize isdir isfile islink lexists samefile
-    shutil: disk_usage which
+    os: fstat pread preadv read readv
+    shutil: disk_usage
 """)
-
-PATH_WRITES = words(
-    "chmod hardlink_to mkdir rename replace rmdir symlink_to touch unlink write_bytes write_text"
-)
-PATH_READS = words("exists glob is_dir is_file is_symlink iterdir lstat rglob stat walk")
 
 NETWORK = _left("""
     asyncio: open_connection open_unix_connection start_server start_unix_server

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 __all__ = [
     "environment_reads",
     "environment_writes",
-    "file_reads",
-    "file_writes",
     "identities",
     "not_awaited",
     "process_caches",
@@ -30,10 +28,6 @@ __all__ = [
 
 Found = tuple[ast.AST, str]
 
-_PATHS = frozenset({"pathlib.Path", "pathlib.PosixPath"})
-_OPENERS = frozenset(
-    {"builtins.open", "codecs.open", "gzip.open", "io.open", "bz2.open", "lzma.open"}
-)
 _CHANGING = words(
     "add append appendleft clear discard extend insert pop popitem popleft remove reverse setdefault sort"
     " update"
@@ -53,81 +47,6 @@ _PROCESS_WIDE = words(
 )
 _ENV_CHANGING = frozenset({"clear", "pop", "popitem", "setdefault", "update"})
 _ENVIRON = frozenset({"os.environ", "os.environb"})
-
-
-# --- files ----------------------------------------------------------------------------------------
-
-
-def file_writes(part: Part) -> Iterator[Found]:
-    """Files that are opened for writing, made, moved, removed."""
-    paths = _paths(part)
-    for call, name in part.calls():
-        method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-        if name in names.FILE_WRITES:
-            yield call, f"{name}()"
-        elif name in _OPENERS and _writes(call, 1):
-            yield call, f"{name.removeprefix('builtins.')}() for writing"
-        elif isinstance(call.func, ast.Attribute) and _is_path(part, call.func.value, paths):
-            if method in names.PATH_WRITES or (method == "open" and _writes(call, 0)):
-                yield call, f"Path.{method}()"
-        elif not name and method in {"write_text", "write_bytes"}:
-            yield call, f".{method}()"
-
-
-def file_reads(part: Part) -> Iterator[Found]:
-    """What is asked of the file system but what is in a file."""
-    paths = _paths(part)
-    for call, name in part.calls():
-        if name in names.FILE_READS:
-            yield call, f"{name}()"
-        elif (
-            isinstance(call.func, ast.Attribute)
-            and call.func.attr in names.PATH_READS
-            and _is_path(part, call.func.value, paths)
-        ):
-            yield call, f"Path.{call.func.attr}()"
-
-
-def _writes(call: ast.Call, place: int) -> bool:
-    given = [each.value for each in call.keywords if each.arg == "mode"] + call.args[place:][:1]
-    return any(
-        isinstance(each, ast.Constant)
-        and isinstance(each.value, str)
-        and set("wax+") & set(each.value)
-        for each in given
-    )
-
-
-def _paths(part: Part) -> set[str]:
-    """Names of paths, as far as the function says so."""
-    found = part.annotated(_PATHS)
-    for node in part.nodes:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if _is_path(
-                part, value, found
-            ):
-                found.add(name)
-    return found | {
-        name for name, value in part.module.values.items() if _is_path(part, value, set())
-    }
-
-
-def _is_path(part: Part, node: ast.AST, known: set[str]) -> bool:
-    match node:
-        case ast.Name(id=name):
-            return name in known
-        case ast.BinOp(left=left, op=ast.Div()):
-            return _is_path(part, left, known)
-        case ast.Call(func=func):
-            return part.dotted(func) in _PATHS or (
-                isinstance(func, ast.Attribute)
-                and func.attr
-                in {"absolute", "expanduser", "joinpath", "resolve", "with_name", "with_suffix"}
-                and _is_path(part, func.value, known)
-            )
-        case ast.Attribute(attr="parent", value=value):
-            return _is_path(part, value, known)
-    return False
 
 
 # --- threads, identities --------------------------------------------------------------------------

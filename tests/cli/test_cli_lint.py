@@ -14,7 +14,7 @@ from golem_sdk.lint.rules import RULES
 
 ROOT = Path(__file__).parents[2]
 AGENT = "import os\nfrom golem_sdk import agent\n@agent\ndef listed(name):\n"
-BAD = f"{AGENT}    os.remove(name)\n    return os.listdir(name)\n"
+BAD = f"{AGENT}    os.write(name)\n    return os.read(name)\n"
 GOOD = f"{AGENT}    return os.getcwd()\n"
 
 
@@ -31,11 +31,11 @@ def test_findings(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(["lint", "."]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(" in ")[0] for line in lines] == [
-        "bad.py:5:5: GLM003 os.remove()",
-        "    fix: put it into a function decorated with @durable",
-        "bad.py:6:12: GLM004 os.listdir()",
-        "    fix: read the file with open(), which is intercepted, or put it into a function decorated with "
-        "@durable",
+        "bad.py:5:5: GLM003 os.write()",
+        "    fix: write with open(), pathlib, os or shutil by the file's path, which is intercepted",
+        "bad.py:6:12: GLM004 os.read()",
+        "    fix: ask with open(), pathlib or os by the file's path, which is intercepted, or put it into a "
+        "function decorated with @durable",
         "2 findings",
     ]
     assert lines[-1] == "2 findings in 2 files"

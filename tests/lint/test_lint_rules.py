@@ -15,7 +15,7 @@ from golem_sdk.lint.rules import RULES, Rule
 HEAD = """
 import asyncio, contextlib, functools, hashlib, io, os, random, requests, shutil, sys, threading, time
 from collections import Counter, defaultdict
-from os import environ as surroundings, listdir as entries
+from os import environ as surroundings, read as entries
 from pathlib import Path
 
 from golem_sdk import FunctionType, agent, durable, durable_cached, get
@@ -58,10 +58,10 @@ def agent_token():
     return requests.get("https://token").text
 
 def helper(path):
-    return os.stat(path)
+    return os.read(path, 1)
 
 def unused(path):
-    os.remove(path)
+    os.write(path, b"")
 
 async def later():
     await asyncio.sleep(1)
@@ -69,7 +69,7 @@ async def later():
 class Basket:
     total = 0
     def add(self):
-        os.mkdir("basket")
+        os.write(3, b"basket")
 
 class Base:
     def inherited(self):
@@ -84,22 +84,16 @@ class Example{bases}:
 
 FOUND = {
     "GLM003": """
-        io.open("x", mode="ab")
-        (HOME / "x").unlink()
-        path.open("x")
-        place = path.parent / "x"; place.mkdir(parents=True)
-        arg.write_bytes(b"")
-        from shutil import copytree as copies; copies("a", "b")
+        import mmap; mmap.mmap(-1, 1)
+        from os import pwrite as writes; writes("a", "b")
         Basket().add()
-        [os.remove(each) for each in arg]
-        (lambda: os.rmdir("x"))()
+        [os.write(each, b"") for each in arg]
+        (lambda: os.ftruncate(3, 0))()
     """,
     "GLM004": """
         entries(".")
         helper(arg)
         list(map(helper, arg))
-        path.exists()
-        os.path.getsize("x")
     """,
     "GLM005": """
         import smtplib; smtplib.SMTP("host")
@@ -180,7 +174,7 @@ FINE = """
 time.time(); time.sleep(1); random.random(); os.urandom(3); os.getpid(); os.getcwd()
 requests.get("http://host"); CLIENT.update("x"); print("x")
 open("x").read(); io.open("x", "rb"); path.read_text(); path.open(); os.path.join("a", "b")
-path.with_suffix(".x").name
+path.with_suffix(".x").name; path.write_text("x"); os.replace("x", "y"); os.listdir(); shutil.rmtree("x")
 save("a", "b"); region(); agent_token(); square(3)
 sorted({1, 2}); len({1}); sum(each for each in NAMES); max(names); "b" in NAMES
 for each in sorted(names): save(each, "")
@@ -259,7 +253,7 @@ def test_what_is_intercepted_is_not_found() -> None:
 
 
 def test_what_is_intercepted_is_taken_out() -> None:
-    assert names._left("httpx: connect\ntime: time\nos: remove") == {"os.remove"}
+    assert names._left("httpx: connect\ntime: time\nos: write") == {"os.write"}
 
 
 def test_a_global_that_is_set_here_is_the_modules() -> None:
@@ -300,16 +294,16 @@ def test_what_is_followed_and_what_is_not() -> None:
     assert codes("pass") == []  # unused() and Basket.add() are nobody's
     assert codes("pass", "(Base)") == ["GLM013"]
     assert codes("helper = arg; helper(1)") == []  # another one
-    assert codes("os = arg; os.remove(1)") == []
+    assert codes("os = arg; os.write(1)") == []
     assert codes("id = arg; id(1)") == []
-    assert codes("def inner():\n    os.remove('x')\ninner()") == ["GLM003"]
-    assert codes("@durable\ndef inner():\n    os.remove('x')\ninner()") == []
+    assert codes("def inner():\n    os.write('x')\ninner()") == ["GLM003"]
+    assert codes("@durable\ndef inner():\n    os.write('x')\ninner()") == []
 
 
 def test_code_of_no_agent_is_not_looked_at() -> None:
-    assert check("import os\nfrom other import agent\n@agent\ndef go(): os.remove('x')") == []
+    assert check("import os\nfrom other import agent\n@agent\ndef go(): os.write('x')") == []
     assert (
-        check("import os\nos.remove('x')\ndef agent(f): return f\n@agent\ndef go(): os.remove('x')")
+        check("import os\nos.write('x')\ndef agent(f): return f\n@agent\ndef go(): os.write('x')")
         == []
     )
 
@@ -328,7 +322,7 @@ def test_code_of_no_agent_is_not_looked_at() -> None:
     ],
 )
 def test_noqa(comment: str, left: list[str]) -> None:
-    assert codes(f"os.remove('x')  {comment}") == left
+    assert codes(f"os.write('x')  {comment}") == left
 
 
 @pytest.mark.parametrize(
