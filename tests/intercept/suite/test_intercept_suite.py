@@ -56,7 +56,8 @@ def test_a_crash_at_every_index(case: Case) -> None:
         for moment in CrashMoment:
             point = CrashPoint(append, moment)
             ended, run = crash(case, "body", [point])
-            assert ended.crashes == 1
+            # A stream may come in fewer pieces than before, and the run end before it comes to the crash.
+            assert ended.crashes == 1 or append > ended.appends
             assert similar(case, run.outcome) == similar(case, calm.outcome), point
             repeated, lost = _differences(run.writes, calm.writes)
             assert not lost, point
