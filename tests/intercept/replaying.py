@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk import Runtime, agent
+from golem_sdk import Runtime, agent, intercept
 from golem_sdk.core.entries import ImportedFunctionInvoked, Log
 from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from threading import Event
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "crashed_async",
     "engine_of",
     "let_connections_close",
+    "only_new_objects",
     "run",
     "run_async",
 ]
@@ -98,6 +100,18 @@ def crashed_async(body: Callable[[], Awaitable[Any]], waits: Event, go_on: Event
     return _crashed(body, "go_async", waits, go_on)
 
 
+@contextmanager
+def only_new_objects() -> Iterator[None]:
+    """In this block a garbage collection looks at what was made in it: at all that there is takes long."""
+    intercept.install()  # which looks at everything
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@only_new_objects()
 def _crashed(body: Callable[[], Any], method: str, waits: Event, go_on: Event) -> Any:
     name = _prepare(body)
     with _open_runtime(MemoryEngine()) as runtime:
@@ -140,6 +154,7 @@ def let_connections_close(runtime: Runtime) -> None:
     asyncio.run_coroutine_threadsafe(drained(), loop).result(60)
 
 
+@only_new_objects()
 def _run(body: Callable[[], Any], method: str, between: Callable[[], None] = lambda: None) -> Runs:
     name = _prepare(body)
     with _open_runtime(MemoryEngine()) as runtime:

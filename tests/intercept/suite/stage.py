@@ -6,7 +6,6 @@ import asyncio
 import gc
 import inspect
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -17,20 +16,21 @@ from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.testing.driver import End, Step, drive
-from intercept.replaying import engine_of, let_connections_close
+from intercept.replaying import engine_of, let_connections_close, only_new_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from golem_sdk.testing.crash import CrashPoint
     from intercept.suite.case import Case, Outside
 
-__all__ = ["Life", "Run", "bare", "crash", "live_and_replayed", "patched", "similar"]
+__all__ = ["Life", "Run", "bare", "crash", "live_and_replayed", "patched", "run_bare", "similar"]
 
 _ON_STAGE: list[tuple[Callable[[Any], Any], Any]] = []
 """The body and the outside of the run that is under way."""
 
 _OUTCOMES: list[list[Any]] = []
+_BARE: dict[tuple[str, str], Run] = {}
 
 
 @frozen
@@ -87,18 +87,20 @@ class Suite:
         """Does nothing; to answer, an agent that was unloaded has to be replayed."""
 
 
-def bare(case: Case, part: str) -> Run:
-    """Without any patch. ``part``: ``"body"`` or ``"failing"``. Once for each case."""
-    return _bare(case.name, case.outside, getattr(case, part))
-
-
-@cache
-def _bare(name: str, make: Callable[[], Outside], body: Callable[[Any], Any]) -> Run:
+def run_bare(cases: Iterable[Case]) -> None:
+    """Run all of these without any patch. Once for all of them: to take patches away and back takes long."""
     intercept.uninstall()
     try:
-        return _outside_agents(make, body)
+        for case in cases:
+            for part in ("body", "failing"):
+                _BARE[case.name, part] = _outside_agents(case.outside, getattr(case, part))
     finally:
         intercept.install()
+
+
+def bare(case: Case, part: str) -> Run:
+    """Without any patch (see `run_bare`). ``part``: ``"body"`` or ``"failing"``."""
+    return _BARE[case.name, part]
 
 
 def patched(case: Case, part: str) -> Run:
@@ -107,6 +109,7 @@ def patched(case: Case, part: str) -> Run:
     return _outside_agents(case.outside, getattr(case, part))
 
 
+@only_new_objects()
 def live_and_replayed(case: Case, part: str) -> Life:
     """In an agent, and again in replay, when the outside is gone and nothing may be performed."""
     with case.outside() as outside:
@@ -135,7 +138,7 @@ def crash(case: Case, part: str, points: Sequence[CrashPoint] = ()) -> tuple[End
         _put_on_stage(getattr(case, part), outside)
         step = Step(Suite, (case.name,), _method(case, part))
         end = drive([step], points, suspend_after_s=1.0)
-        gc.collect(1)  # connections that a crash left open complain now, in this test
+        gc.collect()  # connections that a crash left open complain now, in this test
     kind, outcome = end.results[0][:2]
     assert kind == "result", end.results
     return end, _run(outcome, outside)

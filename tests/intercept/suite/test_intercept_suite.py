@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,9 @@ from golem_sdk.intercept import net
 from golem_sdk.intercept.interceptor import Treatment
 from golem_sdk.intercept.table import TABLE
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
+from intercept.replaying import only_new_objects
 from intercept.suite.case import Case, cases
-from intercept.suite.stage import bare, crash, live_and_replayed, patched, similar
+from intercept.suite.stage import bare, crash, live_and_replayed, patched, run_bare, similar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,14 @@ def _nothing_slips_through() -> Iterator[None]:
     with net.listening(lambda kind, event, details: heard.append((event, details))):
         yield
     assert heard == []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bare_runs(request: pytest.FixtureRequest) -> None:
+    """Each chosen case has run without patches."""
+    params = [getattr(item, "callspec", None) for item in request.session.items]
+    chosen = {each.params["case"].name for each in params if each and "case" in each.params}
+    run_bare(case for case in CASES if case.name in chosen)
 
 
 each = pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
@@ -50,6 +58,7 @@ def test_replay_with_the_outside_gone(case: Case) -> None:
 
 
 @each
+@only_new_objects()
 def test_a_crash_at_every_index(case: Case) -> None:
     end, calm = crash(case, "body")
     for append in range(1, end.appends + 1):
@@ -63,7 +72,6 @@ def test_a_crash_at_every_index(case: Case) -> None:
             assert not lost, point
             assert max(repeated.values(), default=0) <= 1, point
             assert case.local or len(repeated) <= 1, point
-    gc.collect()  # what each crash has left was looked for among young objects only, which takes no time
 
 
 @each
