@@ -42,12 +42,16 @@ class RealProcess(subprocess.Popen[bytes]):
     """The process itself. When the agent that has it is unloaded, it is left alone, and its pipes closed."""
 
     def __del__(self, *_: Any) -> None:
+        self.close_pipes()
+        super().__del__(_warn=_say_nothing)  # type: ignore[call-arg]  # typeshed hides its parameters
+
+    def close_pipes(self) -> None:
+        """Close all that there are."""
         for name in ("stdin", "stdout", "stderr"):
             pipe = vars(self).get(name)  # none, if it could not be started
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-        super().__del__(_warn=_say_nothing)  # type: ignore[call-arg]  # typeshed hides its parameters
 
 
 def _say_nothing(*_: object, **__: object) -> None:
@@ -202,6 +206,7 @@ class Process:
             _together([lambda: self._feed(real), *self._skips(real)], real.kill)
         except BaseException:
             real.wait()
+            real.close_pipes()  # the error refers to it: who is collected first is not known
             raise
         for number in self._signals:
             real.send_signal(number)
