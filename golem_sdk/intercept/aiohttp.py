@@ -17,11 +17,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import weakref
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
+from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.http import WHOLE_BODY_BYTES, AsyncBody, Pump, is_small
 from golem_sdk.intercept.patching import Patch
 from golem_sdk.intercept.wire import described
@@ -148,7 +150,9 @@ class _Connection:
         self._callbacks.append(callback)
 
     def release(self) -> None:
-        self.close()
+        # A response that was dropped is collected anywhere: outside the agent nobody waits for it any more.
+        with suppress(NotDurableError):
+            self.close()
 
     def close(self) -> None:
         if self.closed:

@@ -64,7 +64,8 @@ def describe_command(
     request: dict[str, Any] = {"args": _words(args, fingerprint_of_secret, stored_url)}
     identity = _words(args, lambda _: _BLANK, _compared)
     if isinstance(identity, list):
-        identity = ["<python>" if word == sys.executable else word for word in identity]
+        words = zip(args, identity, strict=True)
+        identity = ["<python>" if _text(arg) == sys.executable else word for arg, word in words]
     if shell:
         request["shell"] = True
     if cwd is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
+from golem_sdk import durable
 from golem_sdk.core.entries import ImportedFunctionInvoked
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
@@ -252,6 +254,28 @@ def test_an_abandoned_stream(web: WebServer) -> None:
     runs = run_async(body)
     assert runs.replayed == runs.live
     assert runs.live[0] == b"1-0;"
+
+
+@durable
+async def collect_garbage() -> None:
+    gc.collect()
+
+
+def test_what_was_abandoned_may_be_collected_outside_the_agent(web: WebServer) -> None:
+    async def body() -> bytes:
+        async with aiohttp.ClientSession() as session:
+            response = await session.get(web.url("/stream?chunks=900"))
+            pieces = response.content.iter_chunked(4)
+            first = await anext(pieces)
+            del pieces, response
+            await collect_garbage()
+            return first
+
+    gc.disable()
+    try:
+        assert run_async(body).live == b"1-0;"
+    finally:
+        gc.enable()
 
 
 def test_a_stream_is_lost_in_a_crash(web: WebServer) -> None:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,6 @@ from golem_sdk.core.entries import ImportedFunctionInvoked
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.commands import describe_command, describe_data
 from intercept.replaying import Runs, crashed, run, run_async
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def requests(runs: Runs) -> list[Any]:
@@ -86,7 +84,9 @@ def test_temporary_files_have_other_names_in_each_life() -> None:
     assert runs.live == runs.replayed
 
 
-def test_this_python_may_move(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("directory", [None, Path(sys.executable).parents[1]])
+def test_this_python_may_move(directory: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None if directory is None else str(directory))
     before = describe_command([sys.executable, "-V"]).identity
     monkeypatch.setattr(sys, "executable", "/elsewhere/python")
     assert describe_command(["/elsewhere/python", "-V"]).identity == before
