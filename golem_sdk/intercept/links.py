@@ -19,7 +19,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from golem_sdk.intercept.steps import Steps  # as above
+from golem_sdk.steps import Steps  # as above
 
 __all__ = ["Link", "Made"]
 

@@ -22,7 +22,7 @@ from golem_sdk.intercept.patching import Patch
 from golem_sdk.intercept.psycopg_connections import NAME, SETTINGS, Recorded
 from golem_sdk.intercept.psycopg_cursors import Cursors
 from golem_sdk.intercept.psycopg_transactions import Block
-from golem_sdk.intercept.steps import run, run_async
+from golem_sdk.steps import run, run_async
 
 if TYPE_CHECKING:
     from types import ModuleType

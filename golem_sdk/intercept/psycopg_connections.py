@@ -22,7 +22,7 @@ from golem_sdk.intercept.statements import keyword_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from golem_sdk.intercept.steps import Steps
+    from golem_sdk.steps import Steps
 
 __all__ = ["NAME", "SETTINGS", "Recorded"]
 

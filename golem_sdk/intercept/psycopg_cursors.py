@@ -14,7 +14,7 @@ from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.links import Made
 from golem_sdk.intercept.statements import function_type_of, told
-from golem_sdk.intercept.steps import Steps, run, run_async
+from golem_sdk.steps import Steps, run, run_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk.errors import AgentControlSignal
-from golem_sdk.intercept.steps import Steps, run, run_async
+from golem_sdk.steps import Steps, run, run_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -33,7 +33,7 @@ from golem_sdk.intercept.patching import Patch, replacement_of
 from golem_sdk.intercept.paths import is_own
 from golem_sdk.intercept.sqlite_cursors import closed, cursor_class, note_state
 from golem_sdk.intercept.statements import keyword_of
-from golem_sdk.intercept.steps import run
+from golem_sdk.steps import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable

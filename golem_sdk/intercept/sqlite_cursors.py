@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.links import Made
 from golem_sdk.intercept.statements import function_type_of, is_full, keyword_of, told
-from golem_sdk.intercept.steps import run
+from golem_sdk.steps import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from golem_sdk.intercept.steps import Steps
+    from golem_sdk.steps import Steps
 
 __all__ = ["RecordedCursor", "closed", "cursor_class", "note_state"]
 

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import durability
 from golem_sdk.errors import AgentControlSignal
 from golem_sdk.intercept.patching import Patch
-from golem_sdk.intercept.steps import run, run_async
 from golem_sdk.intercept.websockets_connections import NAME, Recorded
+from golem_sdk.steps import run, run_async
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -23,7 +23,7 @@ from golem_sdk.intercept.redaction import stored_headers, stored_url, without_ur
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from golem_sdk.intercept.steps import Steps
+    from golem_sdk.steps import Steps
 
 __all__ = ["NAME", "Recorded"]
 

@@ -1,23 +1,17 @@
-"""One body for blocking and asynchronous drivers: a generator whose steps may have to be awaited.
-
-A step is whatever a driver's method gave. Blocking drivers give the answer itself, asynchronous ones
-something to be awaited; the generator gets the answer either way.
-"""
+"""The steps of transactions (see `golem_sdk.steps`), where a user's connection may be of the wrong kind."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from contextlib import suppress
 from inspect import isawaitable, iscoroutine
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from golem_sdk.errors import UsageError
+from golem_sdk.steps import Steps, run_async
 
 __all__ = ["Steps", "quietly", "run", "run_async"]
 
 T = TypeVar("T")
-
-Steps: TypeAlias = Generator[Any, Any, T]
 
 
 def run(steps: Steps[T]) -> T:
@@ -36,23 +30,6 @@ def run(steps: Steps[T]) -> T:
             result: T = end.value
             return result
         error = _asynchronous(answer)
-
-
-async def run_async(steps: Steps[T]) -> T:
-    """The result of steps some of which may have to be awaited; raises what they raise."""
-    answer: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            step = steps.send(answer) if error is None else steps.throw(error)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        answer = error = None
-        try:
-            answer = await step if isawaitable(step) else step
-        except BaseException as caught:  # the steps clean up, whatever it is
-            error = caught
 
 
 def quietly(steps: Steps[None]) -> Steps[None]:

@@ -139,8 +139,8 @@ def test_no_message_is_lost_when_waiting_for_it_is_given_up(server: WebSocketSer
 
 def test_a_message_that_came_too_late_is_for_the_next_call() -> None:
     # The agent gives up at the moment when the message is there: here it always does.
-    from golem_sdk.intercept.steps import run as run_steps
     from golem_sdk.intercept.websockets_connections import _received
+    from golem_sdk.steps import run as run_steps
 
     class Real:
         messages = iter(["one", "two"])

@@ -1,8 +1,13 @@
-"""One body for blocking and asynchronous drivers: a generator that yields what may have to be awaited."""
+"""One body for blocking and asynchronous drivers: a generator whose steps may have to be awaited.
+
+A step is whatever a driver's method gave. Blocking drivers give the answer itself, asynchronous ones
+something to be awaited; the generator gets the answer either way.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from inspect import isawaitable
 from typing import Any, TypeAlias, TypeVar
 
 __all__ = ["Steps", "run", "run_async"]
@@ -24,7 +29,7 @@ def run(steps: Steps[T]) -> T:
 
 
 async def run_async(steps: Steps[T]) -> T:
-    """The result of steps each of which is awaited, unless it is no coroutine."""
+    """The result of steps some of which may have to be awaited; raises what they raise."""
     answer: Any = None
     error: BaseException | None = None
     while True:
@@ -35,6 +40,6 @@ async def run_async(steps: Steps[T]) -> T:
             return result
         answer = error = None
         try:
-            answer = await step if hasattr(step, "__await__") else step
+            answer = await step if isawaitable(step) else step
         except BaseException as caught:  # the steps clean up, whatever it is
             error = caught
