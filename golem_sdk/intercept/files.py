@@ -32,6 +32,7 @@ from golem_sdk import durability, originals
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.patching import Patch, replacement_of
 from golem_sdk.intercept.paths import FILES, asked_by_agent, compared_path, is_own, shown_path
+from golem_sdk.intercept.raw_files import RawFile
 from golem_sdk.intercept.written_files import written_file
 
 if TYPE_CHECKING:
@@ -142,36 +143,32 @@ def _buffered(raw: Any, mode: str, size: int) -> Any:
     )
 
 
-class _File(io.RawIOBase):
-    """A file that is open for reading. The real one is opened again in the life that needs it."""
+class _File(RawFile):
+    """A file that is open for reading."""
 
     mode = "rb"
+    _instead = (
+        "what is read from the descriptor itself cannot be journaled. Read from the file object"
+    )
 
     def __init__(self, path: Any) -> None:
-        super().__init__()
-        self.name = self._path = os.fspath(path)
-        self._real = -1
-        self._position = 0
+        super().__init__(path)
         session = durability.current()
         assert session is not None
         self._session = session
         shown, compared = shown_path(self._path), compared_path(self._path)
-        self._state: list[int] = durability.durable_call(
+        self._state = durability.durable_call(
             session, "open", _LOCAL, shown, self._open, identity=compared
         )
+        self._size = self._state[0] if self._state else 0
         keeps = durability.interceptor_version(session, FILES) < 2
-        self.is_large = not keeps and bool(self._state) and self._state[0] > LARGE_FILE_BYTES
+        self.is_large = not keeps and self._size > LARGE_FILE_BYTES
 
     def readable(self) -> bool:
         return True
 
     def seekable(self) -> bool:
         return bool(self._state)
-
-    def readinto(self, buffer: Any, /) -> int:
-        data = self._read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
     def readall(self) -> bytes:
         parts = []
@@ -180,39 +177,6 @@ class _File(io.RawIOBase):
             if self._state and len(data) < _PIECE_BYTES:
                 break
         return b"".join(parts)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        self._check()
-        if not self._state:
-            raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position}.get(whence)
-        target = (self._state[0] if start is None else start) + offset
-        if target < 0:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        self._position = target
-        return target
-
-    def tell(self) -> int:
-        self._check()
-        return self._position
-
-    def fileno(self) -> int:
-        if durability.current() is not None:
-            raise io.UnsupportedOperation(
-                f"{self._path!r} has no fileno() in an agent: what is read from the descriptor itself cannot"
-                " be journaled. Read from the file object"
-            )
-        self._check()
-        real = self._running()
-        if self._state:
-            os.lseek(real, self._position, os.SEEK_SET)
-        return real
-
-    def close(self) -> None:
-        if not self.closed and self._real >= 0:
-            os.close(self._real)
-            self._real = -1
-        super().close()
 
     def _read(self, size: int) -> bytes:
         self._check()
@@ -285,8 +249,7 @@ class _File(io.RawIOBase):
 
     def _open(self) -> list[int]:
         """Open it; gives what it is known by, nothing if it is no regular file."""
-        if self._real >= 0:  # an attempt before
-            os.close(self._real)
+        self._close_real()  # of an attempt before
         self._real = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         found = os.fstat(self._real)
         if stat.S_ISDIR(found.st_mode):
@@ -297,10 +260,6 @@ class _File(io.RawIOBase):
         if not stat.S_ISREG(found.st_mode):
             return []
         return [found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev]
-
-    def _check(self) -> None:
-        if self.closed:
-            raise ValueError("I/O operation on closed file")
 
 
 def _known_by(data: bytes) -> list[Any]:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.paths import compared_path, shown_path
+from golem_sdk.intercept.raw_files import RawFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,24 +53,26 @@ def written_file(path: Any, mode: str, permissions: int) -> Any:
     return _File(path, mode, permissions)
 
 
-class _File(io.RawIOBase):
-    """A file that is open for writing. The real one is opened again in the life that needs it."""
+class _File(RawFile):
+    """A file that is open for writing."""
+
+    _instead = (
+        "what is written to the descriptor itself cannot be journaled. Write to the file object"
+    )
 
     def __init__(self, path: Any, mode: str, permissions: int) -> None:
-        super().__init__()
-        self.name = self._path = os.fspath(path)
+        super().__init__(path)
         self._how = next(letter for letter in mode if letter in _MAKES)
         self._reads = "+" in mode
         self.mode = _raw_mode(self._how, self._reads)
         self._permissions = permissions
-        self._real = -1
-        self._position = self._size = 0
+        self._size = 0
         self._lent = False
         session = durability.current()
         assert session is not None
         self._session = session
         again = durability.may_have_been_made(session)
-        self._state: list[int] = durability.durable_call(
+        self._state = durability.durable_call(
             session,
             "open",
             FunctionType.READ_LOCAL if self._how == "r" else FunctionType.WRITE_REMOTE,
@@ -93,11 +96,6 @@ class _File(io.RawIOBase):
     def seekable(self) -> bool:
         self._check()
         return bool(self._state)
-
-    def readinto(self, buffer: Any, /) -> int:
-        data = self._read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
     def readall(self) -> bytes:
         parts = []
@@ -137,37 +135,10 @@ class _File(io.RawIOBase):
         self._size = length
         return length
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        self._check()
-        if not self._state:
-            raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position}.get(whence, self._size)
-        if start + offset < 0:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        self._position = start + offset
-        return self._position
-
-    def tell(self) -> int:
-        self._check()
-        return self._position
-
     def fileno(self) -> int:
-        if durability.current() is not None:
-            raise io.UnsupportedOperation(
-                f"{self._path!r} has no fileno() in an agent: what is written to the descriptor itself cannot"
-                " be journaled. Write to the file object"
-            )
-        self._check()
-        real = self._running()
-        if self._state:
-            os.lseek(real, self._position, os.SEEK_SET)
+        real = super().fileno()
         self._lent = True
         return real
-
-    def close(self) -> None:
-        if not self.closed:
-            self._close_real()
-        super().close()
 
     def _read(self, size: int) -> bytes:
         self._check()
@@ -270,15 +241,6 @@ class _File(io.RawIOBase):
         if not stat.S_ISREG(found.st_mode):
             return []
         return [found.st_size, found.st_ino, found.st_dev]
-
-    def _close_real(self) -> None:
-        real, self._real = self._real, -1
-        if real >= 0:
-            os.close(real)
-
-    def _check(self) -> None:
-        if self.closed:
-            raise ValueError("I/O operation on closed file")
 
 
 def _raw_mode(how: str, reads: bool) -> str:
