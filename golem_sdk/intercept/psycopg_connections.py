@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.errors import AgentControlSignal, NotDurableError
+from golem_sdk.errors import AgentControlSignal
 from golem_sdk.intercept.links import Link
-from golem_sdk.intercept.psycopg_cursors import cursor_class, text_of
+from golem_sdk.intercept.psycopg_cursors import cursor_class, refusal, refusing, text_of
 from golem_sdk.intercept.psycopg_transactions import Block, fate_of, number_of
 from golem_sdk.intercept.statements import keyword_of
 
@@ -244,7 +244,7 @@ class Recorded:
         """
         self.check()
         if name:
-            raise _refusal("cursor(name=...)")
+            raise refusal("cursor(name=...)")
         made = cursor_class(self.cursor_factory, self.cursors)(self, row_factory=row_factory)
         made.format = self._driver.pq.Format.BINARY if binary else self._driver.pq.Format.TEXT
         return made
@@ -278,7 +278,7 @@ class _Info:
         return connection._driver.pq.TransactionStatus(connection.status)
 
     def __getattr__(self, name: str) -> Any:
-        raise _refusal(f"info.{name}")
+        raise refusal(f"info.{name}")
 
 
 def _setting(name: str, value: Any) -> Callable[[Any], None]:
@@ -301,20 +301,6 @@ def _method(real: Any, name: str) -> Steps[None]:
     yield getattr(real, name)()
 
 
-def _refusal(what: str) -> NotDurableError:
-    return NotDurableError(
-        f"psycopg's {what} is not recorded, so an agent must not use it as it is. Put the code that needs"
-        " it, with a connection of its own, into a function decorated with @durable"
-    )
-
-
-def _refusing(name: str) -> Callable[..., Any]:
-    def refuse(self: Recorded, /, *args: Any, **kwargs: Any) -> Any:
-        raise _refusal(f"{name}()")
-
-    return refuse
-
-
 def _told(name: str) -> property:
     return property(
         lambda self: getattr(self, f"_{name}", None), lambda self, v: self._tell(name, v)
@@ -322,6 +308,6 @@ def _told(name: str) -> property:
 
 
 for _name in _REFUSED:
-    setattr(Recorded, _name, _refusing(_name))
+    setattr(Recorded, _name, refusing(_name))
 for _name in SETTINGS:
     setattr(Recorded, _name, _told(_name))

@@ -19,7 +19,7 @@ from golem_sdk.steps import Steps, run, run_async
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Cursors", "cursor_class", "text_of"]
+__all__ = ["Cursors", "cursor_class", "refusal", "refusing", "text_of"]
 
 _IDLE = 0
 
@@ -276,15 +276,22 @@ def _made(
     return sets
 
 
-def _refusing(name: str) -> Callable[..., Any]:
-    def refuse(self: _Cursor, /, *args: Any, **kwargs: Any) -> Any:
-        raise NotDurableError(
-            f"psycopg's Cursor.{name}() is not recorded, so an agent must not use it as it is. Put the code"
-            " that needs it, with a connection of its own, into a function decorated with @durable"
-        )
+def refusal(what: str) -> NotDurableError:
+    """Why an agent must not use this of psycopg's."""
+    return NotDurableError(
+        f"psycopg's {what} is not recorded, so an agent must not use it as it is. Put the code that needs"
+        " it, with a connection of its own, into a function decorated with @durable"
+    )
+
+
+def refusing(what: str) -> Callable[..., Any]:
+    """A method that refuses itself by this name."""
+
+    def refuse(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        raise refusal(f"{what}()")
 
     return refuse
 
 
 for _name in ("copy", "stream", "results", "set_result"):
-    setattr(_Cursor, _name, _refusing(_name))
+    setattr(_Cursor, _name, refusing(f"Cursor.{_name}"))
