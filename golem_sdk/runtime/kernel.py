@@ -92,7 +92,10 @@ class Kernel:
         self.origin = origin
         self.before_invocation = before_invocation
         self.committer = Committer(
-            engine, write_behind_s=settings.write_behind_s, pause=environment.sleep
+            engine,
+            write_behind_s=settings.write_behind_s,
+            pause=environment.sleep,
+            failed=lambda error: environment.spawn(lambda: self.store_failed(error)),
         )
         self.host = HostLoop(environment.event_loop)
         self.intake = Intake(self)
@@ -296,15 +299,12 @@ class Kernel:
                 dropped = reversal.dropped
                 self._failures.pop(agent_id, None)
             finally:
-                self._succeeded(agent_type, agent_id, left.without(dropped)).wake()
+                with left.without(dropped).failing():
+                    self._made(agent_type, agent_id, left.without(dropped)).wake()
         for key in dropped:
             if key in left.completions:
                 left.completions[key].refuse(reverted(agent_id, key))
         return reversal.region.start - 1
-
-    def _succeeded(self, agent_type: str, agent_id: str, left: Leavings) -> Actor:
-        with left.failing():
-            return self._made(agent_type, agent_id, left)
 
     def _interrupt(self, actor: Actor) -> Leavings:
         """Take an agent from memory, whatever it does. What it leaves must be given to its next actor.

@@ -100,6 +100,8 @@ class Committer:
         write_behind_s: how long `soon` lets batches gather; ``None``: `soon` does nothing, batches
             are committed only by `wait` and `close` (simulation).
         pause: how a thread lets time pass.
+        failed: is told of each commit that failed, on the thread that tried it; must neither block nor
+            raise. Somebody has to call `reopen` then, and maybe nobody waits for that commit.
 
     Attributes:
         commits: how many transactions were tried.
@@ -111,8 +113,10 @@ class Committer:
         *,
         write_behind_s: float | None = 0.002,
         pause: Callable[[float], object] = originals.sleep,
+        failed: Callable[[BaseException], object] | None = None,
     ) -> None:
         self.commits = 0
+        self._tell_failed = failed
         self._engine = engine
         self._write_behind_s = write_behind_s
         self._pause = pause
@@ -368,6 +372,8 @@ class Committer:
             for ticket in self._flight:
                 if not ticket.settled:
                     ticket.fail(error)
+        if self._tell_failed is not None:
+            self._tell_failed(error)
 
     def _write_behind(self, delay_s: float) -> None:
         while not self._closed:

@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "/json":
                 self._json({"count": count, "method": self.command, "body": body.decode()})
             case "/gzip":
-                packed = gzip.compress(json.dumps({"count": count}).encode())
+                packed = gzip.compress(json.dumps({"count": count}).encode(), mtime=0)
                 self._send(200, packed, {"Content-Encoding": "gzip"})
             case "/cookie":
                 self._send(200, b"", {"Set-Cookie": f"visit={count}; Path=/"})

@@ -96,6 +96,18 @@ def test_p4_what_a_refused_flush_has_dropped_is_not_taken_for_written() -> None:
         writer.commit()
 
 
+def test_a_commit_that_fails_while_nobody_waits_for_it_keeps_nothing_closed() -> None:
+    engine = Failing()
+    with virtual(engine) as runtime:
+        tally, kernel = runtime.get(RefusedTally, "unwaited"), runtime._kernel
+        assert tally.add(1) == 1
+        engine.full = True
+        kernel.agent_ended(kernel.actor("RefusedTally", 'RefusedTally("gone")'), OSError("a fault"))
+        assert not engine.full, "it was tried"
+        kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
+        assert tally.add(1) == 2
+
+
 def test_an_agent_that_is_being_loaded_is_dropped_with_the_others() -> None:
     with virtual() as runtime:
         runtime.get(RefusedTally, "loading").add(1)
