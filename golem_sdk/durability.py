@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
+from golem_sdk import originals
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.http_status import HttpStatusError as HttpStatusError
 from golem_sdk.core.http_status import RetryableResult as RetryableResult
@@ -302,15 +303,19 @@ def reading(
 
 def agent_random(session: Session) -> random.Random:
     """The invocation's own random generator, seeded from one recorded seed."""
-    return session.random()
+    return agent_seeded(session, "golem:random/seed", _random_from)
+
+
+def _random_from(seed: bytes) -> random.Random:
+    return originals.Random(int.from_bytes(seed, "big"))
 
 
 def agent_seeded(session: Session, name: str, make: Callable[[bytes], T]) -> T:
-    """The invocation's own generator of another kind, made from 32 recorded bytes when it is first used.
+    """The invocation's own generator of some kind, made from 32 recorded bytes when it is first used.
 
     Args:
         session: the running agent's.
-        name: whose generator it is, e.g. ``"numpy.random"``.
+        name: under what the seed is recorded, e.g. ``"numpy.random.seed"``.
         make: makes it.
     """
     scope = SCOPE.get()
@@ -319,7 +324,7 @@ def agent_seeded(session: Session, name: str, make: Callable[[bytes], T]) -> T:
         kept: T = session.seeded[name]
         return kept
     entropy = session.kernel.environment.entropy
-    seed = durable_call(session, f"{name}.seed", FunctionType.READ_LOCAL, None, lambda: entropy(32))
+    seed = durable_call(session, name, FunctionType.READ_LOCAL, None, lambda: entropy(32))
     with session.not_agent_code():  # numpy draws entropy also where it is given a seed
         made = make(seed)
     if recorded:  # else replay does not come by this seed

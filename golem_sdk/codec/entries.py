@@ -20,7 +20,7 @@ from golem_sdk.core.entries import ENTRY_KINDS, KIND_OF, Entry, OplogRegion, Pay
 from golem_sdk.errors import DecodingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
     "FORMAT_VERSION",
@@ -107,10 +107,10 @@ def decode_chunk(data: bytes, kinds: bytes | None = None) -> list[Entry]:
         bodies = msgpack.unpackb(packed, **_OPTIONS)
     except Exception as error:
         raise DecodingError(f"not a chunk of oplog entries: {shown(str(error))}") from error
-    return _entries(kinds, bodies)
+    return list(_entries(kinds, bodies))
 
 
-def decode_small_chunks(chunks: Sequence[tuple[bytes, bytes]]) -> list[list[Entry]]:
+def decode_small_chunks(chunks: Sequence[tuple[bytes, bytes]]) -> list[Entry]:
     """The entries of chunks of at most `SMALL_CHUNK` bytes, given as kinds and bytes, in less time.
 
     Raises:
@@ -119,11 +119,12 @@ def decode_small_chunks(chunks: Sequence[tuple[bytes, bytes]]) -> list[list[Entr
     bodies = [data[len(kinds) + 2 :] for kinds, data in chunks]
     unpacker = msgpack.Unpacker(max_array_len=SMALL_CHUNK, max_map_len=SMALL_CHUNK, **_OPTIONS)
     unpacker.feed(b"".join(bodies))
-    found, end = [], 0
+    found: list[Entry] = []
+    end = 0
     for (kinds, _), body in zip(chunks, bodies, strict=True):
         end += len(body)
         try:
-            found.append(_entries(kinds, unpacker.unpack()))
+            found += _entries(kinds, unpacker.unpack())
         except Exception as error:
             raise DecodingError(f"not a chunk of oplog entries: {shown(str(error))}") from error
         if unpacker.tell() != end:
@@ -131,10 +132,10 @@ def decode_small_chunks(chunks: Sequence[tuple[bytes, bytes]]) -> list[list[Entr
     return found
 
 
-def _entries(kinds: bytes, bodies: Any) -> list[Entry]:
+def _entries(kinds: bytes, bodies: Any) -> Iterator[Entry]:
     if not isinstance(bodies, tuple) or len(kinds) != len(bodies):
         raise DecodingError("not a chunk of oplog entries: kinds and bodies do not match")
-    return list(map(_entry, kinds, bodies))
+    return map(_entry, kinds, bodies)
 
 
 def _entry(code: int, body: Any) -> Entry:

@@ -150,6 +150,22 @@ class Machine:
         self.pending[call.number] = call
         return call
 
+    def recall(
+        self, function_name: str, function_type: FunctionType, fingerprint: int
+    ) -> ImportedFunctionInvoked | None:
+        """`start` and `replay_call` in one, for a call that nothing announced and that was recorded here.
+
+        ``None``: it was not, or not like this; nothing has happened, `start` it.
+        """
+        item = self._cursor.upcoming
+        if item is None or self._mismatch is not None:
+            return None
+        number = self._started + 1
+        entry = self._recorded(item, number, function_name, function_type, fingerprint)
+        if entry is not None:
+            self._started = number
+        return entry
+
     def withdraw(self, number: int) -> None:
         """Agent code no longer waits for this call (it was cancelled): nothing is recorded for it."""
         self.pending.pop(number, None)
@@ -167,13 +183,16 @@ class Machine:
             return None
         index, entry = item
         if not isinstance(entry, kind):
-            raise self._refuse(index, entry, doing)
+            raise self.refuse(index, entry, doing)
         self._met(item)
         return index, entry
 
-    def refuse(self, index: OplogIndex, entry: Entry | None, attempted: str) -> Mismatch:
-        """A recorded entry that was met is not what agent code makes now: raise the result."""
-        return self._refuse(index, entry, attempted)
+    def refuse(
+        self, index: OplogIndex, entry: Entry | None, attempted: StartedCall | str
+    ) -> Mismatch:
+        """The recorded entry is not what agent code makes now: raise the result."""
+        self._mismatch = Mismatch(index, entry, attempted)
+        return self._mismatch
 
     def rerun(self) -> list[Entry]:
         """Live from here: what is recorded beyond is dropped, and its code runs again; gives it."""
@@ -217,7 +236,7 @@ class Machine:
             or entry.call != self._started + 1
             or not is_kept(entry)
         ):
-            raise self._refuse(index, entry, "the agent's code reads what it had kept")
+            raise self.refuse(index, entry, "the agent's code reads what it had kept")
         self._started += 1
         self.outcomes += 1
         self._met(item)
@@ -239,7 +258,7 @@ class Machine:
             return None
         call = self.pending.get(entry.call) if isinstance(entry, ImportedFunctionInvoked) else None
         if call is None:
-            raise self._refuse(index, entry, _waiting(self.pending))
+            raise self.refuse(index, entry, _waiting(self.pending))
         fitting = self._met_by(call, item)
         if call.begin:
             self._close(call.begin, call.function_name)
@@ -283,7 +302,7 @@ class Machine:
             return None
         index, entry = item
         if not isinstance(entry, ExportedFunctionInvoked):
-            raise self._refuse(index, entry, "the agent's code had finished this invocation")
+            raise self.refuse(index, entry, "the agent's code had finished this invocation")
         self._met(item)
         return index, entry
 
@@ -297,9 +316,9 @@ class Machine:
             return False
         index, entry = item
         if not isinstance(entry, ExportedFunctionCompleted):
-            raise self._refuse(index, entry, FINISHED)
+            raise self.refuse(index, entry, FINISHED)
         if entry.failed != failed or not same(entry):
-            raise self._refuse(index, entry, "the agent's code finished with another result")
+            raise self.refuse(index, entry, "the agent's code finished with another result")
         self._met(item)
         return True
 
@@ -313,26 +332,37 @@ class Machine:
         return not self._cursor.take_log()
 
     def _met_by(self, call: StartedCall, item: Item) -> ImportedFunctionInvoked:
+        entry = self._recorded(
+            item, call.number, call.function_name, call.function_type, call.fingerprint
+        )
+        if entry is None:
+            raise self.refuse(*item, call)
+        self.pending.pop(call.number, None)
+        return entry
+
+    def _recorded(
+        self, item: Item, number: int, name: str, function_type: FunctionType, fingerprint: int
+    ) -> ImportedFunctionInvoked | None:
+        """Go past the upcoming entry if it is this call's, and give it."""
         entry = item[1]
         if (
             isinstance(entry, ImportedFunctionInvoked)
-            and entry.call == call.number
-            and entry.fingerprint == call.fingerprint
-            and entry.function_name == call.function_name
-            and entry.function_type == call.function_type
+            and entry.call == number
+            and entry.fingerprint == fingerprint
+            and entry.function_name == name
+            and entry.function_type == function_type
         ):
-            self.pending.pop(call.number, None)
             self.outcomes += 1
             self._met(item)
             return entry
-        raise self._refuse(*item, call)
+        return None
 
     def _close(self, begin: OplogIndex, name: str) -> None:
         """The end of an announced write lies right behind its outcome."""
         item = self._cursor.upcoming
         if item is None or not _ends(begin, item[1]):
             index, entry = item or (0, None)
-            raise self._refuse(index, entry, f"the end of {name} was to follow")
+            raise self.refuse(index, entry, f"the end of {name} was to follow")
         self._met(item)
 
     def _withdrawn(self, call: StartedCall, item: Item) -> bool:
@@ -340,11 +370,11 @@ class Machine:
         if not call.begin or not _ends(call.begin, item[1]):
             return False
         self._met(item)
-        again = self._cursor.upcoming
-        if again is not None and _announces(call, again[1]):
-            self._met(again)
-            self.pending[call.number] = evolve(call, begin=again[0])
-            self.announced_again.add(call.number)
+        match self._cursor.upcoming:
+            case (index, BeginRemoteWrite(call=call.number)) as again:
+                self._met(again)
+                self.pending[call.number] = evolve(call, begin=index)
+                self.announced_again.add(call.number)
         return True
 
     def _met(self, item: Item) -> None:
@@ -353,19 +383,9 @@ class Machine:
         self.agreed.append(item)
         self._cursor.advance()
 
-    def _refuse(
-        self, index: OplogIndex, entry: Entry | None, attempted: StartedCall | str
-    ) -> Mismatch:
-        self._mismatch = Mismatch(index, entry, attempted)
-        return self._mismatch
-
     def _check(self) -> None:
         if self._mismatch is not None:
             raise self._mismatch
-
-
-def _announces(call: StartedCall, entry: Entry) -> bool:
-    return isinstance(entry, BeginRemoteWrite) and entry.call == call.number
 
 
 def _ends(begin: OplogIndex, entry: Entry) -> bool:

@@ -59,7 +59,7 @@ def _of_agent(make_state: Callable[..., Any], method: str) -> Callable[[Any], Me
             session = current_since(_NAME)
             if session is None:
                 return original(*args, **kwargs)
-            return getattr(seeded(session, "numpy.random", made), method)(*args, **kwargs)
+            return getattr(seeded(session, "numpy.random.seed", made), method)(*args, **kwargs)
 
         return replacement_of(original, function, "numpy.random")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -45,6 +46,8 @@ _TOGETHER = 64
 _KEPT_BYTES = 4 << 20
 """As much of an oplog is kept by its survey, and not read again."""
 
+_Item = tuple[OplogIndex, Entry]
+
 _Chunk = tuple[OplogIndex, bytes, bytes]
 """A chunk's first index, its kinds and its bytes."""
 
@@ -77,9 +80,7 @@ def chunk_key(agent_key: bytes, first: OplogIndex) -> bytes:
     return agent_key + b"\0" + first.to_bytes(8, "big")
 
 
-def read_entries(
-    engine: Engine, agent_key: bytes, start: OplogIndex = 1
-) -> Iterator[tuple[OplogIndex, Entry]]:
+def read_entries(engine: Engine, agent_key: bytes, start: OplogIndex = 1) -> Iterator[_Item]:
     """The entries from index ``start`` on, in order.
 
     Raises:
@@ -92,35 +93,36 @@ def read_entries(
                 yield at, entry
 
 
-def surveyed_entries(
-    engine: Engine, agent_key: bytes, found: Survey
-) -> Iterator[tuple[OplogIndex, Entry]]:
+def surveyed_entries(engine: Engine, agent_key: bytes, found: Survey) -> Iterator[_Item]:
     """The entries that a survey saw, in order. May be asked for once: what was kept is given away.
 
     Raises:
         StoreCorruptError: a record is damaged.
     """
+    return chain.from_iterable(_runs(engine, agent_key, found))
+
+
+def _runs(engine: Engine, agent_key: bytes, found: Survey) -> Iterator[Iterable[_Item]]:
     last, kept = 0, found.kept
     while kept:
-        for index, entries in _next_of(kept, agent_key):
-            for last, entry in enumerate(entries, start=index):
-                yield last, entry
+        first, some = kept[0][0], [kept.popleft()]
+        while (
+            kept and len(some) < _TOGETHER and max(len(kept[0][2]), len(some[0][2])) <= SMALL_CHUNK
+        ):
+            some.append(kept.popleft())
+        last = some[-1][0] + len(some[-1][1]) - 1
+        yield enumerate(_decode_some(agent_key, some), start=first)
     if last < found.last:
-        yield from read_entries(engine, agent_key, last + 1)
+        yield read_entries(engine, agent_key, last + 1)
 
 
-def _next_of(kept: deque[_Chunk], agent_key: bytes) -> Iterable[tuple[OplogIndex, list[Entry]]]:
-    """Take the first chunks and decode them: small ones together."""
-    some: list[_Chunk] = []
-    while kept and len(some) < _TOGETHER and len(kept[0][2]) <= SMALL_CHUNK:
-        some.append(kept.popleft())
-    if some:
+def _decode_some(agent_key: bytes, some: list[_Chunk]) -> Iterable[Entry]:
+    if len(some) > 1:
         with suppress(DecodingError):  # the good ones of them come first, then the error
-            decoded = decode_small_chunks([(kinds, data) for _, kinds, data in some])
-            return [(index, entries) for (index, _, _), entries in zip(some, decoded, strict=True)]
-    else:
-        some.append(kept.popleft())
-    return ((index, _decode(agent_key, index, kinds, data)) for index, kinds, data in some)
+            return decode_small_chunks([(kinds, data) for _, kinds, data in some])
+    return chain.from_iterable(
+        _decode(agent_key, index, kinds, data) for index, kinds, data in some
+    )
 
 
 def has_entries(engine: Engine, agent_key: bytes) -> bool:

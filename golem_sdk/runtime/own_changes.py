@@ -146,15 +146,17 @@ def working_call(
     ``changes``: of a process, which works from call to call; by default only this call works. For all else
     see `golem_sdk.durability.durable_call`.
     """
-    call = partial(session.call, name, function_type, request)
     result: T
     if not session.workspace:
-        result = call(perform, identity, repeatable=repeatable)
+        result = session.call(
+            name, function_type, request, perform, identity, repeatable=repeatable
+        )
         return result
     changes = changes or OwnChanges(session.workspace)
     found: list[Any] = []
     with changes.restored(found):
-        found += call(changes.kept(perform), identity, repeatable=repeatable)
+        kept = changes.kept(perform)
+        found += session.call(name, function_type, request, kept, identity, repeatable=repeatable)
     result = found[0]
     return result
 

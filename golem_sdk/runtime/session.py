@@ -15,11 +15,11 @@ from zlib import crc32
 
 from attrs import evolve
 
-from golem_sdk import originals
 from golem_sdk.codec.values import encode
 from golem_sdk.core.entries import Create, Entry, Error, ImportedFunctionInvoked, Log, Suspend
 from golem_sdk.core.function_type import ANNOUNCED, COMMIT_TABLE, FunctionType
 from golem_sdk.core.machine import Machine, Mismatch, StartedCall
+from golem_sdk.core.scopes import DEFAULT_SCOPE
 from golem_sdk.core.status import AgentStatus, StatusRecord, status_after
 from golem_sdk.errors import AgentControlSignal, AgentFencedSignal, AgentSuspendedSignal
 from golem_sdk.runtime import performing
@@ -40,7 +40,6 @@ from golem_sdk.stores.heads import AgentHead, head_put
 
 if TYPE_CHECKING:
     import asyncio
-    import random
     from collections.abc import Awaitable, Callable, Iterator
 
     from golem_sdk.core.entries import OplogIndex
@@ -68,7 +67,7 @@ class Session:
         status: the agent's status, with every entry that changes it.
         instance: the object of a class agent, once constructed; ``init_failure``: why it could not be.
         context: the context variables in which the agent's code runs.
-        seeded: the invocation's generators besides `random`, by the names of their recorded seeds.
+        seeded: the invocation's random generators, by the names of their recorded seeds.
         workspace: the agent's own directory, ``""`` until its code has asked for it.
     """
 
@@ -106,7 +105,6 @@ class Session:
         self.keys = Keys(agent_id, self.context)
         self.seeded: dict[str, Any] = {}
         self.workspace = ""
-        self._random: random.Random | None  # of the present invocation
         self._ended: AgentControlSignal | None = None
         self._guard = AgentCode(self)
 
@@ -123,10 +121,15 @@ class Session:
         repeatable: bool = True,
     ) -> Any:
         """A durable call performed by a function, in place."""
+        lane = current_lane()
+        recorded = (
+            None if lane is not None else self._recalled(name, function_type, request, identity)
+        )
+        if recorded is not None:
+            return self._reveal(recorded)
         call = self.start(
             name, function_type, request, identity, in_place=True, repeatable=repeatable
         )
-        lane = current_lane()
         if lane is not None and COMMIT_TABLE[function_type].parks:
             entry = self.pump.park(call, LaneEffect(lane, perform), lane)
         else:
@@ -180,18 +183,6 @@ class Session:
         effect = TimerEffect(delay_ns)
         self.wait(SLEEP, FunctionType.READ_LOCAL, delay_ns, effect)
 
-    def random(self) -> random.Random:
-        """The invocation's generator, seeded from one recorded seed."""
-        scope, entropy = SCOPE.get(), self.kernel.environment.entropy
-        unrecorded = scope.zone or scope.skips(FunctionType.READ_LOCAL)
-        if self._random is not None and not unrecorded:
-            return self._random
-        seed = self.call("golem:random/seed", FunctionType.READ_LOCAL, None, lambda: entropy(32))
-        generator = originals.Random(int.from_bytes(seed, "big"))
-        if not unrecorded:  # replay does not come by this seed
-            self._random = generator
-        return generator
-
     def log(self, level: str, context: str, message: str) -> bool:
         """Record a log line, unless it was before the crash; whether to emit it now."""
         if self._ended is not None or not self.machine.log():
@@ -232,7 +223,7 @@ class Session:
         """An invocation with this idempotency key begins."""
         self.keys.begin(key)
         self.custom = CustomFunctions(self)
-        self._random, self.seeded = None, {}
+        self.seeded = {}
 
     def agent_code(self) -> AbstractContextManager[None]:
         """Turns what the machine and the store object to into the end of this session."""
@@ -334,6 +325,18 @@ class Session:
         return self.machine.start(
             name, function_type, packed, fingerprint, site, number, begin, repeatable, place
         )
+
+    def _recalled(
+        self, name: str, function_type: FunctionType, request: object, identity: object
+    ) -> ImportedFunctionInvoked | None:
+        """What replay has for a call without guards, in one step; ``None``: `start` it, whatever it is."""
+        if self._ended is not None or self.machine.is_live or SCOPE.get() is not DEFAULT_SCOPE:
+            return None
+        fingerprint = crc32(encode(request if identity is SAME else identity))
+        recorded = self.machine.recall(name, function_type, fingerprint)
+        if recorded is not None:
+            self.keys.started()
+        return recorded
 
     def _replayed(self, call: StartedCall) -> ImportedFunctionInvoked | None:
         if call.number < 0:

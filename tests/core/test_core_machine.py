@@ -16,6 +16,7 @@ from golem_sdk.core.entries import (
     Entry,
     ExportedFunctionCompleted,
     ExportedFunctionInvoked,
+    ImportedFunctionInvoked,
     Log,
     OplogRegion,
 )
@@ -36,11 +37,18 @@ def start(machine: Machine, number: int, name: str = "call") -> StartedCall:
     return machine.start(name, FunctionType.WRITE_REMOTE, b"%d" % number, number)
 
 
-class Program:
-    """Agent code made from a seed: starts calls, waits for some in any order, withdraws others, logs."""
+def recall(machine: Machine, number: int, name: str = "call") -> ImportedFunctionInvoked | None:
+    return machine.recall(name, FunctionType.WRITE_REMOTE, number)
 
-    def __init__(self, seed: int, steps: int) -> None:
-        self.seed, self.steps = seed, steps
+
+class Program:
+    """Agent code made from a seed: starts calls, waits for some in any order, withdraws others, logs.
+
+    ``recalls``: it asks for calls in place in one step.
+    """
+
+    def __init__(self, seed: int, steps: int, *, recalls: bool = False) -> None:
+        self.seed, self.steps, self.recalls = seed, steps, recalls
 
     def run(self, machine: Machine, log: Items) -> tuple[list[Any], int]:
         """What the code saw, and how many effects were performed. Live entries go to ``log``."""
@@ -52,8 +60,10 @@ class Program:
         for step in range(self.steps):
             what = code.choice(["inline", "start", "deliver", "withdraw", "log"])
             if what == "inline":
-                call = start(machine, step)
-                entry = machine.replay_call(call)
+                entry = recall(machine, step) if self.recalls else None
+                if entry is None:
+                    call = start(machine, step)
+                    entry = machine.replay_call(call)
                 if entry is None:
                     performed += 1
                     entry = machine.complete(call, 100 + step, b"", b"in %d" % step, failed=False)
@@ -85,10 +95,10 @@ class Program:
 def test_p1_p2_p5_any_prefix_of_a_history_replays_to_its_end_and_goes_on(
     seed: int, steps: int, data: st.DataObject
 ) -> None:
-    program = Program(seed, steps)
     history: Items = []
-    first, _ = program.run(machine_over([]), history)
+    first, _ = Program(seed, steps).run(machine_over([]), history)
     again: Items = list(history)
+    program = Program(seed, steps, recalls=data.draw(st.booleans()))
     seen, performed = program.run(machine_over(again), again)
     assert (seen, performed, again) == (first, 0, history), "a whole history: nothing is performed"
     cut = data.draw(st.integers(0, len(history)))
@@ -122,7 +132,9 @@ def test_d1_a_call_that_differs_is_refused_and_so_is_everything_after(
     changes: dict[str, Any],
 ) -> None:
     machine = machine_over(recorded_call(**changes))
+    assert recall(machine, 1) is None
     call = start(machine, 1)
+    assert call.number == 1, "nothing has happened"
     with pytest.raises(Mismatch) as first:
         machine.replay_call(call)
     assert first.value.index == 2
@@ -138,6 +150,7 @@ def test_d1_a_call_that_differs_is_refused_and_so_is_everything_after(
         with pytest.raises(Mismatch) as later:
             again()
         assert later.value is first.value
+    assert recall(machine, 2) is None, "to be refused when it is started"
 
 
 def test_d1_the_same_call_is_answered() -> None:

@@ -20,7 +20,7 @@ from golem_sdk import (
 )
 from golem_sdk.codec.values import decode
 from golem_sdk.core.entries import DescribeCallSite, Entry, ImportedFunctionInvoked, NoOp
-from golem_sdk.durability import current
+from golem_sdk.durability import agent_random, current
 from golem_sdk.errors import AgentFailedError, AgentFencedSignal, NotDurableError
 from golem_sdk.testing.driver import End, Step, drive
 
@@ -172,7 +172,7 @@ class Draws:
     def draw(self) -> list[float]:
         session = current()
         assert session is not None
-        return [session.random().random(), session.random().random()]
+        return [agent_random(session).random(), agent_random(session).random()]
 
 
 def test_each_invocation_draws_from_one_seed_of_its_own() -> None:
