@@ -12,6 +12,7 @@ from websockets.http11 import Response
 from websockets.sync.server import ServerConnection, serve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Self
 
     from websockets.http11 import Request
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["WebSocketServer"]
 
 _REJECTED = {"/forbidden": 403, "/moved": 302, "/busy": 503}
+
+
+class _Living(set[threading.Thread]):
+    """Those that still run. `shutdown` waits for ever for one that could not say that it was through."""
+
+    def __iter__(self) -> Iterator[threading.Thread]:
+        return (thread for thread in super().__iter__() if thread.is_alive())
 
 
 class WebSocketServer:
@@ -51,6 +59,7 @@ class WebSocketServer:
             select_subprotocol=lambda _, offered: next(iter(offered), None),
             close_timeout=1,
         )
+        self._server.handler_threads = _Living()
         self._thread = threading.Thread(target=self._server.serve_forever)
         self.port: int = self._server.socket.getsockname()[1]
 
