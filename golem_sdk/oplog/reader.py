@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NO_ENTRIES",
     "Survey",
+    "agents_with_entries",
     "chunk_key",
     "has_entries",
     "read_entries",
@@ -132,6 +133,19 @@ def has_entries(engine: Engine, agent_key: bytes) -> bool:
         StoreCorruptError: its first record is damaged, or lies where nothing can be found any more.
     """
     return engine.get(Space.OPLOG, chunk_key(agent_key, 1)) is not None
+
+
+def agents_with_entries(engine: Engine) -> Iterator[bytes]:
+    """The store keys of all agents that have an oplog, in order; one read for each.
+
+    Raises:
+        StoreCorruptError: a record on the way is damaged.
+    """
+    start = b"\0"
+    while found := engine.scan(Space.OPLOG, start, None, limit=1):
+        agent_key = found[0][0].partition(b"\0")[0]
+        yield agent_key
+        start = agent_key + b"\1"
 
 
 def survey(engine: Engine, agent_key: bytes) -> Survey:

@@ -28,7 +28,6 @@ from golem_sdk.errors import (
     UnknownAgentTypeError,
     UsageError,
 )
-from golem_sdk.oplog.reader import has_entries
 from golem_sdk.runtime.actor import Actor
 from golem_sdk.runtime.definitions import AgentDefinition, registered
 from golem_sdk.runtime.hostloop import HostLoop
@@ -36,6 +35,7 @@ from golem_sdk.runtime.intake import Intake
 from golem_sdk.runtime.leavings import Leavings
 from golem_sdk.runtime.loading import parked_error
 from golem_sdk.runtime.recovery import wake_pending
+from golem_sdk.runtime.registry import Registry
 from golem_sdk.runtime.resolving import resolve
 from golem_sdk.runtime.reverting import revert, reverted
 from golem_sdk.runtime.workspaces import Workspaces
@@ -43,8 +43,6 @@ from golem_sdk.storage.base import Batch, Engine, RecordSizeError
 from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.payloads import load_payload
 from golem_sdk.storage.process import check_process
-from golem_sdk.stores.heads import load_head
-from golem_sdk.stores.invocations import load_inbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,6 +97,7 @@ class Kernel:
         )
         self.host = HostLoop(environment.event_loop)
         self.intake = Intake(self)
+        self._registry = Registry(engine)
         self.workspaces = Workspaces(settings.workspaces)
         self.closed: BaseException | None = None
         self._pid = os.getpid()
@@ -143,19 +142,17 @@ class Kernel:
         *,
         queued: bool = False,
     ) -> Actor:
-        head = load_head(self.engine, agent_id)
-        blank = not (head or queued or has_entries(self.engine, storage_key(agent_id)))
-        inbox = [] if blank else load_inbox(self.engine, agent_id)
-        if inbox:
-            self.intake.above(inbox[-1].order)
-        actor = Actor(self, agent_type, agent_id, inbox, head, blank=blank)
+        found = self._registry.look(agent_id, queued=queued)
+        if found.inbox:
+            self.intake.above(found.inbox[-1].order)
+        actor = Actor(self, agent_type, agent_id, found.inbox, found.head, blank=found.blank)
         if left is not None:
             actor.inherit(left)
         with self._mutex:
             self.check_open()
             actor.intake = self.intake.writer  # of now: all may have been given up meanwhile
-            if head is not None:
-                actor.parked = self.parked(agent_type, agent_id, head.record)
+            if found.head is not None:
+                actor.parked = self.parked(agent_type, agent_id, found.head.record)
             self._actors[agent_id] = actor
         return actor
 
@@ -210,6 +207,7 @@ class Kernel:
         """Take up everything that the store says is unfinished."""
         self.environment.enter()  # or a simulated clock would go on between what is taken up
         try:
+            self._registry.learn(self.environment.spawn)
             self.intake.recover()
             wake_pending(self)
         finally:

@@ -14,7 +14,14 @@ from golem_sdk.core.entries import Entry, Log, PayloadRef, TimerSet
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.plan import EMPTY_PLAN, OplogRuleError
 from golem_sdk.errors import StoreCorruptError, StoreError, StoreFencedError
-from golem_sdk.oplog.reader import Survey, chunk_key, read_entries, survey, surveyed_entries
+from golem_sdk.oplog.reader import (
+    Survey,
+    agents_with_entries,
+    chunk_key,
+    read_entries,
+    survey,
+    surveyed_entries,
+)
 from golem_sdk.oplog.writer import OplogWriter
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.committer import Committer
@@ -175,3 +182,15 @@ def test_k2_surveyed_entries_end_where_the_damage_is() -> None:
     assert [next(entries)[0] for _ in range(3)] == [1, 2, 3]
     with pytest.raises(StoreCorruptError, match="damaged at entry 4"):
         next(entries)
+
+
+@given(
+    st.lists(st.text("ab\x01\x02~\u20ac", min_size=1, max_size=4), unique=True), st.integers(1, 3)
+)
+def test_each_agent_that_has_an_oplog_is_found_once(names: list[str], chunks: int) -> None:
+    engine = MemoryEngine()
+    keys = [storage_key(name) for name in names]
+    for key in keys:
+        puts = [(Space.OPLOG, chunk_key(key, number), b"x") for number in range(1, chunks + 1)]
+        engine.commit([Batch(puts=tuple(puts))])
+    assert list(agents_with_entries(engine)) == sorted(keys)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import warnings
+from contextlib import suppress
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -236,15 +237,12 @@ def stale_owner(*_: object) -> Iterator[list[str]]:
     """A process that lost its store while it had an agent loaded, and wakes up."""
     appends: list[Append] = []
     store = MemoryEngine()
-    first, second = (_open(Taken(store, appends, process)) for process in (1, 2))
-    try:
-        for number, runtime in enumerate((first, second, first)):
-            _add(runtime, "a", 10**number)
-    except StoreError:  # it was refused
-        pass
-    finally:
-        second.close()
-        first.close()
+    with _open(Taken(store, appends, 1)) as first:
+        _add(first, "a", 1)
+        with _open(Taken(store, appends, 2)) as second:
+            _add(second, "a", 10)
+            with suppress(StoreError):  # it is refused
+                _add(first, "a", 100)
     yield checkers.check_x1(appends)
 
 
