@@ -18,12 +18,14 @@ from golem_sdk.core.entries import (
 from golem_sdk.core.plan import Plan, plan_after
 from golem_sdk.oplog.reader import chunk_key
 from golem_sdk.storage.base import Batch, Space
-from golem_sdk.storage.committer import Committer, Ticket, Writer
 from golem_sdk.storage.payloads import split_payload
+from golem_sdk.storage.tickets import Ticket, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+
+    from golem_sdk.storage.committer import Committer
 
 __all__ = ["OplogWriter"]
 

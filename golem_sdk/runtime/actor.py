@@ -42,7 +42,7 @@ from golem_sdk.stores.invocations import (
 if TYPE_CHECKING:
     from golem_sdk.runtime.kernel import Kernel
     from golem_sdk.runtime.session import Session
-    from golem_sdk.storage.committer import Writer
+    from golem_sdk.storage.tickets import Writer
 
 __all__ = ["Actor"]
 

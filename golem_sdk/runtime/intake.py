@@ -18,8 +18,8 @@ from golem_sdk.errors import (
 )
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.storage.base import Batch, Space
-from golem_sdk.storage.committer import Writer
 from golem_sdk.storage.payloads import load_payload, split_payload
+from golem_sdk.storage.tickets import Writer
 from golem_sdk.stores.heads import AgentHead, head_put
 from golem_sdk.stores.invocations import (
     Invocation,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from golem_sdk.runtime.actor import Actor
     from golem_sdk.runtime.kernel import Kernel
     from golem_sdk.runtime.timers import Timer
-    from golem_sdk.storage.committer import Ticket
+    from golem_sdk.storage.tickets import Ticket
 
 __all__ = ["Intake", "Request", "set_aside"]
 

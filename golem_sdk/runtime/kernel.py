@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from golem_sdk.core.status import StatusRecord
     from golem_sdk.runtime.environment import Environment
     from golem_sdk.runtime.settings import Origin, Settings
-    from golem_sdk.storage.committer import Ticket, Writer
+    from golem_sdk.storage.tickets import Ticket, Writer
 
 __all__ = ["Kernel"]
 

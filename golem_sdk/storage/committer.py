@@ -11,85 +11,31 @@ later builds on what was lost, so it must not be written. The agent has to be lo
 from __future__ import annotations
 
 import os
-from _thread import LockType
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Lock, Thread
-
-from attrs import define, field
+from typing import TYPE_CHECKING
 
 from golem_sdk import originals
 from golem_sdk.errors import RuntimeClosedError, StoreBrokenError
-from golem_sdk.storage.base import Batch, Engine
 from golem_sdk.storage.flights import batches_of, fenced, spread
 from golem_sdk.storage.process import check_process
+from golem_sdk.storage.tickets import Ticket
 
-__all__ = ["Committer", "Ticket", "Told", "Writer"]
+if TYPE_CHECKING:
+    from _thread import LockType
+    from collections.abc import Callable
+
+    from golem_sdk.storage.base import Batch, Engine
+    from golem_sdk.storage.tickets import Told, Writer
+
+__all__ = ["Committer"]
 
 _SIBLINGS = 8
 """If the last commit had so many batches, the next one waits for those that they let go."""
 
 _GATHER_S = 50e-6
 _MOST_TURNS = 40
-
-Told = Callable[[BaseException | None], object]
-"""Takes what became of a batch: an error, or ``None``: it is durable."""
-
-
-@define(eq=False)
-class Writer:
-    """Whoever appends to one log: none of its batches happens after one that did not.
-
-    Attributes:
-        broken: why no more of its batches will be accepted, once one of them failed.
-    """
-
-    broken: BaseException | None = None
-
-
-@define(eq=False)
-class Ticket:
-    """A submitted batch.
-
-    Attributes:
-        settled: whether its fate is known: it is durable, or `error` says why it did not happen.
-        error: set before `settled`.
-        told: called with `error` by who settles it, if nobody waits for it (see `Committer.tell`).
-    """
-
-    batch: Batch
-    writer: Writer | None
-    settled: bool = False
-    error: BaseException | None = None
-    told: Told | None = field(default=None, init=False)
-    _followers: LockType | None = field(default=None, init=False)
-
-    def fail(self, error: BaseException) -> None:
-        """It did not happen, or nobody knows; nothing else of its writer may happen."""
-        if self.writer is not None and self.writer.broken is None:
-            self.writer.broken = error
-        self.error = error
-        self.settled = True
-
-    def follow(self) -> LockType:
-        """A lock that opens when the ticket is settled or its waiter shall lead."""
-        if self._followers is None:
-            self._followers = Lock()
-            self._followers.acquire()
-        return self._followers
-
-    def dismiss(self) -> LockType | None:
-        """The lock to open for those who follow, which nobody follows any more; ``None``: nobody did."""
-        followers, self._followers = self._followers, None
-        return followers
-
-    def wake(self) -> bool:
-        """Let go whoever follows. Gives whether there was anybody."""
-        followers = self.dismiss()
-        if followers is not None:
-            followers.release()
-        return followers is not None
 
 
 class Committer:

@@ -12,7 +12,7 @@ from golem_sdk.errors import StoreFencedError
 
 if TYPE_CHECKING:
     from golem_sdk.storage.base import Batch
-    from golem_sdk.storage.committer import Ticket
+    from golem_sdk.storage.tickets import Ticket
 
 __all__ = ["batches_of", "fenced", "spread"]
 

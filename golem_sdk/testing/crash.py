@@ -14,7 +14,7 @@ from golem_sdk.storage.base import Engine
 
 if TYPE_CHECKING:
     from golem_sdk.core.entries import Entry, OplogIndex
-    from golem_sdk.storage.committer import Ticket
+    from golem_sdk.storage.tickets import Ticket
 
 __all__ = ["CrashMoment", "CrashPoint", "MortalEngine", "SimulatedCrashError", "Trap"]
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from threading import Thread
 
-    from golem_sdk.storage.committer import Committer, Ticket, Told
+    from golem_sdk.storage.committer import Committer
+    from golem_sdk.storage.tickets import Ticket, Told
 
 STORES: list[Gate] = []
 SEEN: list[int] = []

@@ -17,10 +17,11 @@ import os, resource, signal, sys
 from pathlib import Path
 from golem_sdk.errors import *
 from golem_sdk.storage.base import Batch, Space, be64
-from golem_sdk.storage.committer import Committer, Writer
+from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.lmdb import LmdbEngine
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.storage.owner import OwnerLock
+from golem_sdk.storage.tickets import Writer
 
 def refusal(call, *args, **options):
     try:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from golem_sdk.errors import StoreError
 from golem_sdk.storage.base import Batch, Engine, Space
-from golem_sdk.storage.committer import Committer, Writer
 from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.storage.tickets import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from golem_sdk.storage.committer import Committer
 
 PATIENCE_S = 60  # how long a test waits for another thread before it fails
 

@@ -9,8 +9,9 @@ import pytest
 
 from golem_sdk.errors import RuntimeClosedError, StoreError, StoreFullError
 from golem_sdk.storage.base import Batch, Row, Space, be64
-from golem_sdk.storage.committer import Committer, Writer
+from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.lmdb import LmdbEngine
+from golem_sdk.storage.tickets import Writer
 from storage.gates import PATIENCE_S, Gate, Waiters, acquire, claim, join, run, stored
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from golem_sdk.errors import StoreBrokenError, StoreError, StoreFencedError, StoreFullError
 from golem_sdk.storage.base import Batch, Engine, Space
-from golem_sdk.storage.committer import Committer, Ticket, Writer
+from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.lmdb import LmdbEngine
 from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.storage.tickets import Ticket, Writer
 from storage import children
 from storage.gates import Gate, Waiters, acquire, claim, join, run, stored
 

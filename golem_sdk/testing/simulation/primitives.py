@@ -28,6 +28,7 @@ _ROOMS = (
     "golem_sdk.oplog",
     "golem_sdk.stores",
     "golem_sdk.storage.committer",
+    "golem_sdk.storage.tickets",
 )
 """Whose threads and locks are simulated. The rest holds a lock only for a moment, with the baton."""
 
