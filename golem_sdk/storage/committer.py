@@ -222,9 +222,13 @@ class Committer:
                 self._retire()
 
     def _flush(self) -> None:
+        interrupt: BaseException | None = None
         try:
             if self._size >= _SIBLINGS:
                 self._gather()
+        except BaseException as error:  # nothing has begun: it is raised when the commit is over
+            interrupt = error
+        try:
             with self._lock:
                 self._flight, self._queue = self._queue, []
             self._size = len(self._flight)
@@ -232,7 +236,9 @@ class Committer:
         except BaseException as error:
             self._fail_everything(error)
             if not isinstance(error, Exception):
-                raise
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
     def _gather(self) -> None:
         """Wait while the queue grows, for 2 ms at most (PostgreSQL: ``commit_delay``, ``commit_siblings``).
@@ -249,11 +255,25 @@ class Committer:
 
     def _retire(self) -> None:
         """End a flush; if only such are queued as do not wait, commit for them, too."""
-        while self._hand_over():
-            self._flush()
+        interrupt: BaseException | None = None
+        leads = True
+        while leads:
+            has_heir = False
+            try:
+                has_heir = self._hand_over()
+            except BaseException as error:
+                interrupt = error
+            leads = not has_heir and self._leads_on()
+            try:
+                if leads:
+                    self._flush()
+            except BaseException as error:  # who waits for this flight is told first
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
     def _hand_over(self) -> bool:
-        """Tell everybody whose ticket a flush settled, and find who leads next: ``True``, this thread."""
+        """Tell everybody whose ticket a flush settled, and find who leads next; ``False``: nobody waits."""
         with self._lock:
             flight, self._flight = self._flight, []
             self._leading = False
@@ -262,8 +282,12 @@ class Committer:
         if not has_heir:
             self._wake_next()
         spread(flight)
+        return has_heir
+
+    def _leads_on(self) -> bool:
+        """Whether this thread commits for those who are told."""
         with self._lock:
-            if has_heir or self._leading or not any(ticket.told for ticket in self._queue):
+            if self._leading or not any(ticket.told for ticket in self._queue):
                 return False
             self._leading = True
             return True
@@ -272,8 +296,10 @@ class Committer:
         self._wake_next()
         with self._lock:
             ticket.wake()
-            if not self._leading:
-                self._wake_heir()
+            if self._leading:
+                return
+            self._leading = True
+        self._retire()
 
     def _wake_next(self) -> None:
         with suppress(IndexError):

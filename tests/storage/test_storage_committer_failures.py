@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from contextlib import suppress
+from threading import Semaphore
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +21,7 @@ from storage import children
 from storage.gates import Gate, Waiters, acquire, claim, join, run, stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -136,6 +138,93 @@ def test_an_interrupted_follower_hands_leadership_on() -> None:
 
 class Interrupt(BaseException):
     """As ctrl-c may be raised in the middle of anything."""
+
+
+class Stepwise(MemoryEngine):
+    """Each commit waits until the test says so, and then fails on demand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.go = Semaphore(0), Semaphore(0)
+        self.failure: BaseException | None = None
+
+    def commit(self, batches: Sequence[Batch]) -> list[bool]:
+        self.entered.release()
+        acquire(self.go)
+        if self.failure is not None:
+            raise self.failure
+        return super().commit(batches)
+
+
+def quietly(committer: Committer, ticket: Ticket) -> Callable[[], None]:
+    def wait() -> None:
+        with suppress(Interrupt, StoreError):
+            committer.wait(ticket)
+
+    return wait
+
+
+def until_followed(ticket: Ticket) -> None:
+    while ticket._followers is None:
+        pass
+
+
+def test_interrupted_while_it_commits_for_others_a_leader_leaves_nobody_waiting() -> None:
+    engine = Stepwise()
+    committer = Committer(engine, write_behind_s=None)
+    told: list[BaseException | None] = []
+    threads = run(quietly(committer, committer.submit(claim(b"first"))))
+    acquire(engine.entered)
+    committer.tell(committer.submit(claim(b"of another"), Writer()), told.append)
+    engine.go.release()
+    acquire(engine.entered)  # the same thread again, for the other one
+    late = committer.submit(claim(b"late"))
+    threads += run(quietly(committer, late))
+    until_followed(late)
+    engine.failure = Interrupt()
+    engine.go.release()
+    join(threads)
+    assert [type(error) for error in told] == [StoreBrokenError]
+    assert isinstance(late.error, StoreBrokenError)
+
+
+def test_an_interrupted_follower_leaves_nobody_untold() -> None:
+    engine = Stepwise()
+    committer = Committer(engine, write_behind_s=None)
+    told: list[BaseException | None] = []
+    threads = run(quietly(committer, committer.submit(claim(b"leader"))))
+    acquire(engine.entered)
+    mine = committer.submit(claim(b"follower"))
+    (follower,) = run(quietly(committer, mine))
+    until_followed(mine)
+    committer.tell(committer.submit(claim(b"of another"), Writer()), told.append)
+    assert follower.ident is not None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(  # as soon as it is woken, to lead
+        ctypes.c_ulong(follower.ident), ctypes.py_object(Interrupt)
+    )
+    for _ in range(2):
+        engine.go.release()
+    join([*threads, follower])
+    assert told == [None]
+
+
+def test_an_interrupt_while_it_gathers_fails_nothing(engine: Gate) -> None:
+    interrupts = [Interrupt()]
+
+    def pause(_: float) -> None:
+        if interrupts:
+            raise interrupts.pop()
+
+    busy = Committer(engine, write_behind_s=None, pause=pause)
+    for number in range(7):
+        busy.submit(claim(b"%d" % number))
+    busy.wait(busy.submit(claim(b"7")))
+    ticket = busy.submit(claim(b"8"))
+    with pytest.raises(Interrupt):
+        busy.wait(ticket)
+    busy.wait(ticket)
+    assert not busy.has_failed
+    assert stored(engine) == [b"%d" % number for number in range(9)]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a waiter's own fault"), Interrupt()])
