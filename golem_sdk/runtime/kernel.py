@@ -94,6 +94,7 @@ class Kernel:
             write_behind_s=settings.write_behind_s,
             pause=environment.sleep,
             failed=lambda error: environment.spawn(lambda: self.store_failed(error)),
+            relieve=environment.spawn,
         )
         self.host = HostLoop(environment.event_loop)
         self.intake = Intake(self)
@@ -232,10 +233,8 @@ class Kernel:
                 actor.fail(reason, refuse=True)
             case _:
                 _log.error("agent %s stopped", actor.agent_id, exc_info=reason)
-                error = AgentFailedError(
-                    actor.agent_id,
-                    f"agent {actor.agent_id} stopped for a reason that is not its own: {reason!r}",
-                )
+                why = f"agent {actor.agent_id} stopped for a reason that is not its own: {reason!r}"
+                error = AgentFailedError(actor.agent_id, why)
                 error.__cause__ = reason
                 actor.fail(error, refuse=True)
 

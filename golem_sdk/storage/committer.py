@@ -37,6 +37,9 @@ _SIBLINGS = 8
 _GATHER_S = 50e-6
 _MOST_TURNS = 40
 
+_MOST_FLIGHTS = 4
+"""So many commits a thread makes for others, after its own: under load there is always one more."""
+
 
 class Committer:
     """The one way into ``engine`` for everything that writes to it. Thread-safe.
@@ -48,6 +51,8 @@ class Committer:
         pause: how a thread lets time pass.
         failed: is told of each commit that failed, on the thread that tried it; must neither block nor
             raise. Somebody has to call `reopen` then, and maybe nobody waits for that commit.
+        relieve: runs a job on another thread, soon: it commits for those who do not wait. ``None``: whoever
+            leads does that, for as long as there is somebody.
 
     Attributes:
         commits: how many transactions were tried.
@@ -60,9 +65,11 @@ class Committer:
         write_behind_s: float | None = 0.002,
         pause: Callable[[float], object] = originals.sleep,
         failed: Callable[[BaseException], object] | None = None,
+        relieve: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self.commits = 0
         self._tell_failed = failed
+        self._relieve = relieve
         self._engine = engine
         self._write_behind_s = write_behind_s
         self._pause = pause
@@ -256,14 +263,15 @@ class Committer:
     def _retire(self) -> None:
         """End a flush; if only such are queued as do not wait, commit for them, too."""
         interrupt: BaseException | None = None
-        leads = True
+        leads, flights = True, 0
         while leads:
             has_heir = False
             try:
                 has_heir = self._hand_over()
             except BaseException as error:
                 interrupt = error
-            leads = not has_heir and self._leads_on()
+            leads = not has_heir and self._leads_on(flights)
+            flights += 1
             try:
                 if leads:
                     self._flush()
@@ -284,13 +292,15 @@ class Committer:
         spread(flight)
         return has_heir
 
-    def _leads_on(self) -> bool:
-        """Whether this thread commits for those who are told."""
+    def _leads_on(self, flights: int) -> bool:
+        """Whether this thread commits for those who are told; not for ever, if somebody can relieve it."""
         with self._lock:
             if self._leading or not any(ticket.told for ticket in self._queue):
                 return False
-            self._leading = True
-            return True
+            self._leading = leads = self._relieve is None or flights < _MOST_FLIGHTS
+        if self._relieve is not None and not leads:
+            self._relieve(self._settle_all)
+        return leads
 
     def _rouse(self, ticket: Ticket) -> None:
         self._wake_next()

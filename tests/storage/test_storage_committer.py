@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock, Semaphore
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,12 @@ from golem_sdk.errors import RuntimeClosedError, StoreError, StoreFullError
 from golem_sdk.storage.base import Batch, Row, Space, be64
 from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.lmdb import LmdbEngine
+from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.storage.tickets import Writer
 from storage.gates import PATIENCE_S, Gate, Waiters, acquire, claim, join, run, stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
@@ -281,3 +283,42 @@ def test_it_is_busy_while_somebody_commits(engine: Gate, committer: Committer) -
     engine.open.set()
     join(waiters.threads)
     assert not committer.is_busy
+
+
+# --- who commits for those who do not wait --------------------------------------------------------
+
+
+class Sought(MemoryEngine):
+    """During each commit somebody submits a batch and goes on: there is always one more to be told."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.left = times
+        self.told: list[BaseException | None] = []
+        self.committer: Committer
+
+    def commit(self, batches: Sequence[Batch]) -> list[bool]:
+        if self.left:
+            self.left -= 1
+            ticket = self.committer.submit(claim(be64(self.left)))
+            self.committer.tell(ticket, self.told.append)
+        return super().commit(batches)
+
+
+def test_who_waits_does_not_commit_for_others_for_ever() -> None:
+    engine, jobs = Sought(1_000), list[Callable[[], None]]()
+    committer = engine.committer = Committer(engine, write_behind_s=None, relieve=jobs.append)
+    committer.wait(committer.submit(claim(b"mine")))
+    assert committer.commits <= 10
+    assert len(jobs) == 1
+    while jobs:
+        jobs.pop()()
+    assert engine.told == [None] * 1_000
+    assert not committer.is_busy
+
+
+def test_without_relief_nobody_is_left_untold() -> None:
+    engine = Sought(50)
+    committer = engine.committer = Committer(engine, write_behind_s=None)
+    committer.wait(committer.submit(claim(b"mine")))
+    assert engine.told == [None] * 50
