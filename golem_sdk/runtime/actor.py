@@ -324,7 +324,7 @@ class Actor:
     def _committed(self, completion: Completion, error: BaseException | None) -> None:
         """The end of an invocation is on disk, or cannot be. Runs on whichever thread committed it."""
         if error is not None:
-            self._kernel.environment.spawn(lambda: self._kernel.agent_ended(self, error))
+            self._kernel.environment.spawn(lambda: self._lost(completion, error))
             return
         completion.publish()
         with self.mutex:
@@ -332,6 +332,13 @@ class Actor:
             runs = self._scheduled
         if not runs:  # a thread that runs it will say so itself
             self._kernel.rested(self)
+
+    def _lost(self, completion: Completion, error: BaseException) -> None:
+        self._kernel.agent_ended(self, error)
+        with self.mutex:  # interrupted meanwhile, this actor has told nobody
+            kept = self.completions.pop(completion.key, None)
+        if kept is not None:
+            kept.fail(error)
 
     def _blocked(self, session: Session) -> None:
         """Nothing to do until mail comes. A long wait needs no memory either: unload the agent."""
