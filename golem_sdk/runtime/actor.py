@@ -104,10 +104,6 @@ class Actor:
         self._read = None
         return head, found or survey(engine, storage_key(self.agent_id))
 
-    def unpark(self) -> None:
-        """An operator has mended the agent on disk (under ``mutex``; then `wake`)."""
-        self.parked, self._read = None, None
-
     def wake(self) -> None:
         """There is something to do: run on a worker, soon. Thread-safe and cheap when already running."""
         if self._claim():

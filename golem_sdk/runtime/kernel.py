@@ -262,14 +262,11 @@ class Kernel:
 
     def resolve(self, agent_type: str, agent_id: str, outcome: bytes | None) -> None:
         """An operator says what became of an agent's write; the agent goes on. See `resolve`."""
-        with self.holding(agent_type, agent_id) as actor:
-            if actor.session is not None:
-                raise UsageError(f"agent {agent_id} runs: it has no write with an unknown outcome")
+        actor = self._actors.get(agent_id)
+        if actor is not None and actor.session is not None:
+            raise UsageError(f"agent {agent_id} runs: it has no write with an unknown outcome")
+        with self._taken(agent_type, agent_id):
             resolve(self.engine, self.committer, agent_id, outcome, self.environment.now_ns())
-            actor.unpark()
-        with self._mutex:
-            self._failures.pop(agent_id, None)
-        actor.wake()
 
     def revert(
         self,
@@ -280,20 +277,24 @@ class Kernel:
         invocations: int | None,
     ) -> OplogIndex:
         """An operator drops the end of an agent's history; what is left goes on. See `revert`."""
-        dropped: tuple[str, ...] = ()
+        with self._taken(agent_type, agent_id) as dropped:
+            where, now_ns = (self.engine, self.committer, agent_id), self.environment.now_ns()
+            reversal = revert(*where, to_index=to_index, invocations=invocations, now_ns=now_ns)
+            dropped.update(reversal.dropped)
+        return reversal.region.start - 1
+
+    @contextmanager
+    def _taken(self, agent_type: str, agent_id: str) -> Iterator[set[str]]:
+        """Keep an agent from memory while this block changes it on disk; then it goes on.
+
+        Gives a set for the keys of those invocations that do not.
+        """
+        dropped: set[str] = set()
         with self._making_of(agent_id):
             present = self._actors.get(agent_id)
             left = self._interrupt(present) if present is not None else Leavings()
             try:
-                reversal = revert(
-                    self.engine,
-                    self.committer,
-                    agent_id,
-                    to_index=to_index,
-                    invocations=invocations,
-                    now_ns=self.environment.now_ns(),
-                )
-                dropped = reversal.dropped
+                yield dropped
                 self._failures.pop(agent_id, None)
             finally:
                 with left.without(dropped).failing():
@@ -301,7 +302,6 @@ class Kernel:
         for key in dropped:
             if key in left.completions:
                 left.completions[key].refuse(reverted(agent_id, key))
-        return reversal.region.start - 1
 
     def _interrupt(self, actor: Actor) -> Leavings:
         """Take an agent from memory, whatever it does. What it leaves must be given to its next actor.

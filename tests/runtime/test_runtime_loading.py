@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from golem_sdk import Runtime, agent, durable, idempotence_mode
+from golem_sdk.codec.values import encode
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.status import AgentStatus, StatusRecord
 from golem_sdk.errors import (
@@ -22,14 +23,18 @@ from golem_sdk.errors import (
 )
 from golem_sdk.runtime import definitions
 from golem_sdk.runtime.definitions import code_of
+from golem_sdk.runtime.kernel import Kernel
 from golem_sdk.runtime.loading import parked_error
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.stores.invocations import load_inbox
 from golem_sdk.testing.environment import VirtualEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from golem_sdk.runtime.actor import Actor
 
 GATE, REACHED, DONE = Event(), Event(), Event()
 RAN: list[str] = []
@@ -237,3 +242,27 @@ def test_agents_go_on_when_their_code_arrives() -> None:
             assert RAN == ["a: first", "b: first"]
     finally:
         definitions.register(late)
+
+
+# --- resumed ----------------------------------------------------------------------------------------
+
+
+def test_one_that_is_resumed_as_soon_as_it_is_parked_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its failure is on disk, where an operator sees it, before its actor has ended."""
+    ended, resumed = Kernel.agent_ended, list[BaseException]()
+
+    def late(kernel: Kernel, actor: Actor, reason: BaseException) -> None:
+        if isinstance(reason, UnknownOutcomeError) and not resumed:
+            resumed.append(reason)
+            kernel.resolve(actor.agent_type, actor.agent_id, encode(None))
+        ended(kernel, actor, reason)
+
+    engine = interrupted((SendsOnce, "x"))
+    monkeypatch.setattr(Kernel, "agent_ended", late)
+    with opened(engine) as runtime:
+        runtime._kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
+        assert len(resumed) == 1
+        assert not load_inbox(engine, 'SendsOnce("x")'), "the invocation is over"
+        assert runtime.get(SendsOnce, "x").look() == "x"
