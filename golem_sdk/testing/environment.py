@@ -64,7 +64,7 @@ class VirtualEnvironment:
         return lambda: virtual(self._outside)
 
     def sleep(self, seconds: float) -> None:
-        """See `Environment.sleep`. Only the write-behind thread sleeps, which has no part in the order."""
+        """See `Environment.sleep`. Only the committer sleeps, for moments that have no part in the order."""
         self._threads.sleep(seconds)
 
     def event_loop(self) -> asyncio.AbstractEventLoop:
