@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from attrs import define, field
 
-from golem_sdk.errors import StoreCorruptError
+from golem_sdk.errors import StoreCorruptError, StoreFencedError
 from golem_sdk.storage.base import Space
 from golem_sdk.storage.records import seal
 from golem_sdk.storage.tally import TALLY_KEY, Tally, checksum_of
@@ -71,12 +71,14 @@ class Ledger:
     the call: what a commit need not ask makes all who wait for it faster.
 
     Attributes:
-        transaction: the last one that it has made; if another one has written since, nothing is known.
+        transaction: the last one that it has made, -1 while that is not known.
+        newest: the last one of which it knows; if another one has written since, that is the owner now.
         tally: the store's, after that.
         checksums: of the records that are written more than once, the newest last.
     """
 
     transaction: int = -1
+    newest: int = -1
     tally: Tally = field(factory=Tally)
     checksums: dict[Place, int] = field(factory=dict)
 
@@ -84,9 +86,16 @@ class Ledger:
         """Begin a write transaction: learn the tally, if need be.
 
         Raises:
+            StoreFencedError: somebody else has written to the store.
             StoreCorruptError: the store's tally is not that of the last transaction.
         """
         last = txn.id() - 1
+        if self.newest not in (-1, last):
+            raise StoreFencedError(
+                "another process has written to the store since this one did, and owns it now: nothing was"
+                " written. Close this runtime, and see that nobody removes the owner.lock of a store in use"
+            )
+        self.newest = last
         if self.transaction != last:
             self.checksums.clear()
             self.tally = load_tally(txn, meta, last)
@@ -101,7 +110,7 @@ class Ledger:
 
     def committed(self) -> None:
         """The transaction is durable."""
-        self.transaction = self.tally.transaction
+        self.transaction = self.newest = self.tally.transaction
 
     def claim(
         self, txn: Transaction, database: Database, space: Space, key: bytes, value: bytes
@@ -180,6 +189,7 @@ def apply_batches(
     """Do what ``batches`` say, in order; for each whether it happened.
 
     Raises:
+        StoreFencedError: somebody else has written to the store.
         StoreCorruptError: the store's tally is not that of the last transaction.
     """
     ledger.enter(txn, databases[Space.META])

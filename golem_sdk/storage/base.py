@@ -126,6 +126,7 @@ class Engine(Protocol):
 
         Raises:
             StoreFullError: nothing of the transaction happened; may be tried again.
+            StoreFencedError: another process writes to the store now; nothing of the transaction happened.
             StoreBrokenError: the disk failed; whether it happened is known after a restart only.
             StoreError: nothing of the transaction happened.
         """

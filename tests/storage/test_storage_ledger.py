@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golem_sdk.errors import StoreFullError
+from golem_sdk.errors import StoreFencedError, StoreFullError
 from golem_sdk.storage import applying
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.lmdb import LmdbEngine
@@ -65,14 +65,17 @@ def test_what_a_commit_left_undone_is_not_remembered(
     engine.close()
 
 
-def test_what_another_one_has_written_is_noticed(tmp_path: Path) -> None:
+def test_x1_after_another_one_has_written_nothing_is(tmp_path: Path) -> None:
     engine = LmdbEngine(tmp_path / "store")
     engine.commit([Batch(puts=((Space.HEAD, b"k", b"mine"),))])
     ledger = engine._ledger
     engine._ledger = applying.Ledger()  # as another process has its own
     engine.commit([Batch(puts=((Space.HEAD, b"k", b"theirs"), (Space.HEAD, b"l", b"theirs")))])
     engine._ledger = ledger
-    engine.commit([Batch(puts=((Space.HEAD, b"k", b"mine again"),), dels=((Space.HEAD, b"l"),))])
+    for _ in range(2):
+        with pytest.raises(StoreFencedError, match="another process has written"):
+            engine.commit([Batch(puts=((Space.HEAD, b"k", b"mine again"),))])
+    assert engine.get(Space.HEAD, b"k") == b"theirs"
     assert engine.verify() == []
     engine.close()
 

@@ -91,3 +91,32 @@ def test_an_unsafe_directory_is_not_owned(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     with pytest.raises(StoreError, match="chmod 700"):
         OwnerLock(tmp_path)
+
+
+def test_x1_a_runtime_that_lost_its_store_writes_nothing_any_more(tmp_path: Path) -> None:
+    """Somebody has removed the lock of a store in use, and opened it."""
+    path = tmp_path / "store"
+    lines = children.run(
+        """
+        path = Path(sys.argv[1])
+        first, owner = LmdbEngine(path), OwnerLock(path)
+        assert first.commit([Batch(puts=((Space.INBOX, b"first", b""),))])
+        (path / "owner.lock").unlink()
+        pid = os.fork()
+        if not pid:
+            os.execv(sys.executable, [sys.executable, "-c", sys.argv[2], sys.argv[1]])
+        os.waitpid(pid, 0)
+        print(refusal(first.commit, [Batch(puts=((Space.INBOX, b"zombie", b""),))]))
+        print([key for key, _ in first.scan(Space.INBOX, b"", None, limit=9)])
+        """,
+        path,
+        children.PRELUDE
+        + """
+path = Path(sys.argv[1])
+with OwnerLock(path):
+    engine = LmdbEngine(path)
+    engine.commit([Batch(puts=((Space.INBOX, b"second", b""),))])
+    engine.close()
+""",
+    )
+    assert lines == ["StoreFencedError", "[b'first', b'second']"]
