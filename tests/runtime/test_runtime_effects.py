@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pytest
 
 from golem_sdk import FunctionType, Runtime, agent, atomically, durable, idempotence_mode
+from golem_sdk.core.entries import Entry, ImportedFunctionInvoked
+from golem_sdk.core.ids import storage_key
 from golem_sdk.durability import current
+from golem_sdk.oplog.reader import read_entries
 from golem_sdk.runtime.effects import AlarmEffect, Effect, HostEffect, TimerEffect
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.base import Space
@@ -127,6 +130,35 @@ def test_p3_p4_what_is_on_disk_before_and_after_a_write() -> None:
     assert looked < paying, "everything before it, and its announcement"
     assert paying < paid, "its outcome, before the agent goes on"
     assert paid == paying_again == paid_again, "nothing is left to say; what came of it may wait"
+
+
+@durable(function_type=FunctionType.READ_REMOTE)
+async def alook() -> str:
+    return "seen"
+
+
+@durable
+async def ashow(text: str) -> None:
+    entries = read_entries(ENGINES[0], storage_key('shows_what_it_saw("x")'))
+    SEEN.append([e.function_name.rpartition(".")[2] for _, e in entries if is_outcome(e)])
+
+
+def is_outcome(entry: Entry) -> TypeGuard[ImportedFunctionInvoked]:
+    return isinstance(entry, ImportedFunctionInvoked)
+
+
+@agent
+async def shows_what_it_saw(name: str) -> None:
+    await ashow(await alook())
+    await ashow("again")
+
+
+def test_p4_what_asynchronous_code_was_given_is_on_disk_before_a_write() -> None:
+    ENGINES.append(MemoryEngine())
+    settings = Settings(write_behind_s=None)
+    with Runtime.over(ENGINES[0], VirtualEnvironment(), settings) as runtime:
+        runtime.trigger(shows_what_it_saw, "x").result(timeout=30)
+    assert SEEN == [["alook"], ["alook", "ashow"]]
 
 
 # --- logical time ---------------------------------------------------------------------------------
