@@ -155,6 +155,8 @@ def test_no_virtual_time_passes_while_it_is_put_off(
     engine.open.set()
     join(threads)
     assert SEEN == [2]
+    environment.rest(30)
+    assert environment.now_ns() >= due_ns  # and then it passes again
 
 
 def test_without_a_commit_under_way_it_begins_at_once(runtime: Runtime) -> None:
