@@ -119,6 +119,16 @@ def recorded_call(**changes: Any) -> Items:
     return [(2, evolve(entry, **changes))]
 
 
+def test_p5_a_call_in_place_is_recalled_in_one_step() -> None:
+    machine = machine_over(recorded_call())
+    recorded = recall(machine, 1)
+    assert recorded is not None
+    assert (recorded.outcome, machine.now, machine.outcomes) == (b"out", 9, 1)
+    assert machine.is_live
+    assert recall(machine, 2) is None
+    assert start(machine, 2).number == 2
+
+
 @pytest.mark.parametrize(
     "changes",
     [
