@@ -90,7 +90,7 @@ class HostEffect:
         performer, perform = session.kernel.settings.performer, self._perform
         if performer is not None:
             scope = self._context.run(SCOPE.get)
-            perform = partial(performer.perform_async, session, call, scope, self._perform)
+            perform = performer.perform_async(session, call, scope, self._perform)
         environment.enter()
 
         def done(task: asyncio.Task[Any]) -> None:

@@ -25,8 +25,8 @@ __all__ = ["Performer", "perform", "wait"]
 class Performer(Protocol):
     """Stands between durable calls and what performs them: watches it, or gives another outcome.
 
-    It is asked once per attempt, in live code only, on the thread (or host loop) that performs the call.
-    What it raises is the call's outcome, unless it is an `AgentControlSignal`.
+    It is asked once per attempt, in live code only. What it raises, or what it gives for asynchronous code,
+    is the call's outcome, unless it is an `AgentControlSignal`.
     """
 
     def perform(
@@ -35,14 +35,14 @@ class Performer(Protocol):
         """The result of a call that ``action()`` would make."""
         ...
 
-    async def perform_async(
+    def perform_async(
         self,
         session: Session,
         call: StartedCall,
         scope: Scope,
         action: Callable[[], Awaitable[Any]],
-    ) -> Any:
-        """The same for a call that ``await action()`` would make."""
+    ) -> Callable[[], Awaitable[Any]]:
+        """A coroutine function in place of ``action``. Asked on the agent's thread, as the call begins."""
         ...
 
 

@@ -44,6 +44,11 @@ class _Waiting:
         self.launched = False
         self.scope = SCOPE.get()  # that of the code which waits
 
+    def launch(self, session: Session) -> None:
+        """Begin to obtain the completion."""
+        self.launched = True
+        self.effect.launch(session, self.call)
+
 
 class Pump:
     """The asynchronous half of a session: its event loop and the calls that the loop waits for.
@@ -225,8 +230,11 @@ class Pump:
             retry = session.writer.plan.call_retries.get(waiting.call.number)
             if retry is not None and retry.due > session.now_ns():
                 waiting.effect = AlarmEffect(retry.due, waiting.effect)
-        if any(COMMIT_TABLE[w.call.function_type].before and not w.effect.resumable for w in fresh):
-            session.writer.commit()
+        outside = [waiting for waiting in fresh if not waiting.effect.resumable]
         for waiting in fresh:
-            waiting.launched = True
-            waiting.effect.launch(session, waiting.call)
+            if waiting.effect.resumable:  # these first, for they may record something
+                waiting.launch(session)
+        if any(COMMIT_TABLE[waiting.call.function_type].before for waiting in outside):
+            session.writer.commit()
+        for waiting in outside:
+            waiting.launch(session)

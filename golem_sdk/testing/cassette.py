@@ -224,16 +224,20 @@ class Player:
         recorded = self._recorded(session, call)
         return action() if recorded is None else _revealed(recorded)
 
-    async def perform_async(
+    def perform_async(
         self,
         session: Session,
         call: StartedCall,
         scope: Scope,
         action: Callable[[], Awaitable[Any]],
-    ) -> Any:
+    ) -> Callable[[], Awaitable[Any]]:
         """See `Performer.perform_async`."""
-        recorded = self._recorded(session, call)
-        return await action() if recorded is None else _revealed(recorded)
+
+        async def performing() -> Any:
+            recorded = self._recorded(session, call)
+            return await action() if recorded is None else _revealed(recorded)
+
+        return performing
 
     def _recorded(self, session: Session, call: StartedCall) -> Recorded | None:
         """What is played; ``None``: it takes place.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -191,14 +192,23 @@ class Stage:
         stub = self._stub(call)
         return self._recorded(effect, era, stub or action)
 
-    async def perform_async(
+    def perform_async(
+        self,
+        session: Session,
+        call: StartedCall,
+        scope: Scope,
+        action: Callable[[], Awaitable[Any]],
+    ) -> Callable[[], Awaitable[Any]]:
+        """See `Performer.perform_async`."""
+        return partial(self._perform_async, session, call, scope, action)
+
+    async def _perform_async(
         self,
         session: Session,
         call: StartedCall,
         scope: Scope,
         action: Callable[[], Awaitable[Any]],
     ) -> Any:
-        """See `Performer.perform_async`."""
         death = self._dying(session.agent_id, call.number, session.writer.last)
         if death is not None:
             session.end(AgentFencedSignal(death))

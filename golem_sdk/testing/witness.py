@@ -40,8 +40,7 @@ _OWN = "golem:rpc/"
 class Witness:
     """Notes what a scenario does, over all its lives. A `Performer`; the driver tells it the rest.
 
-    What was not on disk when it was shown is known of synchronous code only: asynchronous code, and
-    threads of an agent, go on while their effects are performed.
+    What was not on disk when it was shown is not known of an agent's threads, beside which it goes on.
 
     Args:
         notes: those of earlier lives, in another process; ``crashes``: how many they were.
@@ -102,24 +101,26 @@ class Witness:
     ) -> Any:
         """See `Performer.perform`."""
         _check_alive(session.kernel)
-        unwritten = 0
-        if call.function_type >= FunctionType.WRITE_REMOTE and current_lane() is None:
-            on_disk = survey(session.kernel.engine, storage_key(session.agent_id)).last
-            unwritten = max(0, session.writer.last - on_disk)
+        unwritten = _unwritten(session, call) if current_lane() is None else 0
         self._note(session, call, scope, unwritten)
         return action()
 
-    async def perform_async(
+    def perform_async(
         self,
         session: Session,
         call: StartedCall,
         scope: Scope,
         action: Callable[[], Awaitable[Any]],
-    ) -> Any:
+    ) -> Callable[[], Awaitable[Any]]:
         """See `Performer.perform_async`."""
-        _check_alive(session.kernel)
-        self._note(session, call, scope, 0)
-        return await action()
+        unwritten = _unwritten(session, call)
+
+        async def performing() -> Any:
+            _check_alive(session.kernel)
+            self._note(session, call, scope, unwritten)
+            return await action()
+
+        return performing
 
     def _note(self, session: Session, call: StartedCall, scope: Scope, unwritten: int) -> None:
         if call.function_name.startswith(_OWN):
@@ -202,3 +203,11 @@ def observe(place: str, value: object = None) -> None:
     witness = None if session is None else session.kernel.settings.performer
     if session is not None and isinstance(witness, Witness):
         witness.observed(session, place, repr(value))
+
+
+def _unwritten(session: Session, call: StartedCall) -> int:
+    """How many entries of the agent are not on disk when it shows something to the outside."""
+    if call.function_type < FunctionType.WRITE_REMOTE:
+        return 0
+    on_disk = survey(session.kernel.engine, storage_key(session.agent_id)).last
+    return max(0, session.writer.last - on_disk)

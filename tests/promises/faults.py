@@ -38,6 +38,7 @@ from golem_sdk.runtime.announcing import Announcements
 from golem_sdk.runtime.execution import Execution
 from golem_sdk.runtime.keys import Keys
 from golem_sdk.runtime.outcomes import success
+from golem_sdk.runtime.pump import Pump
 from golem_sdk.runtime.session import Session
 from golem_sdk.runtime.tasks import AgentTask
 from golem_sdk.storage.base import Engine, Space
@@ -164,6 +165,18 @@ def shown_before_it_is_safe(patch: pytest.MonkeyPatch) -> None:
     """A remote write does not wait for what was recorded before it."""
     careless = CommitRule(before=False, soon=True, parks=True)
     patch.setitem(COMMIT_TABLE, FunctionType.WRITE_REMOTE, careless)
+
+
+def shown_by_a_task_before_it_is_safe(patch: pytest.MonkeyPatch) -> None:
+    """A remote write of asynchronous code does not wait for what was recorded before it."""
+    launch = Pump._launch
+
+    def careless(self: Pump) -> None:
+        with type(patch).context() as within:
+            within.setattr(self._session.writer, "commit", lambda: None)
+            launch(self)
+
+    patch.setattr(Pump, "_launch", careless)
 
 
 def told_before_it_is_safe(patch: pytest.MonkeyPatch) -> None:

@@ -180,6 +180,7 @@ def promise_reader(count: int) -> int:
 
 
 WRITES = Program("writes", SCENARIOS["sync-writes"].steps)
+TOKENS = Program("tokens", SCENARIOS["generator"].steps)
 GUARDS = Program("guards", SCENARIOS["guards"].steps)
 KEEPS = Program("keeps", [Step(promise_keeper, ("a",))])
 RACES = Program("races", [Step(promise_racer, (8,))])

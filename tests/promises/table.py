@@ -86,11 +86,12 @@ PROMISES: dict[str, Promise] = {
         },
     ),
     "P4": Promise(
-        "what is shown or told is on disk before; of asynchronous code: only what is told",
+        "what is shown or told is on disk before",
         (checkers.check_p4,),
         {MODES: "violations"},
         {
             faults.shown_before_it_is_safe: runs.WRITES.broken,
+            faults.shown_by_a_task_before_it_is_safe: runs.TOKENS.broken,
             faults.told_before_it_is_safe: runs.WRITES.broken,
         },
     ),

@@ -173,14 +173,14 @@ class Told:
         self.keys.append(str(session.keys.key(call.place, scope)))
         return action()
 
-    async def perform_async(
+    def perform_async(
         self,
         session: Session,
         call: StartedCall,
         scope: Scope,
         action: Callable[[], Awaitable[Any]],
-    ) -> Any:
-        return await action()
+    ) -> Callable[[], Awaitable[Any]]:
+        return action
 
 
 @agent

@@ -26,6 +26,7 @@ from golem_sdk.testing.simulation import (
 )
 from golem_sdk.testing.simulation.disk import Disk
 from golem_sdk.testing.simulation.primitives import TWINS, rooms
+from promises.faults import shown_by_a_task_before_it_is_safe
 from simulation.agents import NEVER_TWICE, ORDERED, STEPS
 
 if TYPE_CHECKING:
@@ -173,6 +174,11 @@ def test_a_write_that_is_shown_before_it_is_safe_is_noticed(
 ) -> None:
     careless = CommitRule(before=False, soon=True, parks=True)
     monkeypatch.setitem(COMMIT_TABLE, FunctionType.WRITE_REMOTE, careless)
+    assert is_noticed("P4", fuzz_seed)
+
+
+def test_so_is_one_of_asynchronous_code(fuzz_seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown_by_a_task_before_it_is_safe(monkeypatch)
     assert is_noticed("P4", fuzz_seed)
 
 

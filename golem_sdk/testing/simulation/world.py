@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
+from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.ids import storage_key
 from golem_sdk.errors import UsageError
 from golem_sdk.oplog.reader import survey
 from golem_sdk.runtime.context import SCOPE, current_or_performing
+from golem_sdk.runtime.lanes import current_lane
 from golem_sdk.testing.checkers import Observation, Performance
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from golem_sdk.core.machine import StartedCall
+    from golem_sdk.core.scopes import Scope
     from golem_sdk.runtime.session import Session
     from golem_sdk.testing.simulation.baton import Baton
     from golem_sdk.testing.simulation.disk import Disk
@@ -23,6 +30,9 @@ __all__ = ["World", "world"]
 
 _LONGEST_EFFECT_S = 3.0
 _MOST_REFUSALS = 2
+
+_BEGUN: ContextVar[tuple[str, bool, int]] = ContextVar("simulated_call")
+"""Of the call that is performed: its key, whether it is live, and how much was not on disk when it began."""
 
 _present: World | None = None
 
@@ -126,21 +136,49 @@ class World:
         self._done.add(name)
         if place is not None:
             self._regions[place].add(name)
-        if session is None:
-            self.performances.append(Performance(name, "", machine.number))
-        else:
-            on_disk = survey(self._disk.content, storage_key(session.agent_id)).last
-            is_owner = machine.number == self._disk.owner  # else others have written there
-            self.performances.append(
-                Performance(
-                    name,
-                    str(session.keys.upcoming()),
-                    machine.number,
-                    live=session.machine.is_live,
-                    unwritten=max(0, session.writer.last - on_disk) if is_owner else 0,
-                )
-            )
+        key, live, unwritten = _BEGUN.get()
+        self.performances.append(
+            Performance(name, key, machine.number, live=live, unwritten=unwritten)
+        )
         self._baton.trace.note("effect", machine.number, name)
+
+    def _begun(self, session: Session, call: StartedCall, scope: Scope) -> tuple[str, bool, int]:
+        unwritten = 0
+        is_shown = call.function_type >= FunctionType.WRITE_REMOTE and current_lane() is None
+        if (
+            is_shown and self._machine().number == self._disk.owner
+        ):  # else others have written there
+            on_disk = survey(self._disk.content, storage_key(session.agent_id)).last
+            unwritten = max(0, session.writer.last - on_disk)
+        return str(session.keys.key(call.place, scope)), session.machine.is_live, unwritten
+
+    # --- a Performer ------------------------------------------------------------------------------
+
+    def perform(
+        self, session: Session, call: StartedCall, scope: Scope, action: Callable[[], Any]
+    ) -> Any:
+        """See `Performer.perform`."""
+        token = _BEGUN.set(self._begun(session, call, scope))
+        try:
+            return action()
+        finally:
+            _BEGUN.reset(token)
+
+    def perform_async(
+        self,
+        session: Session,
+        call: StartedCall,
+        scope: Scope,
+        action: Callable[[], Awaitable[Any]],
+    ) -> Callable[[], Awaitable[Any]]:
+        """See `Performer.perform_async`."""
+        begun = self._begun(session, call, scope)
+
+        async def performing() -> Any:
+            _BEGUN.set(begun)
+            return await action()
+
+        return performing
 
     def _machine(self) -> Machine:
         machine = self._baton.current.machine

@@ -162,8 +162,11 @@ class _Refusal:
         self.performed.append(call.function_name)
         raise AssertionError(f"replay performs {call.function_name}")
 
-    async def perform_async(self, session: Any, call: Any, scope: Any, action: Any) -> Any:
-        self.perform(session, call, scope, action)
+    def perform_async(self, session: Any, call: Any, scope: Any, action: Any) -> Any:
+        async def performing() -> Any:
+            self.perform(session, call, scope, action)
+
+        return performing
 
 
 def _put_on_stage(body: Callable[[Any], Any], outside: Any) -> None:
