@@ -6,8 +6,8 @@ never fails itself:
 
 * An argument that cannot be stored becomes the text ``<not recorded: …>``.
 * An attribute that cannot be stored is None (a socket, an SQL cursor). ``__golem_omitted__`` on the
-  exception names both. Of a response of httpx, as in `httpx.HTTPStatusError` and openai's errors, status,
-  headers and body are kept, of a request the method and the URL without its query.
+  exception names both. Of a response of httpx or requests, as in `httpx.HTTPStatusError` and openai's errors,
+  status, headers and body are kept, of a request (aiohttp's, too) the method and the URL without its query.
 * ``__golem_traceback__`` holds (file, line, function) of each frame, outermost first; there is no
   real traceback to continue.
 * A class that this process does not have (local to a function, module not imported), or that cannot
@@ -86,7 +86,8 @@ def exception_body(exc: BaseException, encoder: Encoder) -> dict[str, Any]:
             group: Any = exc
             body["members"] = _members(group)
         else:
-            body["args"] = _storable_args(_part(exc, "args"), encoder, omitted)
+            args = tuple(map(message_in, _part(exc, "args")))
+            body["args"] = _storable_args(args, encoder, omitted)
         attributes = _storable_attributes(_attributes(exc, state, omitted), encoder, omitted)
     finally:
         encoder.links -= 1
