@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import weakref
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -24,8 +23,10 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
+from golem_sdk.intercept.aiohttp_connectors import Twins
 from golem_sdk.intercept.http import WHOLE_BODY_BYTES, AsyncBody, Pump, is_small
 from golem_sdk.intercept.patching import Patch
+from golem_sdk.intercept.redaction import stored_url
 from golem_sdk.intercept.wire import described
 
 if TYPE_CHECKING:
@@ -51,14 +52,16 @@ class _Adapter:
     def __init__(self, module: ModuleType) -> None:
         self.library: Any = module
         self.body = _recorded_body(module)
-        self._twins: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        self.twins = Twins(module)
 
     def connect(self, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         @functools.wraps(original)
         async def connect(connector: Any, req: Any, traces: Any, timeout: Any) -> Any:
             session = durability.current_since("aiohttp")
-            if session is None or connector.closed or self._makes(connector) is None:
+            if session is None or connector.closed or not self.twins.has(connector):
                 return await original(connector, req, traces, timeout)
+            if req.proxy:  # the header for it is to be there before the request is written
+                connector._update_proxy_auth_header_and_build_proxy_req(req)
             return _Connection(self, connector, req, timeout)
 
         return connect
@@ -66,52 +69,10 @@ class _Adapter:
     def close(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def close(connector: Any, **options: Any) -> Any:
-            dropped = self._twins.pop(connector, None)
-            session = durability.current()
-            if dropped is not None and session is not None:
-                _, _, (twin, _), _ = dropped.detach()
-                durability.host_call(session, functools.partial(_close, twin))
-            elif dropped is not None:
-                dropped()
+            self.twins.close(connector)
             return original(connector, **options)
 
         return close
-
-    def twin(self, connector: Any) -> Any:
-        """The connector on the host loop that does what the agent's would do."""
-        known = self._twins.get(connector)
-        if known is None:
-            kind, options = self._makes(connector)
-            twin = kind(
-                limit=connector.limit,
-                limit_per_host=connector.limit_per_host,
-                force_close=connector.force_close,
-                **options,
-            )
-            known = weakref.finalize(connector, _stop, twin, asyncio.get_running_loop())
-            known.atexit = False
-            self._twins[connector] = known
-            return twin
-        return known.peek()[2][0]
-
-    def _makes(self, connector: Any) -> Any:
-        """How such a connector is made; ``None``: nobody knows."""
-        library = self.library
-        if isinstance(connector, library.UnixConnector):
-            return library.UnixConnector, {"path": connector.path}
-        if not isinstance(connector, library.TCPConnector):
-            return None
-        options = {"ssl": connector._ssl, "family": connector.family}
-        return library.TCPConnector, options
-
-
-async def _close(twin: Any) -> None:
-    await twin.close()
-
-
-def _stop(twin: Any, loop: asyncio.AbstractEventLoop) -> None:
-    if not loop.is_closed():
-        asyncio.run_coroutine_threadsafe(_close(twin), loop)
 
 
 class _Connection:
@@ -135,6 +96,9 @@ class _Connection:
         self._callbacks: list[Callable[[], None]] = []
         self._body: AsyncBody | None = None
         self.closed = False
+
+    def __repr__(self) -> str:
+        return f"Connection<{self._request.connection_key}>"
 
     # --- as a connection ---
 
@@ -202,6 +166,10 @@ class _Connection:
 
     async def read(self) -> tuple[Any, Any]:
         """The head of the response, and its body."""
+        announced = self._request._continue
+        if announced is not None and not announced.done():
+            # The body is agent code, and collected whatever the server says to its announcement.
+            return SimpleNamespace(code=100), None
         await self._written
         session = durability.current()
         if session is None:
@@ -231,11 +199,11 @@ class _Connection:
     async def _sent(self, data: bytes, real: list[Pump]) -> list[Any]:
         """The exchange on the host loop: what is recorded of it."""
         library = self._adapter.library
-        connector = self._adapter.twin(self._connector)
+        connector = self._adapter.twins.of(self._connector)
         try:
             connection = await connector.connect(self._request, [], self._timeout)
         except TimeoutError as error:
-            text = f"Connection timeout to host {self._request.url}"
+            text = f"Connection timeout to host {stored_url(str(self._request.url))}"
             raise library.ConnectionTimeoutError(text) from error
         try:
             protocol = connection.protocol
@@ -331,6 +299,7 @@ def _recorded_body(library: Any) -> Callable[[_Connection, dict[str, Any], Async
             super().__init__(connection, limit, timer=timer, loop=loop)
             self._source = source
             self._least_bytes = 1
+            self._turn = asyncio.Lock()
             if source.is_all_here:
                 first = source.first()
                 if first:
@@ -344,7 +313,17 @@ def _recorded_body(library: Any) -> Callable[[_Connection, dict[str, Any], Async
             finally:
                 self._least_bytes = 1
 
+        async def wait_eof(self) -> None:
+            while not self.is_eof():
+                await self._wait("wait_eof")
+
         async def _wait(self, func_name: str) -> None:
+            waited = self._turn.locked()
+            async with self._turn:
+                if not waited:  # else another task has asked for more meanwhile
+                    await self._more()
+
+        async def _more(self) -> None:
             try:
                 with self._timer:
                     piece = await self._source.more(self._least_bytes)

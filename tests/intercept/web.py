@@ -19,13 +19,16 @@ LARGE = bytes(range(256)) * 81_920  # 20 MiB
 
 
 class Seen:
-    """One request as it arrived."""
+    """One request as it arrived, and from which host."""
 
-    def __init__(self, method: str, target: str, headers: dict[str, str], body: bytes) -> None:
+    def __init__(
+        self, method: str, target: str, headers: dict[str, str], body: bytes, client: str
+    ) -> None:
         self.method = method
         self.target = target
         self.headers = headers
         self.body = body
+        self.client = client
 
 
 class WebServer(ThreadingHTTPServer):
@@ -82,7 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self._body()
-        self.server.seen.append(Seen(self.command, self.path, dict(self.headers), body))
+        seen = Seen(self.command, self.path, dict(self.headers), body, self.client_address[0])
+        self.server.seen.append(seen)
         url = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         count = len(self.server.seen)
