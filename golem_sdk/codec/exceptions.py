@@ -8,6 +8,7 @@ never fails itself:
 * An attribute that cannot be stored is None (a socket, an SQL cursor). ``__golem_omitted__`` on the
   exception names both. Of a response of httpx or requests, as in `httpx.HTTPStatusError` and openai's errors,
   status, headers and body are kept, of a request (aiohttp's, too) the method and the URL without its query.
+* In the texts of errors of HTTP clients, passwords and parameters named like secrets are blanked in URLs.
 * ``__golem_traceback__`` holds (file, line, function) of each frame, outermost first; there is no
   real traceback to continue.
 * A class that this process does not have (local to a function, module not imported), or that cannot
@@ -32,7 +33,7 @@ from golem_sdk.codec.classes import (
     runs_when_dropped,
 )
 from golem_sdk.codec.codes import Code, Lower, Lowered, Malformed, Raise, shown
-from golem_sdk.codec.messages import Message, lower_message, message_in, raise_message
+from golem_sdk.codec.messages import Message, kept_of, lower_message, raise_message
 from golem_sdk.errors import RecordedError
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ def exception_body(exc: BaseException, encoder: Encoder) -> dict[str, Any]:
     """
     cls = type(exc)
     body: dict[str, Any] = {"type": reference_of(cls)}
+    kept = kept_of(cls)
     if cls.__module__ != "builtins":
-        body["text"] = _text(exc)
+        body["text"] = kept(_text(exc))
     if encoder.links >= MAX_LINKS:
         return {**body, "cut": True}
     state = object.__getattribute__(exc, "__dict__")
@@ -86,9 +88,11 @@ def exception_body(exc: BaseException, encoder: Encoder) -> dict[str, Any]:
             group: Any = exc
             body["members"] = _members(group)
         else:
-            args = tuple(map(message_in, _part(exc, "args")))
+            args = tuple(map(kept, _part(exc, "args")))
             body["args"] = _storable_args(args, encoder, omitted)
-        attributes = _storable_attributes(_attributes(exc, state, omitted), encoder, omitted)
+        found = _attributes(exc, state, omitted)
+        attributes = {name: kept(value) for name, value in found.items()}
+        attributes = _storable_attributes(attributes, encoder, omitted)
     finally:
         encoder.links -= 1
     notes = state.get("__notes__")
@@ -96,7 +100,7 @@ def exception_body(exc: BaseException, encoder: Encoder) -> dict[str, Any]:
     optional = {
         "attributes": attributes,
         "omitted": omitted,
-        "notes": [n if type(n) is str else _repr(n) for n in notes] if type(notes) is list else [],
+        "notes": [kept(_note(note)) for note in notes] if type(notes) is list else [],
         "traceback": _frames(exc, state),
         "cause": cause,
         "context": True if context is cause else context,
@@ -136,7 +140,7 @@ def _attributes(exc: BaseException, state: dict[str, Any], omitted: list[str]) -
             continue
         if value is not None or (in_python and name not in omitted):
             found[name] = value
-    return {name: message_in(value) for name, value in found.items()}
+    return found
 
 
 def _descriptors(cls: type[Any]) -> dict[str, tuple[Any, bool]]:
@@ -184,6 +188,10 @@ def _frames(exc: BaseException, state: dict[str, Any]) -> list[list[Any]]:
         frames.append([code.co_filename, step.tb_lineno or 0, code.co_name])
         step = step.tb_next
     return [*frames, *map(list, state.get(_TRACEBACK, ()))][-MAX_FRAMES:]
+
+
+def _note(note: object) -> str:
+    return note if type(note) is str else _repr(note)
 
 
 def _text(exc: BaseException) -> str:

@@ -4,7 +4,8 @@
 exception keeps its response: status, headers and the body, as far as it was read. Of a request only the
 method and the URL without query, fragment and password are kept, of a connection not how it is
 authenticated: the rest is where secrets are. That is not exact, so none of it is a value by itself: only
-as an attribute or an argument of an exception.
+as an attribute or an argument of an exception. And the texts of HTTP errors often name a URL: its password,
+and parameters that are named like secrets, are blanked in them.
 """
 
 from __future__ import annotations
@@ -17,10 +18,31 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from golem_sdk.codec.classes import mro_of
 from golem_sdk.codec.codes import Code, Lowered, Malformed
+from golem_sdk.core.redaction import without_url_secrets
 from golem_sdk.errors import DecodingError
 
-__all__ = ["Message", "lower_message", "message_in", "raise_message"]
+__all__ = ["Message", "kept_of", "lower_message", "raise_message"]
+
+_TELL_URLS = frozenset(
+    {
+        "aiohttp",
+        "anthropic",
+        "botocore",
+        "http",
+        "httpcore",
+        "httpcore2",
+        "httpx",
+        "httpx2",
+        "openai",
+        "requests",
+        "urllib",
+        "urllib3",
+        "websockets",
+    }
+)
+"""Packages of HTTP clients: the texts of their errors name URLs."""
 
 _NO_PART = {"username": None, "password": None, "query": None, "fragment": None}
 
@@ -46,6 +68,16 @@ class _Library:
     kinds: Callable[[Any], tuple[Any, ...]]
     lower: Callable[[Any], list[Any]]
     build: Callable[[Any, list[Any]], Any]
+
+
+def kept_of(cls: type[Any]) -> Callable[[Any], Any]:
+    """How parts of exceptions of this class are kept; of what HTTP clients say, secrets in URLs are not."""
+    packages = {str(base.__module__).partition(".")[0] for base in mro_of(cls)}
+    return message_in if packages.isdisjoint(_TELL_URLS) else _without_secrets
+
+
+def _without_secrets(value: Any) -> Any:
+    return without_url_secrets(value) if type(value) is str else message_in(value)
 
 
 def message_in(value: Any) -> Any:

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
+from golem_sdk.core.redaction import stored_url
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.aiohttp_connectors import Twins
 from golem_sdk.intercept.http import WHOLE_BODY_BYTES, AsyncBody, Pump, is_small
 from golem_sdk.intercept.patching import Patch
-from golem_sdk.intercept.redaction import stored_url
 from golem_sdk.intercept.wire import described
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from golem_sdk.intercept.redaction import (
+from golem_sdk.core.redaction import (
     fingerprint_of_secret,
     names_secret,
     stored_url,

@@ -19,8 +19,8 @@ from attrs import frozen
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
+from golem_sdk.core.redaction import stored_headers, stored_url, without_url_secrets
 from golem_sdk.errors import NotDurableError
-from golem_sdk.intercept.redaction import stored_headers, stored_url, without_url_secrets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator

@@ -17,8 +17,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
+from golem_sdk.core.redaction import without_url_secrets
 from golem_sdk.intercept.patching import Patch, replacement_of
-from golem_sdk.intercept.redaction import without_url_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

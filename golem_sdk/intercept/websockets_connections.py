@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
+from golem_sdk.core.redaction import stored_headers, stored_url, without_url_secrets
 from golem_sdk.errors import AgentControlSignal, NotDurableError
 from golem_sdk.intercept.links import Link
-from golem_sdk.intercept.redaction import stored_headers, stored_url, without_url_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,6 +12,7 @@ from golem_sdk.core.delays import Decision, Failure
 from golem_sdk.core.entries import LATEST_NS, Error
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.http_status import HttpStatusError, answer_in, wait_s
+from golem_sdk.core.redaction import without_url_secrets
 from golem_sdk.core.retry import STATUS, choose, step, until_decided
 from golem_sdk.errors import DecodingError, UndecidedError
 from golem_sdk.runtime.context import SCOPE
@@ -190,4 +191,4 @@ def _name(error: Exception) -> str:
 
 
 def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:1000]
+    return without_url_secrets(f"{type(error).__name__}: {error}"[:1000])

@@ -1,4 +1,4 @@
-"""Takes secrets out of recorded values, by the rules of `golem_sdk.intercept.redaction`.
+"""Takes secrets out of recorded values, by the rules of `golem_sdk.core.redaction`.
 
 A secret is what stands under a name that says so: in a dict, in a pair of name and value (a header), in the
 query or the user part of a URL, or in a text or bytes that are JSON. What was found once is blanked
@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from golem_sdk.codec.values import decode, encode
-from golem_sdk.intercept.redaction import fingerprint_of_secret, names_secret, stored_url
+from golem_sdk.core.redaction import fingerprint_of_secret, names_secret, stored_url
 
 __all__ = ["Secrets", "redacted"]
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import httpx
 import msgpack
 import pytest
 import requests
+import urllib3
 import yarl
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from golem_sdk.codec.codes import Code
 from golem_sdk.codec.values import decode, encode
 from golem_sdk.errors import DecodingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 URL = "https://ada:password@a.example/pay?api_key=SECRET#token"
 
@@ -82,6 +87,49 @@ def test_an_error_of_connecting_says_where_but_not_how(certificates: Any) -> Non
     back = stored(aiohttp.ClientConnectorError(key, OSError(111, "refused")), b"password")
     assert (back.host, back.port, back.errno) == ("a.example", 443, 111)
     assert str(back).startswith("Cannot connect to host a.example:443 ssl:")
+
+
+def refused_by_requests() -> BaseException:
+    pool: Any = "pool"
+    slow = urllib3.exceptions.ReadTimeoutError(pool, "/pay?api_key=SECRET", "late")
+    return requests.ConnectionError(urllib3.exceptions.MaxRetryError(pool, "/?token=SECRET", slow))
+
+
+def refused_by_httpx() -> BaseException:
+    response = httpx.Response(401, request=httpx.Request("GET", URL))
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        response.raise_for_status()
+    return caught.value
+
+
+def refused_by_proxy() -> BaseException:
+    proxy = request_info()._replace(real_url=yarl.URL("http://ada:SECRET@proxy"))
+    return aiohttp.ClientHttpProxyError(proxy, (), status=407, message="Proxy")
+
+
+class OwnError(httpx.HTTPError):
+    """A user's."""
+
+
+def refused_by_user() -> BaseException:
+    error = OwnError(f"no way to {URL}")
+    error.add_note(f"asked {URL}")
+    error.__dict__["place"] = URL
+    return error
+
+
+@pytest.mark.parametrize(
+    "make", [refused_by_requests, refused_by_httpx, refused_by_proxy, refused_by_user]
+)
+def test_secrets_in_urls_are_blanked_in_what_http_errors_say(
+    make: Callable[[], BaseException],
+) -> None:
+    back = stored(make(), b"SECRET", b"password")
+    assert "<redacted>" in str(back) or make is refused_by_proxy
+
+
+def test_other_errors_say_what_they_said() -> None:
+    assert str(stored(ValueError(URL))) == URL
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from golem_sdk.intercept.redaction import (
+from golem_sdk.core.redaction import (
     fingerprint_of_secret,
     stored_headers,
     stored_url,
