@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import weakref
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import frozen
 
@@ -45,6 +45,7 @@ WHOLE_BODY_BYTES = 8 * 1024 * 1024
 
 _SMALL_BODY_BYTES = 64 * 1024
 _QUEUED_CHUNKS = 4
+_Queue: TypeAlias = "asyncio.Queue[bytes | Exception | None]"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOST = (
     "response stream lost in a crash: the first {received} bytes were recorded, but the connection that "
@@ -205,26 +206,20 @@ class Pump:
     """Reads a real body ahead, a few chunks at most, in one task of the host loop.
 
     Cancel scopes and generators stay in that task, whoever asks for chunks. To be made, and asked,
-    on the host loop; stopped from anywhere.
+    on the host loop; stopped from anywhere, or by being dropped: nobody may take a response that comes when
+    its call was cancelled, and an agent that is unloaded drops its responses without closing them.
+
+    Attributes:
+        stop: closes the real response, now or soon; nobody waits for it.
     """
 
     def __init__(self, stream: Any) -> None:
-        self._queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(_QUEUED_CHUNKS)
-        self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(self._run(stream))
+        self._queue: _Queue = asyncio.Queue(_QUEUED_CHUNKS)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(_fill(self._queue, stream))
+        self.stop = weakref.finalize(self, _stop_soon, loop, task, self._queue)
+        self.stop.atexit = False
         self._ended = False
-
-    async def _run(self, stream: Any) -> None:
-        end: Exception | None = None
-        try:
-            try:
-                async for chunk in stream:
-                    await self._queue.put(chunk)
-            finally:
-                await stream.aclose()
-        except Exception as error:  # whatever it is, the reader gets it
-            end = error
-        await self._queue.put(end)
 
     async def take(self, least_bytes: int) -> bytes:
         """As `take`."""
@@ -241,16 +236,30 @@ class Pump:
                     raise item
         return b"".join(parts)
 
-    def stop(self) -> None:
-        """Close the real response, now or soon; nobody waits for it."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and the connection with it
-            self._loop.call_soon_threadsafe(self._stop)
 
-    def _stop(self) -> None:
-        self._task.cancel()
-        while not self._queue.empty():
-            self._queue.get_nowait()
-        self._queue.put_nowait(OSError("the response was closed while it was being read"))
+async def _fill(queue: _Queue, stream: Any) -> None:
+    """Put the chunks into the queue, and how they end."""
+    end: Exception | None = None
+    try:
+        try:
+            async for chunk in stream:
+                await queue.put(chunk)
+        finally:
+            await stream.aclose()
+    except Exception as error:  # whatever it is, the reader gets it
+        end = error
+    await queue.put(end)
+
+
+def _stop_soon(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None], queue: _Queue) -> None:
+    def stop() -> None:
+        task.cancel()
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait(OSError("the response was closed while it was being read"))
+
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and the connection with it
+        loop.call_soon_threadsafe(stop)
 
 
 class AsyncBody(_Body):
@@ -265,9 +274,6 @@ class AsyncBody(_Body):
     ) -> None:
         super().__init__(name, first, lost)
         self._pump = pump
-        if pump is not None:
-            # An agent that is unloaded drops its responses without closing them.
-            weakref.finalize(self, pump.stop).atexit = False
 
     @property
     def is_all_here(self) -> bool:

@@ -10,6 +10,7 @@ import httpx
 import httpx2
 import pytest
 
+from golem_sdk.intercept.http import Pump
 from intercept.replaying import crashed_async, run_async
 from intercept.web import LARGE
 
@@ -123,17 +124,42 @@ def test_an_abandoned_stream(library: Any, web: WebServer) -> None:
 
 
 def test_a_dropped_stream_closes_its_connection(library: Any, web: WebServer) -> None:
-    pumps: list[Any] = []
+    tasks: list[Any] = []
 
     async def body() -> bytes:
         client = library.AsyncClient()
         response = await client.send(client.build_request("GET", web.url("/large")), stream=True)
-        pumps.append(response.stream._stream._pump)
+        pump = response.stream._stream._pump
+        tasks.append(pump and pump.stop.peek()[2][1])
+        del pump
         return bytes(await anext(response.aiter_raw()))
 
     runs = run_async(body)
     assert runs.replayed == runs.live
-    assert [pump and pump._task.cancelled() for pump in pumps] == [True, None]
+    assert [task and task.cancelled() for task in tasks] == [True, None]
+
+
+def test_a_response_that_nobody_takes_is_closed() -> None:
+    class Endless:
+        closed = False
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b"more"
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    async def body() -> bool:
+        stream = Endless()
+        pump = Pump(stream)
+        first = await pump.take(1)
+        del pump  # its call was cancelled when it had just ended
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return first == b"more" and stream.closed
+
+    assert asyncio.run(body())
 
 
 def test_connections_are_closed_on_the_host_loop(library: Any) -> None:
