@@ -74,9 +74,15 @@ class _Line:
     proxy = None
     is_closed = False
 
-    def __init__(self, pool_timeout: Any) -> None:
+    def __init__(self, kind: type, pool_timeout: Any) -> None:
+        self._kind = kind
         self.pool_timeout = pool_timeout
         self.timeout: Any = None
+
+    @property
+    def __class__(self) -> type:  # type: ignore[misc]  # nobody sets it
+        """For `isinstance`: other tools (vcrpy) ask for connections until they get one of the pool's."""
+        return self._kind
 
     def close(self) -> None:
         pass
@@ -96,7 +102,7 @@ class _Adapter:
         def get_conn(pool: Any, timeout: Any = None) -> Any:
             if pool.pool is None or durability.current_since("urllib3") is None:
                 return original(pool, timeout)
-            return _Line(timeout)
+            return _Line(pool.ConnectionCls, timeout)
 
         return get_conn
 
