@@ -45,7 +45,7 @@ _CAMEL = "(?-i:[a-z0-9](?:Auth|Code|Credential|Jwt|Key|Password|Secret|Signature
 _NAME = rf"(?:(?:[\w.-]*(?:[_.-]|%5F|%2D))?(?:{_WORDS})|[\w.-]*(?:{_CAMEL}))(?:\[\])?"
 _QUERY = re.compile(rf"([?&;#]{_NAME}=)([^&;#\s\"<>]+)", re.IGNORECASE)
 _SECRET_HEADER = re.compile(rf"authorization|cookie|(?:{_WORDS})$")
-_USER = re.compile(r"(?<=://)[^/?#@\s\"'<>]+(?=@)")
+_USER = re.compile(r"(?<=://)[^/?#\s\"'<>]+(?=@)")
 
 
 def fingerprint_of_secret(value: str) -> str:
