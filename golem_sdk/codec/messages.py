@@ -1,4 +1,4 @@
-"""HTTP messages that exceptions carry: classes of httpx, httpx2, requests and aiohttp, nothing derived.
+"""HTTP messages that exceptions carry: classes of httpx, requests, aiohttp, http.client, nothing derived.
 
 ``except httpx.HTTPStatusError as error: error.response.status_code`` is how HTTP errors are told apart, so an
 exception keeps its response: status, headers and the body, as far as it was read. Of a request only the
@@ -261,11 +261,18 @@ def _build_aiohttp(library: Any, parts: list[Any]) -> Any:
 
 
 def _lower_headers(value: Any) -> list[Any]:
-    return [[str(name), value] for name, value in value.items()]
+    return [[str(name), str(value)] for name, value in value.items()]
 
 
 def _build_headers(library: Any, parts: list[Any]) -> Any:
     return library.CIMultiDictProxy(library.CIMultiDict(_pairs(parts, str)))
+
+
+def _build_message(library: Any, parts: list[Any]) -> Any:
+    message = library.HTTPMessage()
+    for name, value in _pairs(parts, str):
+        message[name] = value
+    return message
 
 
 def _messages(*names: str) -> Callable[[Any], tuple[Any, ...]]:
@@ -281,4 +288,5 @@ _LIBRARIES = {
     ),
     "aiohttp": _Library(_kinds_of_aiohttp, _lower_aiohttp, _build_aiohttp),
     "multidict": _Library(_messages("CIMultiDictProxy"), _lower_headers, _build_headers),
+    "http.client": _Library(_messages("HTTPMessage"), _lower_headers, _build_message),
 }

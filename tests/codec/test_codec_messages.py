@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from http.client import HTTPMessage
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 
 import aiohttp
 import httpx
@@ -79,6 +81,14 @@ def test_an_error_of_aiohttp_can_be_shown() -> None:
     assert str(stored(error)) == str(error)
 
 
+def test_an_error_of_urllib_keeps_the_headers_of_its_response() -> None:
+    headers = HTTPMessage()
+    headers["X-Limit"], headers["x-limit"] = "7", "8"
+    back = stored(HTTPError(URL, 402, "Pay", headers, None), b"SECRET", b"password")
+    assert (back.code, back.reason, str(back)) == (402, "Pay", "HTTP Error 402: Pay")
+    assert back.headers.get_all("X-Limit") == ["7", "8"]
+
+
 @pytest.mark.parametrize("certificates", [True, False, object()], ids=repr)
 def test_an_error_of_connecting_says_where_but_not_how(certificates: Any) -> None:
     proxy = yarl.URL("http://ada:password@proxy")
@@ -147,8 +157,9 @@ def test_other_errors_say_what_they_said() -> None:
         ["multidict", ["a"]],
         ["multidict", ["a", 7]],
         ["multidict", "ab"],
+        ["http.client", ["a", 7]],
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_a_malformed_message_is_refused(body: Any) -> None:
     with pytest.raises(DecodingError):
