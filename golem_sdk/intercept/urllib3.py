@@ -79,8 +79,8 @@ class _Line:
         self.pool_timeout = pool_timeout
         self.timeout: Any = None
 
-    @property
-    def __class__(self) -> type:  # type: ignore[misc]  # nobody sets it
+    @property  # type: ignore[misc]  # nobody sets it
+    def __class__(self) -> type:
         """For `isinstance`: other tools (vcrpy) ask for connections until they get one of the pool's."""
         return self._kind
 
