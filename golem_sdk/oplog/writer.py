@@ -121,6 +121,7 @@ class OplogWriter:
                     self._puts[space, key] = piece
                     if len(self._puts) >= _MOST_ENTRIES // 8:
                         self.flush()
+                        self._committer.soon()  # or all of them wait in memory until somebody waits
         return payload
 
     def flush(self) -> Ticket | None:

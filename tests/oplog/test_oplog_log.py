@@ -30,6 +30,8 @@ from golem_sdk.storage.payloads import load_payload
 from golem_sdk.testing.histories import CREATE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from golem_sdk.storage.base import Engine
 
 KEY = storage_key("Order(1)")
@@ -139,6 +141,19 @@ def test_long_payloads_are_kept_once_and_come_back() -> None:
     engine.commit([Batch(dels=((Space.PAYLOAD, piece),))])
     with pytest.raises(StoreCorruptError, match="incomplete"):
         load_payload(engine, kept[0])
+
+
+def test_long_payloads_do_not_wait_in_memory_until_somebody_waits() -> None:
+    asked: list[int] = []
+
+    class Counting(Committer):
+        def soon(self, prepare: Callable[[], object] | None = None) -> None:
+            asked.append(len(self._queue))
+
+    writer = OplogWriter(KEY, Counting(MemoryEngine(), write_behind_s=None), 0, EMPTY_PLAN)
+    for number in range(4):
+        writer.keep(bytes([number]) * 256 * 1024 * 20)
+    assert asked == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("missing", [1, 2, 3])
