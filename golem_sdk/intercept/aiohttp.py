@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["aiohttp_patches"]
 
 _CALL, _READ = "aiohttp.request", "aiohttp.read"
+_AUTHENTICATION = "_update_proxy_auth_header_and_build_proxy_req"
 
 
 def aiohttp_patches(module: ModuleType) -> list[Patch]:
@@ -60,8 +61,9 @@ class _Adapter:
             session = durability.current_since("aiohttp")
             if session is None or connector.closed or not self.twins.has(connector):
                 return await original(connector, req, traces, timeout)
-            if req.proxy:  # the header for it is to be there before the request is written
-                connector._update_proxy_auth_header_and_build_proxy_req(req)
+            authenticate = getattr(connector, _AUTHENTICATION, None)  # older versions have none
+            if req.proxy and authenticate is not None:
+                authenticate(req)  # now: the header is to be there before the request is written
             return _Connection(self, connector, req, timeout)
 
         return connect

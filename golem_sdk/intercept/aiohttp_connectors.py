@@ -95,8 +95,8 @@ class Twins:
     def _resolver_of(self, connector: Any) -> Any:
         """The user's resolver of names; ``None``: one of aiohttp's, which belongs to a loop."""
         resolver = connector._resolver
-        aiohttps = connector._resolver_owner or type(resolver) is self._library.ThreadedResolver
-        return None if aiohttps else resolver
+        aiohttps = (self._library.ThreadedResolver, self._library.AsyncResolver)
+        return None if type(resolver) in aiohttps else resolver
 
     def _resolves_by_loop(self, connector: Any) -> bool:
         """Whether its user has given it a resolver with settings that belongs to the agent's loop."""
