@@ -181,10 +181,14 @@ class Part:
     def annotated(self, names: frozenset[str]) -> set[str]:
         """Its parameters whose annotation has one of these dotted names."""
         return {
-            each.arg
-            for each in self._arguments(self.function)
-            if each.annotation is not None and self.module.dotted(each.annotation) in names
+            each.arg for each in self._arguments(self.function) if self.says(each.annotation, names)
         }
+
+    def says(self, annotation: ast.expr | None, names: frozenset[str]) -> bool:
+        """Whether an annotation is one of these dotted names, of whatever it may be."""
+        if isinstance(annotation, ast.Subscript):
+            annotation = annotation.value
+        return annotation is not None and self.module.dotted(annotation) in names
 
     def _walk(self, found: list[ast.stmt] | list[ast.AST], parent: ast.AST) -> Iterator[ast.AST]:
         for node in found:

@@ -45,6 +45,9 @@ def set_order(part: Part) -> Iterator[Found]:
             case ast.ListComp(generators=[first, *_]) | ast.GeneratorExp(generators=[first, *_]):
                 if is_set(first.iter) and not _is_indifferent(part, node):
                     yield first.iter, "a sequence made of a set"
+            case ast.SetComp(generators=[first, *_]) | ast.DictComp(generators=[first, *_]):
+                if is_set(first.iter) and any(_matters(part, each) for each in _made(node)):
+                    yield first.iter, "a loop over a set that calls something"
             case ast.Call(func=func, args=[first, *_]) if is_set(first):
                 joins = isinstance(func, ast.Attribute) and func.attr == "join"
                 if (joins or part.dotted(func) in _ORDERING) and not _is_indifferent(part, node):
@@ -63,6 +66,9 @@ def _names(part: Part) -> set[str]:
     found |= part.annotated(_SETS)
     for node in part.nodes:
         match node:
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation):
+                if part.says(annotation, _SETS):
+                    found.add(name)
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 if _is_set(part, value, found):
                     found.add(name)
@@ -86,6 +92,10 @@ def _is_set(part: Part, node: ast.AST, known: set[str]) -> bool:
                 and _is_set(part, func.value, known)
             )
     return False
+
+
+def _made(node: ast.SetComp | ast.DictComp) -> list[ast.expr]:
+    return [node.elt] if isinstance(node, ast.SetComp) else [node.key, node.value]
 
 
 def _matters(part: Part, node: ast.AST) -> bool:

@@ -191,7 +191,7 @@ def swallowed(part: Part) -> Iterator[Found]:
             case ast.Call(func=func, args=args) if part.dotted(func) == "contextlib.suppress":
                 if any(part.dotted(each) in _SIGNALS for each in args):
                     yield node, "suppress(BaseException)"
-            case ast.Try(finalbody=body):
+            case ast.Try(finalbody=body) | ast.TryStar(finalbody=body):
                 for left in _leaving(body):
                     yield left, f"{type(left).__name__.lower()} in finally"
 
@@ -204,7 +204,14 @@ def _catches_signals(part: Part, kind: ast.expr | None) -> bool:
 
 def _raises(body: list[ast.stmt]) -> bool:
     """Whether there is a ``raise``; whether every path leads to it is not asked."""
-    return any(isinstance(node, ast.Raise) for each in body for node in ast.walk(each))
+    waiting: list[ast.AST] = [*body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Raise):
+            return True
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            waiting += ast.iter_child_nodes(node)
+    return False
 
 
 def _leaving(body: list[ast.stmt], *, loop: bool = False) -> Iterator[ast.stmt]:
@@ -218,8 +225,8 @@ def _leaving(body: list[ast.stmt], *, loop: bool = False) -> Iterator[ast.stmt]:
             inner = loop or isinstance(node, ast.For | ast.AsyncFor | ast.While)
             for name in ("body", "orelse", "finalbody"):
                 yield from _leaving(getattr(node, name, []), loop=inner)
-            for handler in getattr(node, "handlers", []):
-                yield from _leaving(handler.body, loop=inner)
+            for part in (*getattr(node, "handlers", []), *getattr(node, "cases", [])):
+                yield from _leaving(part.body, loop=inner)
 
 
 # --- the environment ------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ class Base:
 class Example{bases}:
     async def other(self): ...
     def quick(self): ...
-    async def go(self, arg=None, path: Path = HOME, names: set = NAMES):
+    async def go(self, arg=None, path: Path = HOME, names: set = NAMES, ids: set[int] = NAMES):
 """
 
 FOUND = {
@@ -115,6 +115,10 @@ FOUND = {
         save(*{"a", "b"})
         for each in names: return each
         for each in names.union(arg) & NAMES: await each
+        for each in ids: save(each, "")
+        mine: set[str] = arg(); list(mine)
+        {save(each, "") for each in names}
+        {each: save(each, "") for each in names}
     """,
     "GLM009": """
         key = hash(("a", 1))
@@ -146,6 +150,16 @@ FOUND = {
         with contextlib.suppress(BaseException): save("a", "b")
         try: save("a", "b")
         finally: return 1
+        try: save("a", "b")
+        except* ValueError: arg()
+        finally: return 1
+        try: save("a", "b")
+        finally:
+            match arg:
+                case 1: return 1
+        try: save("a", "b")
+        except BaseException:
+            def other(): raise ValueError
     """,
     "GLM013": """
         os.environ.get("X")
@@ -215,7 +229,7 @@ def blocks(text: str) -> list[str]:
     """One for each line that stands for itself."""
     found: list[str] = []
     for line in textwrap.dedent(text).strip().splitlines():
-        if line.startswith(("except", "finally")):
+        if line.startswith(("except", "finally", " ")):
             found[-1] += f"\n{line}"
         else:
             found.append(line)
