@@ -13,8 +13,10 @@ code), WebSockets (refused), the ``network_stream`` extension (absent), trailers
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
@@ -58,6 +60,7 @@ class _Adapter:
 
     def __init__(self, module: ModuleType) -> None:
         self._library: Any = module
+        self._loops: WeakKeyDictionary[Any, asyncio.AbstractEventLoop] = WeakKeyDictionary()
         self._call = f"{module.__name__}.request"
         self._read = f"{module.__name__}.read"
         self._sync_body = type("RecordedBody", (SyncBody, module.SyncByteStream), {})
@@ -122,6 +125,7 @@ class _Adapter:
             async def perform() -> list[Any]:
                 if real:  # an attempt before, which was not good enough
                     real.pop().stop()
+                self._forget_closed(transport)
                 response = await original(transport, sent)
                 pump = Pump(response.stream)
                 body = None
@@ -148,6 +152,13 @@ class _Adapter:
             return self._response(head, self._async_body(self._read, body, lost, pump))
 
         return handle_async_request
+
+    def _forget_closed(self, transport: Any) -> None:
+        """Forget connections of a loop that is closed: a client may outlive the runtime that has used it."""
+        loop, before = asyncio.get_running_loop(), self._loops.get(transport)
+        if before is not None and before is not loop and before.is_closed():
+            transport._pool._connections.clear()
+        self._loops[transport] = loop
 
     def _as_sent(self, session: Any, request: Any, exchange: Exchange) -> Any:
         """A copy with an idempotency key: the agent may send its own request object twice."""

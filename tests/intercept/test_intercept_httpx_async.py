@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -179,6 +180,21 @@ def test_connections_are_closed_on_the_host_loop(library: Any) -> None:
 
     run_async(body)
     assert threads == ["golem-host"] * 2
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # the first runtime's connection is left open, as nobody has closed the client
+def test_a_shared_client_goes_on_when_another_runtime_is_opened(
+    library: Any, web: WebServer
+) -> None:
+    client = library.AsyncClient()
+
+    async def body() -> str:
+        return str((await client.get(web.url("/json"))).json()["method"])
+
+    assert [run_async(body).live for _ in range(2)] == ["GET", "GET"]
+    gc.collect()  # what became of the first runtime's connection is told now, in this test
 
 
 def test_errors_are_outcomes(library: Any, web: WebServer) -> None:
