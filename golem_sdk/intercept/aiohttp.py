@@ -8,8 +8,9 @@ as aiohttp reads them, unpacked, in the pieces in which they came. Timeouts and 
 recorded; a ``total`` timeout is a timer of the agent. Writes get an ``Idempotency-Key`` header unless they
 have one. A streamed request body is agent code: all of it is collected before the request is sent.
 
-Does not cover: connectors of one's own (agent code), traces of connections, the ends of chunks in
-``iter_chunks``, WebSockets (refused).
+Does not cover: connectors that connect in a way of their own (agent code), sessions that several agents
+share (their loops differ), traces of connections, the ends of chunks in ``iter_chunks``; WebSockets are
+refused.
 """
 
 from __future__ import annotations

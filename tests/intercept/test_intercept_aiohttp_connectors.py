@@ -11,6 +11,7 @@ import aiohttp
 import aiohttp.abc
 import pytest
 
+from golem_sdk.errors import NotDurableError
 from intercept.replaying import run_async
 
 if TYPE_CHECKING:
@@ -112,6 +113,27 @@ def test_what_only_names_its_connector_is_intercepted(web: WebServer) -> None:
             return (await got(session, web.url("/cookie")))[0]
 
     assert compared(body) == 200
+
+
+def test_a_session_is_of_the_agent_that_has_made_it(web: WebServer) -> None:
+    sessions: list[aiohttp.ClientSession] = []
+
+    async def make() -> Any:
+        connector = aiohttp.TCPConnector(force_close=True)
+        sessions.append(aiohttp.ClientSession(connector=connector))
+        return (await got(sessions[-1], web.url("/cookie")))[0]
+
+    async def share() -> None:
+        with pytest.raises(
+            NotDurableError, match="ClientSession, is of the agent that has made it"
+        ):
+            await got(sessions[0], web.url("/cookie"))
+
+    assert run_async(make).live == 200
+    run_async(share)
+    assert len(web.seen) == 1
+    for session in sessions:
+        session.detach()  # nothing is open in it, and its loop is gone
 
 
 def test_a_proxy_is_told_who_asks(web: WebServer) -> None:

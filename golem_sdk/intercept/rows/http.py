@@ -27,8 +27,9 @@ _HTTP_CLIENT = (
 )
 
 _AIOHTTP = (
-    "as httpx; bodies are recorded unpacked, streamed request bodies are collected first. Not connectors of "
-    "one's own, nor the ends of chunks in `iter_chunks`; WebSockets are refused"
+    "as httpx; bodies are recorded unpacked, streamed request bodies are collected first. A `ClientSession` "
+    "is of the agent that has made it. Not connectors that connect in a way of their own, nor the ends of "
+    "chunks in `iter_chunks`; WebSockets are refused"
 )
 
 _WEBSOCKETS = (
