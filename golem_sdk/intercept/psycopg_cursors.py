@@ -13,7 +13,7 @@ from attrs import frozen
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.links import Made
-from golem_sdk.intercept.statements import function_type_of, told
+from golem_sdk.intercept.statements import function_type_of, kept, told
 from golem_sdk.steps import Steps, run, run_async
 
 if TYPE_CHECKING:
@@ -181,10 +181,10 @@ class _Cursor:
 
 class _BlockingCursor(_Cursor):
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        return run(self.executed("execute", query, params, options))
+        return run(self.executed("execute", query, kept(params), options))
 
     def executemany(self, query: Any, params_seq: Iterable[Any], **options: Any) -> None:
-        run(self.executed("executemany", query, list(params_seq), options))
+        run(self.executed("executemany", query, [*map(kept, params_seq)], options))
 
     def fetchone(self) -> Any:
         return next(iter(self._taken(1)), None)
@@ -218,10 +218,10 @@ class _BlockingCursor(_Cursor):
 
 class _AsyncCursor(_Cursor):
     async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        return await run_async(self.executed("execute", query, params, options))
+        return await run_async(self.executed("execute", query, kept(params), options))
 
     async def executemany(self, query: Any, params_seq: Iterable[Any], **options: Any) -> None:
-        await run_async(self.executed("executemany", query, list(params_seq), options))
+        await run_async(self.executed("executemany", query, [*map(kept, params_seq)], options))
 
     async def fetchone(self) -> Any:
         return next(iter(self._taken(1)), None)

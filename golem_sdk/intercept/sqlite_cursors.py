@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.links import Made
-from golem_sdk.intercept.statements import function_type_of, is_full, keyword_of, told
+from golem_sdk.intercept.statements import function_type_of, is_full, kept, keyword_of, told
 from golem_sdk.steps import run
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ class RecordedCursor(sqlite3.Cursor):
     # --- statements -------------------------------------------------------------------------------
 
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
-        return self._execute("execute", sql, parameters)
+        return self._execute("execute", sql, _kept(parameters))
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
-        return self._execute("executemany", sql, list(parameters))
+        return self._execute("executemany", sql, [_kept(each) for each in parameters])
 
     def executescript(self, sql_script: str, /) -> Any:
         return self._execute("executescript", sql_script, None)
@@ -262,6 +262,13 @@ def _made(how: str, sql: str, parameters: Any, found: list[Any], looked: list[bo
         return result[0] == found[0] and (not looked[0] or result[1] == found[1])
 
     return Made(again, is_found, sql)
+
+
+def _kept(parameters: Any) -> Any:
+    """As they are now. Other sequences, like ``sqlite3.Row``, are taken for what is in them."""
+    if not isinstance(parameters, list | tuple | dict) and hasattr(parameters, "__getitem__"):
+        parameters = [parameters[i] for i in range(len(parameters))]
+    return kept(parameters)
 
 
 def _told(parameters: Any) -> Any:

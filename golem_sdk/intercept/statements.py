@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from golem_sdk.errors import EncodingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CHUNK_ROWS", "function_type_of", "is_full", "keyword_of", "told"]
+__all__ = ["CHUNK_ROWS", "function_type_of", "is_full", "kept", "keyword_of", "told"]
 
 CHUNK_ROWS = 1000
 """So many rows are recorded at once."""
@@ -22,6 +23,7 @@ _LONGEST_VALUE = 4096
 _COMMENTS = re.compile(r"(?:\s|;|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]+")
 _WRITES_INSIDE = re.compile(r"\b(insert|update|delete|replace|merge|into|nextval|setval)\b", re.I)
+_IMMUTABLE = frozenset({bool, bytes, float, int, str, type(None)})
 _READS = frozenset({"SELECT", "VALUES", "SHOW", "TABLE", "PRAGMA", "EXPLAIN"})
 
 
@@ -41,6 +43,27 @@ def function_type_of(statement: str) -> FunctionType:
         writes = _WRITES_INSIDE.search(statement)
         return FunctionType.WRITE_REMOTE if writes else FunctionType.READ_REMOTE
     return FunctionType.WRITE_REMOTE
+
+
+def kept(values: Any) -> Any:
+    """The values of a statement as they are now: agent code may change its objects before it is made again.
+
+    Args:
+        values: one value, or many in a list, tuple or dict. What cannot be copied is given as it is.
+    """
+    kind = type(values)
+    if kind in _IMMUTABLE:
+        return values
+    if kind is list:
+        return [kept(value) for value in values]
+    if kind is tuple:
+        return tuple(kept(value) for value in values)
+    if kind is dict:
+        return {key: kept(value) for key, value in values.items()}
+    try:
+        return bytes(values) if kind is memoryview else copy.deepcopy(values)
+    except Exception:  # its own code, and the statement says what is wrong with it
+        return values
 
 
 def told(values: Any, adapt: Callable[[Any], Any] = repr) -> Any:

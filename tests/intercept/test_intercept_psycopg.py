@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.rows import class_row, dict_row
+from psycopg.types.json import Jsonb
 
 from golem_sdk import durable
 from golem_sdk.errors import NotDurableError
@@ -86,6 +87,30 @@ def test_an_open_transaction_is_made_again(database: Postgres) -> None:
 
     assert stop.crashed(body) == 2
     assert lines(database) == ["before", "after"]
+
+
+def test_parameters_are_those_of_the_call(database: Postgres) -> None:
+    """Agent code may use one object for all its rows: what is made again has its own."""
+    stop = Pause()
+
+    def body() -> None:
+        with psycopg.connect(database.conninfo) as connection:
+            row, state = [""], {"n": 0}
+            for number in range(2):
+                row[0], state["n"] = f"a{number}", number
+                connection.execute("INSERT INTO log VALUES (%s)", row)
+                connection.execute("INSERT INTO log VALUES (%s::jsonb)", [Jsonb(state)])
+            connection.cursor().executemany("INSERT INTO log VALUES (%s)", one_list())
+            stop()
+
+    def one_list() -> Iterator[list[str]]:
+        row = [""]
+        for word in ("b", "c"):
+            row[0] = word
+            yield row
+
+    stop.crashed(body)
+    assert lines(database) == ["a0", '{"n": 0}', "a1", '{"n": 1}', "b", "c"]
 
 
 def test_a_transaction_that_gives_something_else_is_over(database: Postgres) -> None:

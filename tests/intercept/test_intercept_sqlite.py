@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import UserList
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,25 @@ def test_an_open_transaction_is_made_again(file: DatabaseFile) -> None:
 
     assert stop.crashed(body) == [1, True]
     assert lines(file) == ["before", "after"]
+
+
+def test_parameters_are_those_of_the_call(file: DatabaseFile) -> None:
+    """Agent code may use one list for all its rows: what is made again has its own."""
+    stop = Pause()
+
+    def body() -> None:
+        with closing(sqlite3.connect(file.path)) as connection, connection:
+            row: list[Any] = [""]
+            named, data = {"line": ""}, bytearray(b"")
+            for number in range(2):
+                row[0], named["line"], data[:] = f"a{number}", f"b{number}", b"c%d" % number
+                connection.execute("INSERT INTO log VALUES (?)", row)
+                connection.execute("INSERT INTO log VALUES (:line)", named)
+                connection.execute("INSERT INTO log VALUES (CAST(? AS TEXT))", (data,))
+            stop()
+
+    stop.crashed(body)
+    assert lines(file) == ["a0", "b0", "c0", "a1", "b1", "c1"]
 
 
 def test_a_transaction_that_gives_something_else_is_over(file: DatabaseFile) -> None:
@@ -207,6 +227,27 @@ def test_a_factory_is_kept(file: DatabaseFile) -> None:
     runs = run(body)
     assert runs.live == runs.replayed == ["one", "two"]
     assert runs.calls == ["sqlite3.connect", "sqlite3.execute", "sqlite3.execute"]
+
+
+def test_parameters_of_all_kinds(file: DatabaseFile) -> None:
+    def one_list() -> Iterator[list[str]]:
+        row = [""]
+        for word in ("a", "b"):
+            row[0] = word
+            yield row
+
+    def body() -> list[Any]:
+        with closing(sqlite3.connect(file.path)) as connection, connection:
+            connection.row_factory = sqlite3.Row
+            connection.executemany("INSERT INTO log VALUES (?)", one_list())
+            rows = connection.execute("SELECT line FROM log").fetchall()
+            connection.execute("INSERT INTO log VALUES (? || '1')", rows[0])
+            connection.executemany("INSERT INTO log VALUES (? || '2')", rows)
+            connection.execute("INSERT INTO log VALUES (?)", UserList("c"))
+            return [tuple(row) for row in connection.execute("SELECT line FROM log")]
+
+    runs = run(body)
+    assert runs.live == runs.replayed == [("a",), ("b",), ("a1",), ("a2",), ("b2",), ("c",)]
 
 
 def test_row_factories(file: DatabaseFile) -> None:
