@@ -20,6 +20,7 @@ __all__ = [
     "open",
     "perf_counter",
     "print",
+    "readlink",
     "sleep",
     "start_thread",
     "time_ns",
@@ -34,6 +35,7 @@ sleep = time.sleep
 urandom = os.urandom
 getcwd = os.getcwd
 getpid = os.getpid
+readlink = os.readlink
 print = builtins.print  # noqa: A001  # the name of what it keeps
 Random = random.Random
 start_thread = threading.Thread.start

@@ -98,7 +98,7 @@ def _is_recorded(frame: Any, file: Any, mode: Any) -> bool:
         return False
     if durability.interceptor_version(session, FILES) < 2:
         return not _WRITING.intersection(mode) and asked_by_agent(session, frame, _FIRST_HELPERS)
-    return asked_by_agent(session, frame) and not is_own(session, file)
+    return asked_by_agent(session, frame) and not is_own(session, file, follows=True)
 
 
 def open_recorded(

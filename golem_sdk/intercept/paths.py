@@ -8,7 +8,8 @@ missing in the next. In the agent's own directory nothing is recorded, because r
 from __future__ import annotations
 
 import os
-from posixpath import join, normpath
+from contextlib import suppress
+from posixpath import dirname, join, normpath
 from typing import Any
 
 from golem_sdk import durability, originals
@@ -50,6 +51,9 @@ HELPERS = frozenset(
 )
 """Packages that work on files for agent code."""
 
+_MOST_LINKS = 40
+"""As many as Linux follows."""
+
 _OURS = frozenset(
     f"golem_sdk.intercept.{name}"
     for name in ("file_system", "file_trees", "files", "listings", "temporary_files")
@@ -69,14 +73,38 @@ def asked_by_agent(
     return False
 
 
-def is_own(session: durability.Session, path: Any) -> bool:
-    """Whether a path is in one of the agent's own directories."""
+def is_own(session: durability.Session, path: Any, *, follows: bool = False) -> bool:
+    """Whether a path is in one of the agent's own directories, and no link on the way leads out of it.
+
+    ``follows``: of a path that is a link, where that leads to.
+    """
     if not session.workspace:
         return False
     text = os.fsdecode(path)
     if not text.startswith("/"):
         text = join(originals.getcwd(), text)
-    return durability.is_own(session, normpath(text))
+    text = normpath(text)
+    for _ in range(_MOST_LINKS):
+        if not durability.is_own(session, text):
+            return False
+        linked = _followed(text, len(session.workspace), follows)
+        if linked is None:
+            return True
+        text = linked
+    return True  # a circle: whoever opens it says so
+
+
+def _followed(text: str, start: int, follows: bool) -> str | None:
+    """Where the first link leads to that is on this way, beyond its first characters; ``None``: there is none."""
+    end = text.find("/", start + 1)
+    while end >= 0 or follows:
+        place = text if end < 0 else text[:end]
+        with suppress(OSError, ValueError):  # it is no link
+            return normpath(join(dirname(place), originals.readlink(place), text[len(place) + 1 :]))
+        if end < 0:
+            return None
+        end = text.find("/", end + 1)
+    return None
 
 
 def shown_path(path: Any) -> str:

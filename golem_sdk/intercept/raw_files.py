@@ -49,8 +49,8 @@ class RawFile(io.RawIOBase):
         self._check()
         if not self._state:
             raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position}.get(whence, self._size)
-        if start + offset < 0:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}.get(whence)
+        if start is None or start + offset < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         self._position = start + offset
         return self._position

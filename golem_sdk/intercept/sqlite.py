@@ -109,7 +109,7 @@ def _is_private(
         name = unquote(urlsplit(name).path)
     if name is None or name in (":memory:", ""):
         return True
-    return isinstance(name, str | bytes | os.PathLike) and is_own(session, name)
+    return isinstance(name, str | bytes | os.PathLike) and is_own(session, name, follows=True)
 
 
 @cache

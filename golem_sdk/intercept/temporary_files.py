@@ -83,7 +83,7 @@ def _placed(outside: Callable[..., Any], original: Callable[..., Any]) -> Method
             place = durability.temporary_directory(session)
             binary = any(isinstance(given.get(name), bytes) for name in ("suffix", "prefix"))
             given["dir"] = os.fsencode(place) if binary else place
-        elif not is_own(session, place):
+        elif not is_own(session, place, follows=True):
             return outside(session, original, bound)
         return original(*bound.args, **bound.kwargs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import linecache
+import os
 import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,24 @@ def test_a_file_for_a_process(tmp_path: Path) -> None:
     assert runs.live == runs.replayed
     assert runs.live[0] == b"two\n"
     assert "has no fileno() in an agent" in runs.live[1]
+
+
+def test_what_is_found_by_seeking(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+
+    def body() -> list[Any]:
+        with path.open("rb", buffering=0) as file:
+            said: list[Any] = [file.seek(-2, os.SEEK_END), file.seek(1, os.SEEK_CUR), file.read()]
+            for whence in (9, -1):
+                with pytest.raises(OSError, match=r".") as raised:
+                    file.seek(0, whence)
+                said.append(raised.value.errno)
+        return said
+
+    expected = body()
+    runs = run(body)
+    assert runs.live == runs.replayed == expected
 
 
 def test_a_closed_file_is_closed(tmp_path: Path) -> None:
