@@ -262,6 +262,14 @@ def current_since(name: str) -> Session | None:
     return session if session is not None and interceptor_version(session, name) else None
 
 
+def works_beside(session: Session) -> bool:
+    """Whether, beside its agent's code, something is done for real: a durable call or a garbage collection.
+
+    ``False`` in replay, where the garbage collector comes by, too, and must change nothing outside.
+    """
+    return session.depth > 0 and session.ended is None and session.machine.is_live
+
+
 def has_changed(session: Session, message: str) -> BaseException:
     """What replay depends on is not what it was: parks the agent; gives what is to be raised."""
     return session.park(DivergenceError(session.agent_id, message))

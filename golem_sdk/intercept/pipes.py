@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from golem_sdk.intercept.processes import Process
 
-__all__ = ["open_input", "open_output"]
+__all__ = ["open_input", "open_output", "rest_of"]
 
 _BUFFER_BYTES = 64 * 1024
 
@@ -40,6 +40,20 @@ def open_input(process: Process, bufsize: int) -> Any:
     return (
         raw if bufsize == 0 else io.BufferedWriter(raw, bufsize if bufsize > 1 else _BUFFER_BYTES)
     )
+
+
+def rest_of(pipe: Any, data: bytes) -> Any:
+    """What agent code has not read of an output yet: what is in the buffers of its file, and after it ``data``.
+
+    ``data`` is all that has come since, and the last.
+    """
+    if pipe.closed:
+        return "" if isinstance(pipe, io.TextIOWrapper) else b""
+    raw = pipe
+    while not isinstance(raw, _Output):
+        raw = raw.buffer if isinstance(raw, io.TextIOWrapper) else raw.raw
+    raw.end(data)
+    return pipe.read()
 
 
 class _Pipe(io.RawIOBase):
@@ -74,25 +88,30 @@ class _Pipe(io.RawIOBase):
                 session, name, function_type, request, perform, repeatable=False
             )
         # Buffers are flushed when they are dropped, also those of an agent that was unloaded.
-        return perform() if self._process.session.depth else without
+        return perform() if durability.works_beside(self._process.session) else without
 
 
 class _Output(_Pipe):
     def __init__(self, process: Process, name: str) -> None:
         super().__init__(process, name)
         self._at_end = False
+        self._rest = io.BytesIO()
 
     def readable(self) -> bool:
         return True
 
+    def end(self, rest: bytes) -> None:
+        """This is read next, and nothing after it."""
+        self._at_end, self._rest = True, io.BytesIO(rest)
+
     def readinto(self, buffer: Any, /) -> int:
         process, name, size = self._process, self._name, len(buffer)
-        chunk = self._next(lambda: process.read(name, size))
+        chunk = self._rest.read(size) or self._next(lambda: process.read(name, size))
         buffer[: len(chunk)] = chunk
         return len(chunk)
 
     def readall(self) -> bytes:
-        parts = []
+        parts = [self._rest.read()]
         while piece := self._next(lambda: self._process.read_much(self._name)):
             parts.append(piece)
         return b"".join(parts)

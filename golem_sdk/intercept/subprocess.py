@@ -24,7 +24,7 @@ from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.commands import describe_command, describe_data
 from golem_sdk.intercept.patching import Patch, put_in_os, replacement_of
-from golem_sdk.intercept.pipes import open_input, open_output
+from golem_sdk.intercept.pipes import open_input, open_output, rest_of
 from golem_sdk.intercept.processes import Process, RealProcess
 
 if TYPE_CHECKING:
@@ -352,14 +352,12 @@ def _communicated(
         assert timeout is not None
         raise subprocess.TimeoutExpired(self.args, timeout, output=output, stderr=errors)
     _ended(self, process, code)
-    for pipe in (self.stdin, self.stdout, self.stderr):
-        if pipe is not None:
-            pipe.close()
-    return _shown(self, self.stdout, output), _shown(self, self.stderr, errors)
-
-
-def _shown(self: Any, pipe: Any, data: bytes | None) -> Any:
-    if data is None or not self.text_mode:
-        return data
-    text = data.decode(pipe.encoding, pipe.errors)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    try:
+        return (
+            None if output is None else rest_of(self.stdout, output),
+            None if errors is None else rest_of(self.stderr, errors),
+        )
+    finally:
+        for pipe in (self.stdin, self.stdout, self.stderr):
+            if pipe is not None:
+                pipe.close()

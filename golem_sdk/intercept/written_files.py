@@ -166,11 +166,7 @@ class _File(RawFile):
             )
         # Buffers are flushed when they are dropped, also those of an agent that was unloaded. Inside
         # another durable call, that is what is recorded.
-        return (
-            perform()
-            if session.depth and session.ended is None and durability.is_live()
-            else without
-        )
+        return perform() if durability.works_beside(session) else without
 
     # --- the real file ----------------------------------------------------------------------------
 

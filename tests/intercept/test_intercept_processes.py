@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -114,6 +115,43 @@ def test_a_pipeline() -> None:
 
     runs = run(body)
     assert runs.live == runs.replayed == b"0ne tw0\n"
+
+
+def test_in_replay_the_garbage_collector_starts_nothing(tmp_path: Path) -> None:
+    count = tmp_path / "n"
+
+    def body() -> int:
+        process = subprocess.Popen(counted(count, "cat >&2"), shell=True, stdin=subprocess.PIPE)
+        cycle: list[Any] = [process]
+        cycle.append(cycle)
+        del cycle, process
+        return gc.collect()
+
+    assert run(body).calls == ["subprocess.Popen"]
+    assert starts(count) == 1
+
+
+@pytest.mark.parametrize("options", [{"text": True}, {}, {"bufsize": 0}])
+@pytest.mark.parametrize("errors", [None, subprocess.PIPE])
+def test_communicate_gives_what_was_received_but_not_read(
+    options: dict[str, Any], errors: int | None
+) -> None:
+    """The original gives it where there is one pipe, and loses it where there are several."""
+
+    def body() -> list[Any]:
+        command = ["/usr/bin/printf", "one\\ntwo \\303\\274\\nthree"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, encoding=None, **options
+        ) as process:
+            assert process.stdout is not None
+            return [process.stdout.readline(), *process.communicate()]
+
+    runs = run(body)
+    assert runs.live == runs.replayed
+    expected: list[Any] = [b"one\n", b"two \303\274\nthree", None if errors is None else b""]
+    if options.get("text"):
+        expected = [each if each is None else each.decode() for each in expected]
+    assert runs.live == expected
 
 
 def test_a_pipe_has_no_descriptor() -> None:
