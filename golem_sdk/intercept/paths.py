@@ -95,7 +95,7 @@ def is_own(session: durability.Session, path: Any, *, follows: bool = False) -> 
 
 
 def _followed(text: str, start: int, follows: bool) -> str | None:
-    """Where the first link leads to that is on this way, beyond its first characters; ``None``: there is none."""
+    """Where the first link on this way leads to, beyond its first characters; ``None``: there is none."""
     end = text.find("/", start + 1)
     while end >= 0 or follows:
         place = text if end < 0 else text[:end]

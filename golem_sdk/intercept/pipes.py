@@ -43,7 +43,7 @@ def open_input(process: Process, bufsize: int) -> Any:
 
 
 def rest_of(pipe: Any, data: bytes) -> Any:
-    """What agent code has not read of an output yet: what is in the buffers of its file, and after it ``data``.
+    """What agent code has not read of an output yet: what its buffers hold, and after it ``data``.
 
     ``data`` is all that has come since, and the last.
     """

@@ -21,6 +21,7 @@ import os
 import re
 import sqlite3
 import weakref
+from contextlib import closing
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -65,6 +66,21 @@ _TOLD = (
     "setlimit",
     "setconfig",
 )
+_LOADING = frozenset({"enable_load_extension", "load_extension"})
+"""What does more than tell the connection something: it is not tried before."""
+
+_ERRORS = [
+    "DataError",
+    "DatabaseError",
+    "Error",
+    "IntegrityError",
+    "InterfaceError",
+    "InternalError",
+    "NotSupportedError",
+    "OperationalError",
+    "ProgrammingError",
+    "Warning",
+]
 _SETS = re.compile(r"\s*PRAGMA\s+([\w.]+)\s*[=(]", re.IGNORECASE)
 _LASTING_PRAGMAS = frozenset({"user_version", "application_id", "schema_version"})
 
@@ -246,6 +262,18 @@ class RecordedConnection(sqlite3.Connection):
         if self._link.real is not None:
             self._link.real.interrupt()
 
+    def getlimit(self, category: int, /) -> Any:
+        if self._closed:
+            raise closed("database")
+        told = self._link.settings.get(("setlimit", category, ()))
+
+        def limit(connection: Any) -> Any:
+            if told is not None:
+                told(connection)
+            return connection.getlimit(category)
+
+        return _tried(limit)
+
     def settle(self, sql: str, parameters: Any) -> None:
         """A statement was executed that holds for this connection only: for others it is made again."""
         pragma = _SETS.match(sql)
@@ -261,6 +289,8 @@ class RecordedConnection(sqlite3.Connection):
 
     @property
     def in_transaction(self) -> bool:
+        if self._closed:
+            raise closed("database")
         return bool(self._state[0])
 
     @property
@@ -275,10 +305,15 @@ class RecordedConnection(sqlite3.Connection):
 
     @isolation_level.setter
     def isolation_level(self, level: Any) -> None:
+        def setting(real: Any) -> Any:
+            real.isolation_level = level
+            return real.isolation_level
+
+        found = _tried(setting)
         if level is None:
             self.commit()
-        self._level = level
-        self._link.set("isolation_level", lambda real: setattr(real, "isolation_level", level))
+        self._level = found
+        self._link.set("isolation_level", setting)
 
     @property
     def row_factory(self) -> Any:
@@ -298,15 +333,26 @@ class RecordedConnection(sqlite3.Connection):
         self._link.set("text_factory", lambda real: setattr(real, "text_factory", factory))
 
 
-def _telling(name: str) -> Callable[..., None]:
-    def tell(self: RecordedConnection, /, *args: Any, **kwargs: Any) -> None:
+def _tried(setting: Callable[[Any], Any]) -> Any:
+    """What it gives, or raises, on a connection of nobody's: the agent's own may not be open, in replay."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        return setting(connection)
+
+
+def _telling(name: str) -> Callable[..., Any]:
+    def tell(self: RecordedConnection, /, *args: Any, **kwargs: Any) -> Any:
         if self._closed:
             raise closed("database")
-        key = (name, args[0] if args and isinstance(args[0], str | int) else None, args[1:2])
-        self._link.set(
-            key if name.startswith("create") else name,
-            lambda real: getattr(real, name)(*args, **kwargs),
-        )
+
+        def setting(real: Any) -> Any:
+            return getattr(real, name)(*args, **kwargs)
+
+        what = args[0] if args and isinstance(args[0], str | int) else None
+        result = None if name in _LOADING else _tried(setting)
+        if name == "setlimit":
+            result = self.getlimit(args[0])
+        self._link.set((name, what, args[1:2] if name.startswith("create") else ()), setting)
+        return result
 
     tell.__name__ = name
     return tell
@@ -323,6 +369,8 @@ def _refusing(name: str) -> Callable[..., Any]:
     return refuse
 
 
+for _method in _ERRORS:  # the C part has them for each connection
+    setattr(RecordedConnection, _method, getattr(sqlite3, _method))
 for _method in _TOLD:
     setattr(RecordedConnection, _method, _telling(_method))
 for _method in _REFUSED:

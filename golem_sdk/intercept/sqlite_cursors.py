@@ -94,7 +94,9 @@ class RecordedCursor(sqlite3.Cursor):
         names, rows, more, found, state = connection._call(
             f"sqlite3.{how}", kind, request, lambda: self._perform(how, kind, compares=not ends)
         )
-        self._names, self._more, self._count = names, more, found[0]
+        self._names, self._more = names, more
+        if how != "executescript":
+            self._count = found[0]
         self._rows.extend(rows)
         connection._state = state
         self._lastrowid = self._lastrowid if found[1] is None else found[1]
@@ -276,4 +278,10 @@ def _told(parameters: Any) -> Any:
 
 
 def _adapted(value: Any) -> Any:
-    return told(sqlite3.adapt(value, sqlite3.PrepareProtocol))
+    found = sqlite3.adapt(value, sqlite3.PrepareProtocol, None)
+    if found is not None:
+        return told(found)
+    try:
+        return told(memoryview(value))
+    except TypeError:  # the statement says so
+        return f"<{type(value).__name__}>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from array import array
 from collections import UserList
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
@@ -248,6 +249,51 @@ def test_parameters_of_all_kinds(file: DatabaseFile) -> None:
 
     runs = run(body)
     assert runs.live == runs.replayed == [("a",), ("b",), ("a1",), ("a2",), ("b2",), ("c",)]
+
+
+def test_what_is_told_wrongly_is_refused_in_replay_too(file: DatabaseFile) -> None:
+    def body() -> list[Any]:
+        said: list[Any] = []
+        with closing(sqlite3.connect(file.path)) as connection:
+            tells: list[Callable[[], Any]] = [
+                lambda: setattr(connection, "isolation_level", "nonsense"),
+                lambda: setattr(connection, "isolation_level", 5),
+                lambda: setattr(connection, "isolation_level", "exclusive"),
+                lambda: connection.isolation_level,
+                lambda: connection.create_function("f", 999, None),
+                lambda: connection.create_collation("c", 5),  # type: ignore[arg-type]  # what is tested
+                lambda: connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, 100) > 100,
+                lambda: connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 5) > 5,
+                lambda: connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, 90),
+                lambda: connection.getlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH),
+                lambda: connection.execute("SELECT " + "1" * 100).fetchall(),
+                lambda: connection.execute("SELECT ?", (object(),)),
+                lambda: connection.execute("SELECT ?", (array("b", b"ab"),)).fetchall(),
+                lambda: connection.execute("SELECT ?", iter([1])),  # type: ignore[arg-type]  # as above
+                connection.close,
+                lambda: connection.in_transaction,
+            ]
+            for tell in tells:
+                try:
+                    said.append(tell())
+                except (TypeError, ValueError, connection.Error) as error:
+                    said.append([type(error).__name__, str(error)])
+        return said
+
+    expected = body()
+    runs = run(body)
+    assert runs.live == runs.replayed == expected
+
+
+def test_a_script_leaves_the_count_as_it_was(file: DatabaseFile) -> None:
+    def body() -> list[int]:
+        with closing(sqlite3.connect(file.path)) as connection:
+            cursor = connection.execute("UPDATE items SET size = 1")
+            return [cursor.rowcount, cursor.executescript("DELETE FROM log").rowcount]
+
+    expected = body()
+    runs = run(body)
+    assert runs.live == runs.replayed == expected
 
 
 def test_row_factories(file: DatabaseFile) -> None:
