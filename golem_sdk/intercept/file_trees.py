@@ -1,4 +1,7 @@
-"""What agent code does to whole files and trees: `shutil`, `glob` and ``Path.touch``, one durable call each.
+"""What agent code does with whole files and trees, one durable call each.
+
+Covers: `shutil`, `glob`, ``Path.touch``, and ``filecmp.cmp``, which remembers for the whole process what it
+has compared, so that replay would miss what it asked.
 
 A call that has paths on both sides of the border of the agent's own directory is passed on: what it reads
 outside is recorded, what it writes outside is a remote write, and the rest is done again in replay.
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import MethodType, ModuleType
 
-__all__ = ["glob_patches", "pathlib_patches", "shutil_patches"]
+__all__ = ["filecmp_patches", "glob_patches", "pathlib_patches", "shutil_patches"]
 
 _TWO = ("src", "dst")
 
@@ -61,6 +64,11 @@ def shutil_patches(module: ModuleType) -> list[Patch]:
     makers["copytree"] = functools.partial(_copying, _over)
     makers["move"] = functools.partial(_copying, _moved)
     return [Patch(module, name, make, spread=True) for name, make in makers.items()]
+
+
+def filecmp_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `filecmp`; its other functions end in this one."""
+    return [Patch(module, "cmp", _cmp, spread=True)]
 
 
 def glob_patches(module: ModuleType) -> list[Patch]:
@@ -132,6 +140,27 @@ def _moved(original: Callable[..., Any], args: Any, options: Any, paths: list[An
             if not os.path.lexists(source) and os.path.lexists(place):
                 return place
         raise
+
+
+# --- comparing ------------------------------------------------------------------------------------
+
+
+def _cmp(original: Callable[..., bool]) -> MethodType:
+    def compare(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        asked = outside_paths(frame, ("f1", "f2"), args, options)
+        if asked is None:
+            return original(*args, **options)
+        session, paths = asked
+        return durability.durable_call(
+            session,
+            "filecmp.cmp",
+            FunctionType.READ_LOCAL,
+            request_of(paths, args, options),
+            lambda: original(*args, **options),
+            identity=[*map(compared_path, paths)],
+        )
+
+    return beside(original, compare, "filecmp")
 
 
 # --- names and times ------------------------------------------------------------------------------

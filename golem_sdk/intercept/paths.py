@@ -40,12 +40,15 @@ HELPERS = frozenset(
         "glob",
         "gzip",
         "lzma",
+        "netrc",
         "os",
         "pathlib",
         "posixpath",
         "shutil",
         "tarfile",
         "tempfile",
+        "wave",
+        "xml",
         "zipfile",
     }
 )

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import glob
 import io
 import logging
 import os
 import subprocess
 import threading
+import wave
 from typing import TYPE_CHECKING, Any
+from xml.dom import minidom
+from xml.etree import ElementTree
 
 import pytest
 from attrs import evolve
@@ -207,6 +211,48 @@ def test_a_file_for_the_output_of_a_process(tmp_path: Path) -> None:
     runs = run(body)
     assert runs.live == runs.replayed == [19]
     assert path.read_bytes() == b"first\nsecond\nthird\n"
+
+
+def test_formats_of_python_itself(tmp_path: Path) -> None:
+    """Their modules open what agent code names: that is its own doing."""
+    tree, sound = tmp_path / "tree.xml", tmp_path / "sound"
+
+    def body() -> list[Any]:
+        ElementTree.ElementTree(ElementTree.Element("root")).write(tree)
+        with wave.open(str(sound), "wb") as file:
+            file.setparams((1, 1, 8000, 0, "NONE", ""))
+            file.writeframes(b"frames")
+        with wave.open(str(sound), "rb") as file:
+            said = [ElementTree.parse(tree).getroot().tag, file.readframes(9)]
+        return [*said, minidom.parse(str(tree)).documentElement.tagName]
+
+    def spoil() -> None:
+        tree.unlink()
+        sound.unlink()
+
+    runs = run(body, between=spoil)
+    assert runs.live == runs.replayed == ["root", b"frames", "root"]
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_comparing_files_is_one_call(tmp_path: Path) -> None:
+    """`filecmp` remembers, for the whole process, what it has compared."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("same")
+
+    def body() -> list[Any]:
+        one, other = tmp_path / "one", tmp_path / "other"
+        return [
+            filecmp.cmp(one / "file", other / "file", shallow=False),
+            filecmp.cmpfiles(one, other, ["file", "no"], shallow=False),
+            filecmp.dircmp(one, other).same_files,
+        ]
+
+    runs = run(body)
+    assert runs.live == runs.replayed == [True, (["file"], [], ["no"]), ["file"]]
+    assert runs.calls.count("filecmp.cmp") == 4
+    assert "open" not in runs.calls
 
 
 def test_what_libraries_write_is_passed_on(tmp_path: Path) -> None:

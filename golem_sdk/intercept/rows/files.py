@@ -23,8 +23,9 @@ FILES = (
             Replaced("io", "open", (_READ, _WRITE)),
         ),
         limits="what agent code opens outside its `golem_sdk.workspace()`, also through `pathlib`, `codecs`, "
-        "`configparser`, `gzip`, `bz2`, `lzma`, `zipfile` and `tarfile`; what other libraries open is passed "
-        "on. Of files larger than 16 MiB only hashes of what was read are kept: replay reads them again, and "
+        "`configparser`, `gzip`, `bz2`, `lzma`, `zipfile`, `tarfile`, `wave` and `xml`; what other libraries "
+        "open is passed on, as are `io.FileIO` and `dbm`. Of files larger than 16 MiB only hashes "
+        "of what was read are kept: replay reads them again, and "
         "parks the agent if they have changed. Of what is written the size and the hash are kept. Not "
         "`mmap`, nor `fileno()`; mode `x` is no lock: an agent that crashed while it made the file takes it "
         "for its own",
@@ -32,6 +33,7 @@ FILES = (
     Interceptor(
         name="file-system",
         adapters={
+            "filecmp": f"{_PLACE}.file_trees:filecmp_patches",
             "glob": f"{_PLACE}.file_trees:glob_patches",
             "os": f"{_PLACE}.file_system:os_patches",
             "pathlib": f"{_PLACE}.file_trees:pathlib_patches",
@@ -51,6 +53,7 @@ FILES = (
             Replaced(
                 "shutil", "chown copy copy2 copyfile copymode copystat copytree move rmtree", _WRITE
             ),
+            Replaced("filecmp", "cmp", _READ),
             Replaced("glob", "glob iglob", _READ),
             Replaced("glob._StringGlobber", "lstat scandir", _READ),
             Replaced("pathlib.Path", "touch", _WRITE),
