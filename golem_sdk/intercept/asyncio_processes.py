@@ -22,7 +22,8 @@ from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.commands import describe_command, describe_data
 from golem_sdk.intercept.patching import Patch, replacement_of
-from golem_sdk.intercept.processes import Process, RealProcess
+from golem_sdk.intercept.processes import STREAMS, Process, RealProcess
+from golem_sdk.intercept.written_files import lend
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -89,6 +90,7 @@ async def _created(
     described = describe_command(command, shell, None, options.get("cwd"))
     start = functools.partial(RealProcess, command, shell=shell, bufsize=0, **options)
     process = Process(session, start, described.request["args"])
+    lend(map(options.get, STREAMS))
     pid = await durability.durable_call_async(
         session,
         "asyncio.create_subprocess",

@@ -3,11 +3,11 @@
 Covers: ``open`` (and ``io.open``, ``Path.open``, ``Path.read_text``, …) by agent code itself or through the
 modules of Python that work on files for it (`golem_sdk.intercept.paths`). It gives the usual stack of
 files over one whose opening and pieces are durable calls; positions are counted, so seeking writes no
-entries. Long pieces are kept once for each content. Of a file that is larger than `LARGE_FILE_BYTES` only
-the hashes of what was read are kept: replay reads it again, and the agent is parked if it has changed. An
-agent that dies while it reads goes on in the file at the same position, and gets an `OSError` if the file
-is another one by then. Only the file's name is compared on replay, because the directories above it may
-move.
+entries, but from the end, for which is looked each time. Long pieces are kept once for each content. Of a
+file that is larger than `LARGE_FILE_BYTES` only the hashes of what was read are kept: replay reads it
+again, and the agent is parked if it has changed. An agent that dies while it reads goes on in the file at
+the same position, also if that has grown, and gets an `OSError` if the file is another one by then. Only
+the file's name is compared on replay, because the directories above it may move.
 
 Files in the agent's own directory are passed on: replay writes them again. So is what other libraries open
 for themselves, and what is opened by a descriptor, or with an ``opener``.
@@ -51,6 +51,9 @@ _WRITING = frozenset("wax+")
 _BUFFER_BYTES = 64 * 1024
 _LARGE_BUFFER_BYTES = 1024 * 1024
 _PIECE_BYTES = 8 * 1024 * 1024
+_COMPARED_BYTES = 4096
+"""So much of what was read last is looked for in a file that is opened again."""
+
 _LOCAL = FunctionType.READ_LOCAL
 
 
@@ -162,7 +165,9 @@ class _File(RawFile):
         )
         self._size = self._state[0] if self._state else 0
         keeps = durability.interceptor_version(session, FILES) < 2
+        self._looks_for_end = not keeps
         self.is_large = not keeps and self._size > LARGE_FILE_BYTES
+        self._last = 0, b""
 
     def readable(self) -> bool:
         return True
@@ -190,7 +195,18 @@ class _File(RawFile):
                 session, "open.read", _LOCAL, [self._position, size], lambda: self._read_real(size)
             )
         self._position += len(data)
+        if data:
+            tail = data[-_COMPARED_BYTES:]
+            self._last = self._position - len(tail), tail
         return data
+
+    def _found_size(self) -> int:
+        session = durability.current()
+        if session is None or not self._looks_for_end:
+            return self._size
+        return durability.durable_call(
+            session, "open.size", _LOCAL, None, lambda: os.fstat(self._running()).st_size
+        )
 
     def _read_by_hash(self, session: durability.Session, size: int) -> bytes:
         """What is read is not recorded, but what it is known by; in replay it is read again."""
@@ -239,13 +255,25 @@ class _File(RawFile):
         return b"".join(parts)
 
     def _running(self) -> int:
-        if self._real < 0 and self._open() != self._state:
+        if self._real < 0 and not self._is_same(self._open()):
+            self._close_real()
             raise OSError(
                 errno.ESTALE,
                 f"{self._path!r} is not the file any more that this agent began to read before it was"
                 " interrupted. Open it again",
             )
         return self._real
+
+    def _is_same(self, found: list[int]) -> bool:
+        """Whether the open file is the one that was read; it may have grown, as logs do."""
+        if found == self._state:
+            return True
+        position, data = self._last
+        return (
+            found[2:] == self._state[2:]
+            and found[:1] >= self._state[:1]
+            and os.pread(self._real, len(data), position) == data
+        )
 
     def _open(self) -> list[int]:
         """Open it; gives what it is known by, nothing if it is no regular file."""

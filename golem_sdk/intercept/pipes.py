@@ -140,6 +140,10 @@ class _Input(_Pipe):
         if self.closed:
             raise ValueError("write to closed file")
         given = bytes(data)
+        if (
+            not self._process.takes_input
+        ):  # what communicate() could not give it is dropped, as there
+            return len(given)
         request = describe_data(given)
         self._call(
             "write",

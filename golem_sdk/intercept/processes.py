@@ -26,7 +26,9 @@ from golem_sdk import durability
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["PIECE_BYTES", "Process", "RealProcess"]
+__all__ = ["PIECE_BYTES", "STREAMS", "Process", "RealProcess"]
+
+STREAMS = ("stdin", "stdout", "stderr")
 
 PIECE_BYTES = 8 * 1024 * 1024
 """Output that is wanted as a whole is recorded in pieces of this size."""
@@ -47,7 +49,7 @@ class RealProcess(subprocess.Popen[bytes]):
 
     def close_pipes(self) -> None:
         """Close all that there are."""
-        for name in ("stdin", "stdout", "stderr"):
+        for name in STREAMS:
             pipe = vars(self).get(name)  # none, if it could not be started
             if pipe is not None:
                 with contextlib.suppress(OSError):
@@ -96,6 +98,11 @@ class Process:
         self._signals: list[int] = []
         self._delivered = {"stdout": _Delivered(), "stderr": _Delivered()}
         self._closed: set[str] = set()
+
+    @property
+    def takes_input(self) -> bool:
+        """Whether the agent has not closed its input yet."""
+        return "stdin" not in self._closed
 
     # --- performed, on the real process -----------------------------------------------------------
 

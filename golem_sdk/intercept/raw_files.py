@@ -49,6 +49,8 @@ class RawFile(io.RawIOBase):
         self._check()
         if not self._state:
             raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+        if whence == io.SEEK_END:
+            self._size = self._found_size()
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}.get(whence)
         if start is None or start + offset < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
@@ -79,6 +81,10 @@ class RawFile(io.RawIOBase):
         super().close()
 
     def _read(self, size: int) -> bytes:
+        raise NotImplementedError
+
+    def _found_size(self) -> int:
+        """How large the file is now: others may write to it."""
         raise NotImplementedError
 
     def _running(self) -> int:

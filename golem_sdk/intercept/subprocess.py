@@ -25,7 +25,8 @@ from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.commands import describe_command, describe_data
 from golem_sdk.intercept.patching import Patch, put_in_os, replacement_of
 from golem_sdk.intercept.pipes import open_input, open_output, rest_of
-from golem_sdk.intercept.processes import Process, RealProcess
+from golem_sdk.intercept.processes import STREAMS, Process, RealProcess
+from golem_sdk.intercept.written_files import lend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,6 +134,7 @@ def _whole_run(
     described = describe_command(
         _command(args, options), shell, options.get("input"), options.get("cwd")
     )
+    lend([*args[3:6], *map(options.get, STREAMS)])
     return durability.working_call(
         session, name, _WRITE, described.request, perform, identity=described.identity
     )
@@ -211,6 +213,7 @@ def _start(session: Any, self: Any, given: dict[str, Any]) -> None:
     start = functools.partial(RealProcess, **{**options, "bufsize": 0})
     process = Process(session, start, described.request["args"])
     vars(self).update({_PROCESS: process, "args": args, "returncode": None})
+    lend(map(options.get, STREAMS))
     self.pid = durability.durable_call(
         session,
         "subprocess.Popen",
@@ -222,7 +225,7 @@ def _start(session: Any, self: Any, given: dict[str, Any]) -> None:
     self.encoding, self.errors = text.get("encoding"), text.get("errors")
     self.text_mode = bool(any(text.values()))
     self._communication_started, self._sigint_wait_secs = False, 0
-    piped = {name: options.get(name) == subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    piped = {name: options.get(name) == subprocess.PIPE for name in STREAMS}
     self.stdin = open_input(process, bufsize) if piped["stdin"] else None
     self.stdout = open_output(process, "stdout", bufsize) if piped["stdout"] else None
     self.stderr = open_output(process, "stderr", bufsize) if piped["stderr"] else None
@@ -352,6 +355,7 @@ def _communicated(
         assert timeout is not None
         raise subprocess.TimeoutExpired(self.args, timeout, output=output, stderr=errors)
     _ended(self, process, code)
+    process.note_closed("stdin")
     try:
         return (
             None if output is None else rest_of(self.stdout, output),

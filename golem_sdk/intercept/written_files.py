@@ -1,8 +1,9 @@
 """Files that agent code opens for writing, or for both: each write is a remote write.
 
-Opening, each flushed buffer, truncating and each piece that is read are durable calls; positions are counted,
-so seeking writes no entries. Of what is written the size and the hash are kept. In replay no path is
-touched: the file is opened again, without truncating it, when there is something to be done live.
+Opening, each flushed buffer, truncating, each piece that is read and each look for the end are durable
+calls; positions are counted, so other seeking writes no entries. Of what is written the size and the hash
+are kept. In replay no path is touched: the file is opened again, without truncating it, when there is
+something to be done live.
 
 A crash may repeat the last write: at the same place, or, where it is appended, only if it is not at the
 place where it was to land. A file that the agent has begun to make with mode ``x`` is its own when it makes
@@ -29,10 +30,11 @@ from golem_sdk.intercept.paths import compared_path, shown_path
 from golem_sdk.intercept.raw_files import RawFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["written_file"]
+__all__ = ["lend", "written_file"]
 
+_READ = FunctionType.READ_LOCAL
 _PIECE_BYTES = 8 * 1024 * 1024
 _MAKES = {
     "w": os.O_CREAT | os.O_TRUNC,
@@ -53,6 +55,19 @@ def written_file(path: Any, mode: str, permissions: int) -> Any:
     return _File(path, mode, permissions)
 
 
+def lend(files: Iterable[Any]) -> None:
+    """Agent code hands these to a process, as its standard streams: live, or in replay.
+
+    Where that has left the file is asked before agent code writes on. What is no file of an agent, or not
+    open for writing, is left alone.
+    """
+    for file in files:
+        buffer = file.buffer if isinstance(file, io.TextIOWrapper) else file
+        raw = getattr(buffer, "raw", buffer)
+        if isinstance(raw, _File):
+            raw.is_lent = True
+
+
 class _File(RawFile):
     """A file that is open for writing."""
 
@@ -67,7 +82,7 @@ class _File(RawFile):
         self.mode = _raw_mode(self._how, self._reads)
         self._permissions = permissions
         self._size = 0
-        self._lent = False
+        self.is_lent = self._was_used = False
         session = durability.current()
         assert session is not None
         self._session = session
@@ -106,6 +121,10 @@ class _File(RawFile):
     def write(self, data: Any, /) -> int:
         self._check()
         given = bytes(data)
+        if self.is_lent and self._state:
+            self.is_lent = False
+            self._position = self._made("tell", _READ, None, self._left_at, self._position)
+            self._size = max(self._size, self._position)
         start = self._position
         if self._how == "a" and self._state:
             start = self._size
@@ -135,9 +154,13 @@ class _File(RawFile):
         self._size = length
         return length
 
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        self.is_lent = self.is_lent and whence == io.SEEK_CUR
+        return super().seek(offset, whence)
+
     def fileno(self) -> int:
         real = super().fileno()
-        self._lent = True
+        self._was_used = True
         return real
 
     def _read(self, size: int) -> bytes:
@@ -175,8 +198,8 @@ class _File(RawFile):
         if not self._state:
             _write_all(real, data)
             return start + len(data)
-        if self._lent:
-            start, self._lent = os.lseek(real, 0, os.SEEK_CUR), False
+        if self._was_used:  # by a durable function, say
+            start, self._was_used = os.lseek(real, 0, os.SEEK_CUR), False
         if appends:
             if not (again and self._has(data, start)):
                 _write_all(real, data)
@@ -185,6 +208,20 @@ class _File(RawFile):
         os.lseek(real, start, os.SEEK_SET)
         _write_all(real, data)
         return start + len(data)
+
+    def _left_at(self) -> int:
+        """Where a process has left the file; the end, if another life of the agent had started it."""
+        is_new, self._was_used = self._real < 0, False
+        real = self._running()
+        if is_new or self._how == "a":
+            return os.fstat(real).st_size
+        return os.lseek(real, 0, os.SEEK_CUR)
+
+    def _found_size(self) -> int:
+        found: int = self._made(
+            "size", _READ, None, lambda: os.fstat(self._running()).st_size, self._size
+        )
+        return found
 
     def _has(self, data: bytes, start: int) -> bool:
         """Whether the life that has crashed has appended it already."""

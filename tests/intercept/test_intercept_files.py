@@ -17,6 +17,7 @@ from golem_sdk.core.entries import ImportedFunctionInvoked, PayloadRef
 from intercept.replaying import crashed, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -137,10 +138,29 @@ def test_a_closed_file_is_closed(tmp_path: Path) -> None:
     assert run(body).live == "I/O operation on closed file"
 
 
+def test_a_file_that_grows(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"one\n")
+
+    def body() -> list[Any]:
+        with path.open("rb") as reader, path.open("r+b") as other:
+            said: list[Any] = [reader.read()]
+            with path.open("ab") as log:
+                log.write(b"two\n")
+            said += [reader.seek(0, os.SEEK_END), reader.seek(-4, os.SEEK_END), reader.read()]
+            said += [other.seek(-1, os.SEEK_END), other.read()]
+        path.write_bytes(b"one\n")
+        return said
+
+    expected = body()
+    runs = run(body)
+    assert runs.live == runs.replayed == expected
+
+
 class Interrupted:
     """A body that reads a part of a file, dies there, and reads on in its next life."""
 
-    def __init__(self, path: Path, *, changes: bool = False) -> None:
+    def __init__(self, path: Path, *, changes: Callable[[], Any] = lambda: None) -> None:
         self._path, self._changes = path, changes
         self.waits, self.go_on = threading.Event(), threading.Event()
 
@@ -150,12 +170,12 @@ class Interrupted:
             oplog_commit(1)
             self.waits.set()
             self.go_on.wait(60)
-            if self._changes:
-                self._path.write_bytes(b"another")
-            try:
-                said.append(file.read())
-            except OSError as error:
-                said.append(str(error))
+            self._changes()
+            for _ in range(2):
+                try:
+                    said.append(file.read())
+                except OSError as error:
+                    said.append(str(error))
         return said
 
     def outcome(self) -> Any:
@@ -165,12 +185,19 @@ class Interrupted:
 def test_a_file_is_read_on_after_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"onetwo")
-    assert Interrupted(path).outcome() == [b"one", b"two"]
+    assert Interrupted(path).outcome() == [b"one", b"two", b""]
+
+
+def test_a_file_that_has_grown_is_read_on_after_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"onetwo")
+    interrupted = Interrupted(path, changes=lambda: path.open("ab").write(b"three"))
+    assert interrupted.outcome() == [b"one", b"twothree", b""]
 
 
 def test_another_file_is_not_read_on(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"onetwo")
-    first, said = Interrupted(path, changes=True).outcome()
+    first, *said = Interrupted(path, changes=lambda: path.write_bytes(b"another")).outcome()
     assert first == b"one"
-    assert "is not the file any more" in said
+    assert all("is not the file any more" in each for each in said)

@@ -154,6 +154,19 @@ def test_communicate_gives_what_was_received_but_not_read(
     assert runs.live == expected
 
 
+def test_input_that_nobody_reads() -> None:
+    def body() -> list[Any]:
+        process = subprocess.Popen(["/bin/true"], stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        process.stdin.write(b"not flushed")
+        process.wait()
+        return [*process.communicate(), process.returncode, process.stdin.closed]
+
+    expected = body()
+    runs = run(body)
+    assert runs.live == runs.replayed == expected
+
+
 def test_a_pipe_has_no_descriptor() -> None:
     def body() -> str:
         with subprocess.Popen(["/bin/echo"], stdout=subprocess.PIPE) as process:

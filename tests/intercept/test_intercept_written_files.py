@@ -224,7 +224,8 @@ def test_formats_of_python_itself(tmp_path: Path) -> None:
             file.writeframes(b"frames")
         with wave.open(str(sound), "rb") as file:
             said = [ElementTree.parse(tree).getroot().tag, file.readframes(9)]
-        return [*said, minidom.parse(str(tree)).documentElement.tagName]
+        root = minidom.parse(str(tree)).documentElement
+        return [*said, root.tagName if root else None]
 
     def spoil() -> None:
         tree.unlink()
@@ -253,6 +254,33 @@ def test_comparing_files_is_one_call(tmp_path: Path) -> None:
     assert runs.live == runs.replayed == [True, (["file"], [], ["no"]), ["file"]]
     assert runs.calls.count("filecmp.cmp") == 4
     assert "open" not in runs.calls
+
+
+@pytest.mark.parametrize("mode", ["w", "a"])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_what_a_process_has_written_outlasts_a_crash(
+    tmp_path: Path, mode: str, streamed: bool
+) -> None:
+    path = tmp_path / "out"
+    waits, go_on = threading.Event(), threading.Event()
+
+    def body() -> int:
+        with path.open(mode) as file:
+            file.write("first\n")
+            file.flush()
+            if streamed:
+                subprocess.Popen(["/bin/echo", "second"], stdout=file).wait()
+            else:
+                subprocess.run(["/bin/echo", "second"], stdout=file, check=True)
+            oplog_commit(1)
+            waits.set()
+            go_on.wait(60)
+            file.write("third\n")
+            file.flush()
+            return file.tell()
+
+    assert crashed(body, waits, go_on) == 19
+    assert path.read_text() == "first\nsecond\nthird\n"
 
 
 def test_what_libraries_write_is_passed_on(tmp_path: Path) -> None:
@@ -319,7 +347,7 @@ def test_large_files_are_recorded_by_hash(large: Path) -> None:
 
     runs = run(body)
     assert runs.live == runs.replayed == [bytes(range(10)), b"\xfd\xfe\xff", 256_000]
-    assert set(runs.calls) == {"open", "open.read_by_hash"}
+    assert set(runs.calls) == {"open", "open.read_by_hash", "open.size"}
     outcomes = [e.outcome for e in runs.entries if isinstance(e, ImportedFunctionInvoked)]
     assert max(len(bytes(each)) for each in outcomes if isinstance(each, bytes)) < 200
 
