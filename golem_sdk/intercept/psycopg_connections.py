@@ -73,6 +73,7 @@ class Recorded:
         self.row_factory = options.get("row_factory") or driver.rows.tuple_row
         self.cursor_factory = options.get("cursor_factory") or getattr(driver, self._cursor_base)
         self._adapters = None
+        self._threshold = options.get("prepare_threshold", 5)
         self._is_closed = False
         self.status = _IDLE
         self.blocks: list[Block] = []
@@ -233,6 +234,25 @@ class Recorded:
         if self._link.real is not None:
             setting(self._link.real)
         self._setting(name, setting)
+
+    @property
+    def prepare_threshold(self) -> Any:
+        """After how many executions a statement is prepared; ``None``: never."""
+        return self._threshold
+
+    @prepare_threshold.setter
+    def prepare_threshold(self, value: Any) -> None:
+        def setting(real: Any) -> None:
+            real.prepare_threshold = value
+
+        self._threshold = value
+        if self._link.real is not None:
+            setting(self._link.real)
+        self._setting("prepare_threshold", setting)
+
+    def __getattr__(self, name: str) -> Any:
+        """What psycopg's own part would have had."""
+        raise AttributeError(str(refusal(f"Connection.{name}")), name=name, obj=self)
 
     def cursor(
         self, name: str = "", *, binary: bool = False, row_factory: Any = None, **_: Any

@@ -13,11 +13,20 @@ from golem_sdk.errors import EncodingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CHUNK_ROWS", "function_type_of", "is_full", "kept", "keyword_of", "told"]
+__all__ = [
+    "CHUNK_ROWS",
+    "described",
+    "function_type_of",
+    "is_full",
+    "kept",
+    "keyword_of",
+    "told",
+]
 
 CHUNK_ROWS = 1000
 """So many rows are recorded at once."""
 
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _CHUNK_BYTES = 1 << 20
 _LONGEST_VALUE = 4096
 _COMMENTS = re.compile(r"(?:\s|;|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
@@ -66,7 +75,12 @@ def kept(values: Any) -> Any:
         return values
 
 
-def told(values: Any, adapt: Callable[[Any], Any] = repr) -> Any:
+def described(value: Any) -> str:
+    """A value that cannot be recorded, as text that is the same in every life: without its address."""
+    return _ADDRESS.sub("", repr(value))
+
+
+def told(values: Any, adapt: Callable[[Any], Any] = described) -> Any:
     """What is recorded of the values of a statement: they themselves, of long ones a hash.
 
     Args:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.adapt import Dumper
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
@@ -237,6 +238,40 @@ def test_what_is_not_recorded_is_refused(database: Postgres) -> None:
             return texts
 
     assert all("@durable" in text for text in run(body).live)
+
+
+def test_what_a_connection_lacks_is_told(database: Postgres) -> None:
+    def body() -> list[Any]:
+        with psycopg.connect(database.conninfo, prepare_threshold=2) as connection:
+            with pytest.raises(
+                AttributeError, match=r"psycopg's Connection\.pgconn is not recorded"
+            ):
+                connection.pgconn.status  # noqa: B018  # it is asked for
+            connection.prepare_threshold = connection.prepare_threshold + 1  # type: ignore[operator]  # a number
+            return [connection.prepare_threshold, hasattr(connection, "pgconn")]
+
+    runs = run(body)
+    assert runs.live == runs.replayed == [3, False]
+
+
+class Point:
+    """It is shown by its address, which is another one in each life."""
+
+
+class PointDumper(Dumper):
+    def dump(self, obj: Point) -> bytes:
+        return b"(1,2)"
+
+
+def test_parameters_of_classes_of_ones_own(database: Postgres) -> None:
+    psycopg.adapters.register_dumper(Point, PointDumper)
+
+    def body() -> Any:
+        with psycopg.connect(database.conninfo) as connection:
+            return connection.execute("SELECT %s::text", [Point()]).fetchone()
+
+    runs = run(body)
+    assert runs.live == runs.replayed == ("(1,2)",)
 
 
 def test_a_transaction_is_journaled_once(database: Postgres) -> None:
