@@ -1,7 +1,7 @@
 """What agent code does with whole files and trees, one durable call each.
 
-Covers: `shutil`, `glob`, ``Path.touch``, and ``filecmp.cmp``, which remembers for the whole process what it
-has compared, so that replay would miss what it asked.
+Covers: `shutil`, `glob`, ``Path.touch``, what `tarfile` streams to and from files, and ``filecmp.cmp``,
+which remembers for the whole process what it has compared, so that replay would miss what it asked.
 
 A call that has paths on both sides of the border of the agent's own directory is passed on: what it reads
 outside is recorded, what it writes outside is a remote write, and the rest is done again in replay.
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.file_system import (
+    FILE_SYSTEM,
     Change,
     beside,
     change,
@@ -31,13 +32,19 @@ from golem_sdk.intercept.file_system import (
     request_of,
 )
 from golem_sdk.intercept.patching import Patch
-from golem_sdk.intercept.paths import compared_path
+from golem_sdk.intercept.paths import asked_by_agent, compared_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import MethodType, ModuleType
 
-__all__ = ["filecmp_patches", "glob_patches", "pathlib_patches", "shutil_patches"]
+__all__ = [
+    "filecmp_patches",
+    "glob_patches",
+    "pathlib_patches",
+    "shutil_patches",
+    "tarfile_patches",
+]
 
 _TWO = ("src", "dst")
 
@@ -83,6 +90,11 @@ def glob_patches(module: ModuleType) -> list[Patch]:
 def pathlib_patches(module: ModuleType) -> list[Patch]:
     """The patch of `pathlib`; its other methods end in `os` and ``open``."""
     return [Patch(module.Path, "touch", _touch)]
+
+
+def tarfile_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `tarfile`, which opens what it streams (``"w|gz"``) as a descriptor."""
+    return [Patch(module, "_LowLevelFile", _streamed)]
 
 
 # --- copies ---------------------------------------------------------------------------------------
@@ -140,6 +152,16 @@ def _moved(original: Callable[..., Any], args: Any, options: Any, paths: list[An
             if not os.path.lexists(source) and os.path.lexists(place):
                 return place
         raise
+
+
+def _streamed(original: Any) -> Callable[[Any, str], Any]:
+    def make(name: Any, mode: str) -> Any:
+        session = durability.current_since(FILE_SYSTEM)
+        if session is None or not asked_by_agent(session, sys._getframe(1)):
+            return original(name, mode)
+        return open(name, f"{mode}b")  # `tarfile` closes it
+
+    return make
 
 
 # --- comparing ------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ import glob
 import io
 import logging
 import os
+import shutil
 import subprocess
+import tarfile
 import threading
 import wave
 from typing import TYPE_CHECKING, Any
@@ -234,6 +236,26 @@ def test_formats_of_python_itself(tmp_path: Path) -> None:
     runs = run(body, between=spoil)
     assert runs.live == runs.replayed == ["root", b"frames", "root"]
     assert [*tmp_path.iterdir()] == []
+
+
+def test_archives_are_made_and_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "leaf").write_text("green")
+
+    def body() -> list[Any]:
+        names = [
+            shutil.make_archive(str(tmp_path / kind), kind, tmp_path / "tree")
+            for kind in ("zip", "gztar", "tar")
+        ]
+        with tarfile.open(tmp_path / "gztar.tar.gz", "r|gz") as archive:
+            streamed = [member.name for member in archive]
+        for name in names:
+            shutil.unpack_archive(name, f"{name}.out")
+        return [streamed, [os.listdir(f"{name}.out") for name in names]]
+
+    runs = run(body, between=lambda: shutil.rmtree(tmp_path))
+    assert runs.live == runs.replayed == [[".", "./leaf"], [["leaf"]] * 3]
+    assert not tmp_path.exists()
 
 
 def test_comparing_files_is_one_call(tmp_path: Path) -> None:

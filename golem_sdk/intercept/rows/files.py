@@ -38,6 +38,7 @@ FILES = (
             "os": f"{_PLACE}.file_system:os_patches",
             "pathlib": f"{_PLACE}.file_trees:pathlib_patches",
             "shutil": f"{_PLACE}.file_trees:shutil_patches",
+            "tarfile": f"{_PLACE}.file_trees:tarfile_patches",
         },
         replaces=(
             Replaced(
@@ -56,6 +57,7 @@ FILES = (
             Replaced("filecmp", "cmp", _READ),
             Replaced("glob", "glob iglob", _READ),
             Replaced("glob._StringGlobber", "lstat scandir", _READ),
+            Replaced("tarfile", "_LowLevelFile", Treatment.PASSED_ON),
             Replaced("pathlib.Path", "touch", _WRITE),
             Replaced("pathlib._local.Path", "touch", _WRITE),  # where Python 3.13 has it
         ),
