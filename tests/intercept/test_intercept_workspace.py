@@ -172,39 +172,6 @@ def test_its_border_is_that_of_a_file_system(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"copied": b"in"}
 
 
-@pytest.mark.parametrize("relative", [False, True])
-def test_links_lead_out_of_it(relative: bool, tmp_path: Path) -> None:
-    """What is written by way of one is written outside: not once more in replay."""
-    (tmp_path / "shelf").mkdir()
-    (tmp_path / "log").write_text("zero ")
-
-    def body() -> list[Any]:
-        place = workspace()
-        target = Path(os.path.relpath(tmp_path, place)) if relative else tmp_path
-        (place / "way").symlink_to(target)
-        (place / "further").symlink_to("way/shelf")
-        (place / "file").symlink_to(target / "log")
-        (place / "circle").symlink_to("circle")
-        for name in ("file", "way/log", "further/one", "way/shelf/two"):
-            with (place / name).open("a") as file:
-                file.write(f"{name} ")
-        os.mkdir(place / "further" / "made")
-        with pytest.raises(OSError, match="symbolic links"):
-            (place / "circle").read_text()
-        os.unlink(place / "file")
-        return sorted(os.listdir(place))
-
-    runs = run(body)
-    assert runs.live == runs.replayed == ["circle", "further", "way"]
-    assert contents(tmp_path) == {
-        "log": b"zero file way/log ",
-        "shelf": None,
-        "shelf/made": None,
-        "shelf/one": b"further/one ",
-        "shelf/two": b"way/shelf/two ",
-    }
-
-
 # --- what others change in it ---------------------------------------------------------------------
 
 

@@ -4,19 +4,13 @@
 from __future__ import annotations
 
 import errno
-import filecmp
 import glob
 import io
 import logging
 import os
-import shutil
 import subprocess
-import tarfile
 import threading
-import wave
 from typing import TYPE_CHECKING, Any
-from xml.dom import minidom
-from xml.etree import ElementTree
 
 import pytest
 from attrs import evolve
@@ -213,69 +207,6 @@ def test_a_file_for_the_output_of_a_process(tmp_path: Path) -> None:
     runs = run(body)
     assert runs.live == runs.replayed == [19]
     assert path.read_bytes() == b"first\nsecond\nthird\n"
-
-
-def test_formats_of_python_itself(tmp_path: Path) -> None:
-    """Their modules open what agent code names: that is its own doing."""
-    tree, sound = tmp_path / "tree.xml", tmp_path / "sound"
-
-    def body() -> list[Any]:
-        ElementTree.ElementTree(ElementTree.Element("root")).write(tree)
-        with wave.open(str(sound), "wb") as file:
-            file.setparams((1, 1, 8000, 0, "NONE", ""))
-            file.writeframes(b"frames")
-        with wave.open(str(sound), "rb") as file:
-            said = [ElementTree.parse(tree).getroot().tag, file.readframes(9)]
-        root = minidom.parse(str(tree)).documentElement
-        return [*said, root.tagName if root else None]
-
-    def spoil() -> None:
-        tree.unlink()
-        sound.unlink()
-
-    runs = run(body, between=spoil)
-    assert runs.live == runs.replayed == ["root", b"frames", "root"]
-    assert [*tmp_path.iterdir()] == []
-
-
-def test_archives_are_made_and_unpacked(tmp_path: Path) -> None:
-    (tmp_path / "tree").mkdir()
-    (tmp_path / "tree" / "leaf").write_text("green")
-
-    def body() -> list[Any]:
-        names = [
-            shutil.make_archive(str(tmp_path / kind), kind, tmp_path / "tree")
-            for kind in ("zip", "gztar", "tar")
-        ]
-        with tarfile.open(tmp_path / "gztar.tar.gz", "r|gz") as archive:
-            streamed = [member.name for member in archive]
-        for name in names:
-            shutil.unpack_archive(name, f"{name}.out")
-        return [streamed, [os.listdir(f"{name}.out") for name in names]]
-
-    runs = run(body, between=lambda: shutil.rmtree(tmp_path))
-    assert runs.live == runs.replayed == [[".", "./leaf"], [["leaf"]] * 3]
-    assert not tmp_path.exists()
-
-
-def test_comparing_files_is_one_call(tmp_path: Path) -> None:
-    """`filecmp` remembers, for the whole process, what it has compared."""
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").write_text("same")
-
-    def body() -> list[Any]:
-        one, other = tmp_path / "one", tmp_path / "other"
-        return [
-            filecmp.cmp(one / "file", other / "file", shallow=False),
-            filecmp.cmpfiles(one, other, ["file", "no"], shallow=False),
-            filecmp.dircmp(one, other).same_files,
-        ]
-
-    runs = run(body)
-    assert runs.live == runs.replayed == [True, (["file"], [], ["no"]), ["file"]]
-    assert runs.calls.count("filecmp.cmp") == 4
-    assert "open" not in runs.calls
 
 
 @pytest.mark.parametrize("mode", ["w", "a"])
