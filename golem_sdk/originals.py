@@ -16,6 +16,7 @@ __all__ = [
     "Random",
     "getcwd",
     "getpid",
+    "lstat",
     "monotonic",
     "open",
     "perf_counter",
@@ -35,6 +36,7 @@ sleep = time.sleep
 urandom = os.urandom
 getcwd = os.getcwd
 getpid = os.getpid
+lstat = os.lstat
 readlink = os.readlink
 print = builtins.print  # noqa: A001  # the name of what it keeps
 Random = random.Random

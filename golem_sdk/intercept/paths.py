@@ -8,8 +8,8 @@ missing in the next. In the agent's own directory nothing is recorded, because r
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from posixpath import dirname, join, normpath
+from stat import S_ISLNK
 from typing import Any
 
 from golem_sdk import durability, originals
@@ -98,12 +98,17 @@ def is_own(session: durability.Session, path: Any, *, follows: bool = False) -> 
 
 
 def _followed(text: str, start: int, follows: bool) -> str | None:
-    """Where the first link on this way leads to, beyond its first characters; ``None``: there is none."""
-    end = text.find("/", start + 1)
-    while end >= 0 or follows:
+    """Where the first link on this way leads to, below the agent's directory; ``None``: there is none."""
+    below = text.find("/", start + 1)  # what is first below it is ours
+    end = text.find("/", below + 1)
+    while below >= 0 and (end >= 0 or follows):
         place = text if end < 0 else text[:end]
-        with suppress(OSError, ValueError):  # it is no link
-            return normpath(join(dirname(place), originals.readlink(place), text[len(place) + 1 :]))
+        try:
+            if S_ISLNK(originals.lstat(place).st_mode):
+                target = originals.readlink(place)
+                return normpath(join(dirname(place), target, text[len(place) + 1 :]))
+        except (OSError, ValueError):  # whoever uses it says so
+            return None
         if end < 0:
             return None
         end = text.find("/", end + 1)
