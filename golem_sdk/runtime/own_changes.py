@@ -113,9 +113,11 @@ class OwnChanges:
                 " in another directory, whose files are recorded when the agent reads them."
             )
         gone = sorted(before.keys() - after.keys(), reverse=True)
-        return [[name, 0, 0, None] for name in gone] + [
-            _described(self._root, name, after[name]) for name in changed
-        ]
+        found = [[name, 0, 0, None] for name in gone]
+        for name in changed:
+            with suppress(FileNotFoundError):  # another process is at work: it is its change
+                found.append(_described(self._root, name, after[name]))
+        return found
 
     def _restore(self, before: dict[str, _State], changes: Any) -> None:
         if self._made or not changes:

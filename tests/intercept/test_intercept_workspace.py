@@ -287,6 +287,25 @@ def test_asynchronous_agents_have_it_too() -> None:
     assert runs.live == [["log", "one", "slow", "two"], ["abcd4", "1", "2\n", "slow"]]
 
 
+def test_what_another_process_removes_meanwhile_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    survey = own_changes._survey
+
+    def seen_before_it_went(root: str) -> Any:
+        found = survey(root)
+        here = found.get("files/here")
+        return {**found, "files/gone": here} if here else found
+
+    monkeypatch.setattr(own_changes, "_survey", seen_before_it_went)
+
+    def body() -> list[Any]:
+        return [download(str(workspace() / "here"), "123"), os.listdir(workspace())]
+
+    runs = run(body)
+    assert runs.live == runs.replayed == [3, ["here"]]
+
+
 def test_too_much_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_changes, "KEPT_CHANGES_BYTES", 5)
 
