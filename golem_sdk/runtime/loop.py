@@ -362,9 +362,9 @@ class AgentLoop(BareLoop):
         """
         if self._baton.holder != get_ident():
             raise NotDurableError(
-                "Code outside an agent tried to wake one of its tasks or to complete one of its futures. Nothing"
-                " was changed and nothing recorded: on replay it would not happen again. Use asyncio.to_thread"
-                " for threads of the agent, and put what waits for the outside into a @durable function. What"
+                "Code outside an agent tried to wake one of its tasks or to complete one of its futures."
+                " Nothing was changed or recorded: on replay it would not happen again. Use asyncio.to_thread"
+                " for threads of the agent; put what waits for the outside into a @durable function. What"
                 " belongs to an event loop, as aiohttp's ClientSession, is of one agent: make one in each"
             )
 
