@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-__all__ = ["AUDITED", "PATHS", "Audited", "details"]
+__all__ = ["AUDITED", "PATHS", "READ_BY_DESCRIPTOR", "Audited", "details", "opened_to_read"]
 
 _DURABLE = "Put it into a function decorated with @durable, which is recorded and not done again"
 _AGAIN = "It is not recorded, and done again at every replay"
@@ -103,6 +103,16 @@ _KINDS = (
     Audited("desktop", "syslog.syslog webbrowser.open", "tells the system or its user something"),
 )
 
+READ_BY_DESCRIPTOR = Audited(
+    "descriptors",
+    "open",
+    "opens a file that it reads by its descriptor",
+    so="What is read is not recorded, and may be something else in replay",
+    instead="Use open(), whose files are recorded, or put it into a function decorated with @durable",
+    asks=True,
+)
+"""Of ``os.open``, which agent code itself has called."""
+
 AUDITED: dict[str, Audited] = {event: kind for kind in _KINDS for event in kind.events}
 """By event."""
 
@@ -125,6 +135,7 @@ PATHS: dict[str, tuple[tuple[int, int], ...]] = {
 """By event: where in its arguments paths are, and the descriptors (-1: none) that they begin at."""
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_NO_FILE = os.O_DIRECTORY | getattr(os, "O_PATH", 0)
 _IN_MEMORY = frozenset({":memory:", "", b":memory:", b""})
 
 
@@ -140,6 +151,16 @@ def details(event: str, arguments: tuple[Any, ...]) -> str | None:
         case (("os.putenv" | "os.unsetenv"), (name, *_)):  # the value may be a secret
             return repr(os.fsdecode(name))
     return ", ".join(map(_short, arguments))
+
+
+def opened_to_read(event: str, arguments: tuple[Any, ...]) -> str | None:
+    """The path, if it is ``os.open`` for reading, and of no directory; else ``None``."""
+    match event, arguments:
+        case "open", (str() | bytes() | os.PathLike() as path, None, int() as flags):
+            if flags & (_WRITING | _NO_FILE) or path == os.devnull:
+                return None
+            return None if os.path.isdir(path) else repr(path)
+    return None
 
 
 def _short(value: object) -> str:

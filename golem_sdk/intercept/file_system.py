@@ -13,7 +13,7 @@ A crash may repeat the last change. One that finds itself done already (a direct
 is gone) is taken for done then, and only then.
 
 Does not cover: what is named by a descriptor or ``dir_fd``, and what libraries do for themselves: passed on.
-``os.open`` for writing is refused; for reading it is passed on.
+``os.open`` for writing is refused; for reading it is passed on, and agent code is warned of it.
 """
 
 from __future__ import annotations

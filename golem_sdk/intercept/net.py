@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import durability
 from golem_sdk.durability import SCOPE, SESSION
 from golem_sdk.errors import NotDurableError, NotDurableWarning
-from golem_sdk.intercept.audited import AUDITED, PATHS, Audited, details
+from golem_sdk.intercept.audited import (
+    AUDITED,
+    PATHS,
+    READ_BY_DESCRIPTOR,
+    Audited,
+    details,
+    opened_to_read,
+)
 from golem_sdk.intercept.paths import is_own
 from golem_sdk.intercept.places import Place, place_of
 
@@ -81,12 +88,15 @@ def _hook() -> Callable[[str, tuple[Any, ...]], None]:
 
 
 def _heard(session: durability.Session, event: str, arguments: tuple[Any, ...]) -> None:
-    found = details(event, arguments)
+    kind, found = AUDITED[event], details(event, arguments)
+    reads = found is None and event == "open" and arguments[1] is None
+    if reads:
+        with durability.suppressed(session):
+            kind, found = READ_BY_DESCRIPTOR, opened_to_read(event, arguments)
     if found is None or session.ended is not None or is_its_own(session, event, arguments):
         return
-    kind = AUDITED[event]
     place = place_of(session, sys._getframe(2))
-    if place is None:
+    if place is None or (reads and place.library):  # libraries read much for themselves
         return
     if _listeners:
         for listener in tuple(_listeners):

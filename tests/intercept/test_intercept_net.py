@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import gc
 import io
+import linecache
 import logging
 import os
 import shutil
@@ -94,6 +95,10 @@ def writes_descriptor() -> None:
     os.close(at)
 
 
+def reads_descriptor() -> None:
+    os.close(os.open(__file__, os.O_RDONLY))
+
+
 def writes_through_a_library() -> None:
     logging.FileHandler(PLACE / "written").close()
 
@@ -152,6 +157,23 @@ def test_d2_an_effect_past_every_durable_call_is_named_once(
     assert f"{through}, in {code.co_qualname}() ({__file__}:{said[0].lineno})" in message
     assert "@durable" in message or "env=" in message
     assert "secret" not in message
+
+
+def test_reading_by_a_descriptor_is_named() -> None:
+    (said,) = reported(reads_descriptor)
+    assert said.lineno == reads_descriptor.__code__.co_firstlineno + 1
+    assert "Use open(), whose files are recorded" in str(said.message)
+
+
+def test_directories_and_what_libraries_read_are_not_named() -> None:
+    def body() -> None:
+        for flags in (os.O_RDONLY, os.O_PATH):
+            os.close(os.open(PLACE, flags))
+        list(os.fwalk(PLACE))
+        linecache.checkcache(__file__)
+        linecache.getline(__file__, 1)
+
+    assert reported(body) == []
 
 
 def test_d2_each_line_is_named() -> None:

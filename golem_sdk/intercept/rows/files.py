@@ -63,8 +63,8 @@ FILES = (
         ),
         limits="`os.path`, `os.walk` and `pathlib` end in these. Passed on: the agent's own directory, where "
         "replay does it again, descriptors and `dir_fd`, and what libraries do for themselves. `os.open` for "
-        "writing is refused outside, for reading it is passed on. A change that a crash repeats and that "
-        "finds itself done is taken for done: `mkdir` is no lock",
+        "writing is refused outside, for reading it is passed on with a warning. A change that a crash "
+        "repeats and that finds itself done is taken for done: `mkdir` is no lock",
     ),
     Interceptor(
         name="temporary-files",
