@@ -13,6 +13,7 @@ from golem_sdk.intercept.rows.databases import DATABASES
 from golem_sdk.intercept.rows.files import FILES
 from golem_sdk.intercept.rows.http import HTTP
 from golem_sdk.intercept.rows.libraries import LIBRARIES
+from golem_sdk.intercept.rows.network import NETWORK
 from golem_sdk.intercept.rows.processes import PROCESSES
 from golem_sdk.intercept.rows.standard import STANDARD
 from golem_sdk.intercept.rows.surroundings import SURROUNDINGS
@@ -25,6 +26,7 @@ __all__ = ["ACTIVATIONS", "TABLE", "versions"]
 TABLE: tuple[Interceptor, ...] = (
     *STANDARD,
     *HTTP,
+    *NETWORK,
     *PROCESSES,
     *SURROUNDINGS,
     *FILES,

@@ -94,7 +94,7 @@ FILE_READS = _left("""
 """)
 
 NETWORK = _left("""
-    asyncio: open_connection open_unix_connection start_server start_unix_server
+    asyncio: start_server start_unix_server
     asyncpg: connect create_pool
     confluent_kafka: Consumer Producer
     ftplib: FTP FTP_TLS

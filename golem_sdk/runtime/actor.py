@@ -371,8 +371,7 @@ class Actor:
 
     def unload(self, session: Session) -> None:
         """Unwind what is left of a fenced session's code, inside its own context."""
-        if session.pump.loop is not None:
-            session.pump.loop.teardown()
+        session.pump.teardown()
 
     def fail(self, error: BaseException, *, refuse: bool) -> None:
         """Nobody can be answered: tell all who wait. ``refuse``: agents that wait are told, too."""

@@ -51,6 +51,7 @@ class Execution:
                 session.operations.end_invocation(None)
                 session.operations.close_regions()
                 return True
+            session.pump.read_on()
             self._main = session.pump.open_loop().start_main(
                 session.context.run(self._call, session)
             )

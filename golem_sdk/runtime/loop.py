@@ -396,5 +396,5 @@ def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task
     """`asyncio.all_tasks`; inside agents a set that iterates alike in every run."""
     asked = asyncio.get_running_loop() if loop is None else loop
     if isinstance(asked, AgentLoop):
-        return {task for task in asked._tasks.values() if not task.done()}
+        return {task for task in asked._tasks.values() if task.is_listed}
     return _all_tasks(asked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from golem_sdk.core.entries import LATEST_NS, ImportedFunctionInvoked, TimerSet
 from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
@@ -50,15 +50,29 @@ class _Waiting:
         self.effect.launch(session, self.call)
 
 
+class Connection(Protocol):
+    """What agent code has opened, and what stays open from one invocation to the next."""
+
+    def read_on(self) -> None:
+        """An invocation begins."""
+        ...
+
+    def drop(self) -> None:
+        """The session is over."""
+        ...
+
+
 class Pump:
     """The asynchronous half of a session: its event loop and the calls that the loop waits for.
 
     Attributes:
+        connections: those that are open, in the order in which they were opened.
         loop: the agent's event loop, made with its first asynchronous invocation.
     """
 
     def __init__(self, session: Session) -> None:
         self.loop: AgentLoop | None = None
+        self.connections: dict[int, Connection] = {}
         self._session = session
         self._waiting: dict[int, _Waiting] = {}
 
@@ -67,6 +81,19 @@ class Pump:
         if self.loop is None:
             self.loop = AgentLoop(self, self._session.context)  # type: ignore[abstract]  # the methods it lacks are made to refuse below the class
         return self.loop
+
+    def read_on(self) -> None:
+        """An invocation begins: what comes over open connections is for its code."""
+        with self.open_loop().driven():
+            for connection in list(self.connections.values()):
+                connection.read_on()
+
+    def teardown(self) -> None:
+        """The session is over: unwind what is left of its code, and let go of its connections."""
+        if self.loop is not None:
+            self.loop.teardown()
+        for connection in self.connections.values():
+            connection.drop()
 
     def run(self, finished: Callable[[], bool]) -> bool:
         """Deliver completions until ``finished()``; ``False``: live, and nothing has arrived yet.

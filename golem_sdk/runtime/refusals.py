@@ -86,7 +86,7 @@ def _refusal(name: str) -> Callable[..., NoReturn]:
         if name in _MISUSES:
             raise UsageError(f"an agent's event loop refuses {name}(): {_MISUSES[name]}")
         raise NotDurableError(
-            f"An agent called {name}() of its event loop. Nothing was done: the loop has no sockets,"
+            f"An agent called {name}() of its event loop. Nothing was done: the loop has no sockets, servers,"
             " processes or signals, as their events would not be recorded. Use a client that golem_sdk"
             " intercepts, or put the code that needs them into a function decorated with @durable; it runs"
             " on a real event loop"

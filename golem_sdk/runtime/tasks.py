@@ -55,7 +55,10 @@ class AgentTask(asyncio.Task[Any]):
         number: its creation number.
         site: where agent code made it.
         context: the context variables it runs with (`asyncio.Task` tells them only from 3.12 on).
+        is_background: it is no task of agent code, but of something that this has opened.
     """
+
+    is_background = False
 
     def __init__(
         self,
@@ -74,6 +77,11 @@ class AgentTask(asyncio.Task[Any]):
 
     def __hash__(self) -> int:
         return self.number
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether `asyncio.all_tasks` gives it."""
+        return not (self.is_background or self.done())
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Ask it to end; whether it was not over yet."""

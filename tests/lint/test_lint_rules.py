@@ -98,7 +98,7 @@ FOUND = {
     "GLM005": """
         import smtplib; smtplib.SMTP("host")
         import pymysql as sql; sql.connect()
-        await asyncio.open_connection("host", 80)
+        await asyncio.start_server(print, "host", 80)
     """,
     "GLM006": """
         threading.Timer(1, print)

@@ -32,7 +32,7 @@ def run(main: Callable[[World], Coroutine[Any, Any, Any]]) -> tuple[World, async
 @pytest.mark.parametrize(
     "name",
     [
-        "create_connection",
+        "create_connection",  # golem_sdk.intercept records it, but this loop has no session
         "create_server",
         "add_reader",
         "subprocess_exec",

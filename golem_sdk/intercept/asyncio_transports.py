@@ -1,0 +1,398 @@
+"""Transports of asynchronous agents: every piece that is read and every write is a durable call.
+
+Protocols above them (streams, and client libraries with protocols of their own) are agent code: they run
+again on replay and find the recorded pieces. What they write must be the same then, and is compared by hash.
+
+A write is made at once, by the code that calls ``write``; a piece is delivered by a task of the transport's
+own, in the order in which all else is delivered. A crash takes the connection with it: see
+`golem_sdk.intercept.asyncio_lines`. Closing is not recorded: what was written before it is.
+
+Does not cover: what passes over the socket itself, ``sendfile``, servers, datagrams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.errors import AgentControlSignal, NotDurableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from golem_sdk.intercept.asyncio_lines import Line
+
+__all__ = ["MOST_RECEIVED_BYTES", "AgentTransport"]
+
+MOST_RECEIVED_BYTES = 1024 * 1024 * 1024
+"""So much is recorded of one connection."""
+
+_HIGH_BYTES = 64 * 1024
+
+
+class AgentTransport(asyncio.Transport):
+    """A connection of an agent.
+
+    Args:
+        session: the agent's.
+        loop: the agent's.
+        line: the real connection.
+        protocol: is told what happens.
+        described: what was recorded of the connection (see `Line.open`).
+        context: of TLS, if it was asked for.
+    """
+
+    def __init__(
+        self,
+        session: durability.Session,
+        loop: Any,
+        line: Line,
+        protocol: Any,
+        described: list[Any],
+        context: object,
+    ) -> None:
+        super().__init__()
+        self.line = line
+        self._session = session
+        self._loop = loop
+        self._protocol = protocol
+        self._reader: asyncio.Task[None] | None = None
+        self._held: list[bytes] = []
+        self._received_bytes = 0
+        self._is_paused = self._at_end = self._is_closing = self._has_written_eof = False
+        self._unsent_bytes = 0
+        self._is_draining = False
+        self.set_write_buffer_limits()
+        self.describe(described, context)
+        session.pump.connections[id(self)] = self
+
+    def describe(self, described: list[Any], context: object) -> None:
+        """What it is from now on; also when TLS was started."""
+        peer, own, kind, tls = described
+        self._tls = tls
+        self._extra = {"peername": peer, "sockname": own, "socket": _Socket(self, kind, peer, own)}
+        if tls is not None:
+            self._extra |= {
+                "sslcontext": context,
+                "ssl_object": _Tls(tls),
+                "cipher": tls["cipher"],
+                "compression": tls["compression"],
+                "peercert": tls["peercert"],
+            }
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """See `asyncio.BaseTransport.get_extra_info`."""
+        return self._extra.get(name, default)
+
+    def set_protocol(self, protocol: Any) -> None:
+        """See `asyncio.BaseTransport.set_protocol`."""
+        self._protocol = protocol
+
+    def get_protocol(self) -> Any:
+        """See `asyncio.BaseTransport.get_protocol`."""
+        return self._protocol
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def read_on(self) -> None:
+        """Read, unless it does or must not; also for each invocation that finds it open."""
+        if self._is_paused or self._at_end or self._is_closing:
+            return
+        reader = self._reader
+        if reader is None or reader.done() or reader.cancelling():
+            self._reader = self._in_background(self._read())
+
+    def is_reading(self) -> bool:
+        """See `asyncio.ReadTransport.is_reading`."""
+        return not (self._is_paused or self._is_closing)
+
+    def pause_reading(self) -> None:
+        """See `asyncio.ReadTransport.pause_reading`. What was on its way is held back."""
+        self._is_paused = True
+
+    def resume_reading(self) -> None:
+        """See `asyncio.ReadTransport.resume_reading`."""
+        if self._is_closing or not self._is_paused:
+            return
+        self._is_paused = False
+        if self._held:
+            self._loop.call_soon(self._give_held)
+        self.read_on()
+
+    async def _read(self) -> None:
+        try:
+            while self.is_reading() and not self._at_end:
+                piece = await durability.durable_call_async(
+                    self._session,
+                    "asyncio.transport.read",
+                    FunctionType.READ_REMOTE,
+                    None,
+                    self.line.receive,
+                    repeatable=False,
+                )
+                self.line.taken += 1
+                self.line.used = True
+                self._held.append(piece)
+                self._at_end = not piece
+                self._received_bytes += len(piece)
+                self._give_held()
+        except AgentControlSignal:
+            self.line.drop()
+            raise
+        except Exception as error:
+            self._lose(error)
+
+    def _give_held(self) -> None:
+        while self._held and self.is_reading():
+            piece = self._held.pop(0)
+            if self._received_bytes > MOST_RECEIVED_BYTES:
+                self._lose(_too_much())
+            elif piece:
+                self._tell("data_received() call", _give, self._protocol, piece)
+            else:
+                stays_open = self._tell("eof_received() call", self._protocol.eof_received)
+                if not stays_open or self._tls is not None:
+                    self.close()
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def write(self, data: Any) -> None:
+        """See `asyncio.WriteTransport.write`."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(
+                f"data argument must be a bytes-like object, not {type(data).__name__!r}"
+            )
+        if self._has_written_eof:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if len(data):
+            self._send(bytes(data))
+
+    def writelines(self, list_of_data: Iterable[Any]) -> None:
+        """See `asyncio.WriteTransport.writelines`."""
+        self.write(b"".join(list_of_data))
+
+    def can_write_eof(self) -> bool:
+        """See `asyncio.WriteTransport.can_write_eof`."""
+        return self._tls is None
+
+    def write_eof(self) -> None:
+        """See `asyncio.WriteTransport.write_eof`."""
+        if not self.can_write_eof():
+            raise NotImplementedError
+        if not self._has_written_eof:
+            self._has_written_eof = True
+            self._send(None)
+
+    def get_write_buffer_size(self) -> int:
+        """See `asyncio.WriteTransport.get_write_buffer_size`; as far as the agent knows."""
+        return self._unsent_bytes if self._is_draining else 0
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """See `asyncio.WriteTransport.get_write_buffer_limits`."""
+        return self._low_bytes, self._high_bytes
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """See `asyncio.WriteTransport.set_write_buffer_limits`."""
+        if high is None:
+            high = _HIGH_BYTES if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self._low_bytes, self._high_bytes = low, high
+
+    def _send(self, data: bytes | None) -> None:
+        session = durability.current()
+        if session is None:
+            self._loop.check_driven()  # else it is garbage: it is collected at another moment in replay
+            return
+        if self._is_closing:
+            return
+        digest = hashlib.sha256(data or b"").digest()
+        is_sent = durability.durable_call(
+            session,
+            "asyncio.transport.write",
+            FunctionType.WRITE_REMOTE,
+            "the end" if data is None else [len(data), digest.hex()[:16]],
+            lambda: self._sent(session, data),
+            identity=[data is None, digest],
+            repeatable=False,
+        )
+        self.line.used = True
+        if not is_sent:
+            self._lose(self.line.lost())
+            return
+        self.read_on()  # a task that is being cancelled may write, and wait for an answer
+        self._unsent_bytes += len(data or b"")
+        if self._unsent_bytes > self._high_bytes and not self._is_draining:
+            self._is_draining = True
+            self._tell("pause_writing() call", self._protocol.pause_writing)
+            self._in_background(self._drain())
+
+    def _sent(self, session: durability.Session, data: bytes | None) -> bool:
+        is_sent = self.line.send(data)
+        if is_sent and not self.line.is_open:
+            durability.host_call(session, self.line.open)
+        return is_sent
+
+    async def _drain(self) -> None:
+        try:
+            await durability.durable_call_async(
+                self._session,
+                "asyncio.transport.drain",
+                FunctionType.READ_REMOTE,
+                None,
+                self.line.drained,
+                repeatable=False,
+            )
+        finally:
+            self._is_draining, self._unsent_bytes = False, 0
+            self._tell("resume_writing() call", self._protocol.resume_writing)
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def is_closing(self) -> bool:
+        """See `asyncio.BaseTransport.is_closing`. Nobody needs to close one whose agent was unloaded."""
+        return self._is_closing or self._session.ended is not None
+
+    def close(self) -> None:
+        """See `asyncio.BaseTransport.close`."""
+        self._close(None, self.line.close)
+
+    def abort(self) -> None:
+        """See `asyncio.WriteTransport.abort`."""
+        self._close(None, self.line.drop)
+
+    def drop(self) -> None:
+        """The session is over."""
+        self.line.drop()
+
+    def _lose(self, error: BaseException) -> None:
+        self._close(error, self.line.drop)
+
+    def _close(self, error: BaseException | None, end: Callable[[], None]) -> None:
+        end()
+        # What is collected as garbage is closed, but nobody is told: that would not repeat itself.
+        if self._is_closing or durability.current() is None:
+            return
+        self._is_closing = True
+        if self._reader is not None:
+            self._reader.cancel()
+        self._loop.call_soon(self._closed, error)
+
+    def _closed(self, error: BaseException | None) -> None:
+        self._session.pump.connections.pop(id(self), None)
+        self._protocol.connection_lost(error)
+
+    # --- common -----------------------------------------------------------------------------------
+
+    def _tell(self, what: str, tell: Callable[..., Any], *args: Any) -> Any:
+        """Call the protocol. One that fails loses its connection, as with any transport."""
+        try:
+            return tell(*args)
+        except Exception as error:
+            self._loop.call_exception_handler(
+                {
+                    "message": f"Fatal error: protocol.{what} failed.",
+                    "exception": error,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
+            self._lose(error)
+
+    def _in_background(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that belongs to no code of the agent: no guard is around it."""
+        task: Any = self._loop.create_task(coroutine, context=self._session.context.copy())
+        task.is_background = True
+        made: asyncio.Task[None] = task
+        return made
+
+    def __repr__(self) -> str:
+        state = "closing" if self.is_closing() else "open"
+        return f"<{state} connection of an agent, to {self._extra['peername']!r}>"
+
+
+class _Socket:
+    """Where libraries set options of the socket."""
+
+    def __init__(self, transport: AgentTransport, kind: list[int], peer: Any, own: Any) -> None:
+        self.family, self.type, self.proto = kind
+        self._transport = transport
+        self._names = peer, own
+
+    def setsockopt(self, *option: Any) -> None:
+        """Not recorded: it is set on every real socket that there is."""
+        self._transport.line.set_option(option)
+
+    def getpeername(self) -> Any:
+        """The other side's address."""
+        return self._names[0]
+
+    def getsockname(self) -> Any:
+        """The own address."""
+        return self._names[1]
+
+    def __getattr__(self, name: str) -> Any:
+        raise _refusal(name, "the socket")
+
+
+class _Tls:
+    """What libraries ask of TLS."""
+
+    def __init__(self, known: dict[str, Any]) -> None:
+        self._known = known
+
+    def version(self) -> Any:
+        """See `ssl.SSLSocket`, as for all of these."""
+        return self._known["version"]
+
+    def cipher(self) -> Any:
+        return self._known["cipher"]
+
+    def compression(self) -> Any:
+        return self._known["compression"]
+
+    def selected_alpn_protocol(self) -> Any:
+        return self._known["alpn"]
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        return self._known["der" if binary_form else "peercert"]
+
+    def __getattr__(self, name: str) -> Any:
+        raise _refusal(name, "TLS")
+
+
+def _refusal(name: str, of: str) -> Exception:
+    if name.startswith("_"):
+        return AttributeError(name)
+    return NotDurableError(
+        f"{name} of {of} of an agent's connection is not recorded: replay would lack what it gives or does."
+        " Use the transport or the stream, or put the code that needs it, with a connection of its own, into"
+        " a function decorated with @durable"
+    )
+
+
+def _too_much() -> ConnectionAbortedError:
+    return ConnectionAbortedError(
+        f"more than {MOST_RECEIVED_BYTES} bytes have arrived over one connection of an agent, and all of them"
+        " are recorded; no more are. Fetch such amounts in a function decorated with @durable, or connect"
+        " again"
+    )
+
+
+def _give(protocol: Any, data: bytes) -> None:
+    if not isinstance(protocol, asyncio.BufferedProtocol):
+        protocol.data_received(data)
+        return
+    while data:
+        buffer = memoryview(protocol.get_buffer(len(data)))
+        if not len(buffer):
+            raise RuntimeError("get_buffer() returned an empty buffer")
+        size = min(len(buffer), len(data))
+        buffer[:size] = data[:size]
+        protocol.buffer_updated(size)
+        data = data[size:]
