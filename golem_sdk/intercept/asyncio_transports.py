@@ -13,19 +13,21 @@ Does not cover: what passes over the socket itself, ``sendfile``, servers, datag
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.errors import AgentControlSignal, NotDurableError
+from golem_sdk.errors import AgentControlSignal
+from golem_sdk.intercept.asyncio_sockets import Socket, Tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from golem_sdk.intercept.asyncio_lines import Line
 
-__all__ = ["MOST_RECEIVED_BYTES", "AgentTransport"]
+__all__ = ["MOST_RECEIVED_BYTES", "AgentTransport", "unless_unloaded"]
 
 MOST_RECEIVED_BYTES = 1024 * 1024 * 1024
 """So much is recorded of one connection."""
@@ -73,11 +75,15 @@ class AgentTransport(asyncio.Transport):
         """What it is from now on; also when TLS was started."""
         peer, own, kind, tls = described
         self._tls = tls
-        self._extra = {"peername": peer, "sockname": own, "socket": _Socket(self, kind, peer, own)}
+        self._extra = {
+            "peername": peer,
+            "sockname": own,
+            "socket": Socket(self.line, kind, peer, own),
+        }
         if tls is not None:
             self._extra |= {
                 "sslcontext": context,
-                "ssl_object": _Tls(tls),
+                "ssl_object": Tls(tls),
                 "cipher": tls["cipher"],
                 "compression": tls["compression"],
                 "peercert": tls["peercert"],
@@ -256,7 +262,12 @@ class AgentTransport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         """See `asyncio.BaseTransport.is_closing`. Nobody needs to close one whose agent was unloaded."""
-        return self._is_closing or self._session.ended is not None
+        return self._is_closing or self.is_unloaded
+
+    @property
+    def is_unloaded(self) -> bool:
+        """Whether its agent was unloaded."""
+        return self._session.ended is not None
 
     def close(self) -> None:
         """See `asyncio.BaseTransport.close`."""
@@ -316,64 +327,21 @@ class AgentTransport(asyncio.Transport):
         return f"<{state} connection of an agent, to {self._extra['peername']!r}>"
 
 
-class _Socket:
-    """Where libraries set options of the socket."""
+def unless_unloaded(
+    original: Callable[[Any], None], transport_of: Callable[[Any], Any]
+) -> Callable[[Any], None]:
+    """A library's ``__del__``, which complains of unclosed connections: not if its agent was unloaded.
 
-    def __init__(self, transport: AgentTransport, kind: list[int], peer: Any, own: Any) -> None:
-        self.family, self.type, self.proto = kind
-        self._transport = transport
-        self._names = peer, own
+    Nobody could have closed those, and they are closed.
+    """
 
-    def setsockopt(self, *option: Any) -> None:
-        """Not recorded: it is set on every real socket that there is."""
-        self._transport.line.set_option(option)
+    @functools.wraps(original)
+    def __del__(connection: Any) -> None:  # noqa: N807  # it is one
+        transport = transport_of(connection)
+        if not (isinstance(transport, AgentTransport) and transport.is_unloaded):
+            original(connection)
 
-    def getpeername(self) -> Any:
-        """The other side's address."""
-        return self._names[0]
-
-    def getsockname(self) -> Any:
-        """The own address."""
-        return self._names[1]
-
-    def __getattr__(self, name: str) -> Any:
-        raise _refusal(name, "the socket")
-
-
-class _Tls:
-    """What libraries ask of TLS."""
-
-    def __init__(self, known: dict[str, Any]) -> None:
-        self._known = known
-
-    def version(self) -> Any:
-        """See `ssl.SSLSocket`, as for all of these."""
-        return self._known["version"]
-
-    def cipher(self) -> Any:
-        return self._known["cipher"]
-
-    def compression(self) -> Any:
-        return self._known["compression"]
-
-    def selected_alpn_protocol(self) -> Any:
-        return self._known["alpn"]
-
-    def getpeercert(self, binary_form: bool = False) -> Any:
-        return self._known["der" if binary_form else "peercert"]
-
-    def __getattr__(self, name: str) -> Any:
-        raise _refusal(name, "TLS")
-
-
-def _refusal(name: str, of: str) -> Exception:
-    if name.startswith("_"):
-        return AttributeError(name)
-    return NotDurableError(
-        f"{name} of {of} of an agent's connection is not recorded: replay would lack what it gives or does."
-        " Use the transport or the stream, or put the code that needs it, with a connection of its own, into"
-        " a function decorated with @durable"
-    )
+    return __del__
 
 
 def _too_much() -> ConnectionAbortedError:

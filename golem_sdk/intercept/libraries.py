@@ -29,6 +29,7 @@ __all__ = ["LibraryClocks"]
 _VIRTUAL = (
     "anthropic._base_client",
     "anthropic._retry",
+    "asyncpg",
     "http.cookiejar",
     "httpcore",
     "httpcore2",
@@ -36,6 +37,7 @@ _VIRTUAL = (
     "httpx2",
     "logging",
     "openai._base_client",
+    "redis",
     "requests",
     "tenacity",
     "urllib3",

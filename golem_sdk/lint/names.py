@@ -95,7 +95,6 @@ FILE_READS = _left("""
 
 NETWORK = _left("""
     asyncio: start_server start_unix_server
-    asyncpg: connect create_pool
     confluent_kafka: Consumer Producer
     ftplib: FTP FTP_TLS
     grpc: insecure_channel secure_channel
@@ -109,8 +108,6 @@ NETWORK = _left("""
     psycopg2: connect
     pymongo: MongoClient
     pymysql: connect
-    redis: Redis StrictRedis from_url
-    redis.asyncio: Redis from_url
     smtplib: SMTP SMTP_SSL
     socket: create_connection create_server getaddrinfo gethostbyname socket socketpair
     websocket: WebSocket create_connection

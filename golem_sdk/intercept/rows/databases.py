@@ -42,4 +42,40 @@ DATABASES = (
         "the oplog. Not connections and pools opened outside agents; `copy`, `stream`, `pipeline`, "
         "`notifies`, `tpc_*` and server-side cursors are refused",
     ),
+    Interceptor(
+        name="asyncpg",
+        library="asyncpg",
+        tested=("0.32", "0.32"),
+        adapters={"asyncpg.connection": "golem_sdk.intercept.asyncpg:connection_patches"},
+        replaces=(
+            Replaced(
+                "asyncpg.connection.Connection", "_get_unique_id __del__", Treatment.PASSED_ON
+            ),
+        ),
+        limits="goes over `connections`, as bytes: what is written and what comes back is recorded in pieces."
+        " After a crash its connections are lost, and with them a transaction that was open: connect again"
+        " (a pool does), and begin it again. Statements are named per connection, so that replay names them "
+        "alike. Not connections and pools opened outside agents",
+    ),
+    Interceptor(
+        name="redis",
+        library="redis",
+        tested=("8", "8"),
+        adapters={
+            "redis.client": "golem_sdk.intercept.redis:client_patches",
+            "redis.asyncio.connection": "golem_sdk.intercept.redis:async_patches",
+        },
+        replaces=(
+            Replaced("redis.client.Redis", "execute_command", _STATEMENTS),
+            Replaced("redis.client.Pipeline", "execute immediate_execute_command", _STATEMENTS),
+            Replaced("redis.client.Redis", "monitor", Treatment.REFUSED),
+            Replaced("redis.client.PubSub", "execute_command", Treatment.REFUSED),
+            Replaced("redis.asyncio.connection.AbstractConnection", "__del__", Treatment.PASSED_ON),
+        ),
+        limits="a command, or an executed pipeline, is one call; one that writes and was under way in a crash"
+        " is sent again. After a crash a `WATCH` is lost (`WatchError`). Values are in the oplog (long ones"
+        " by hash). Not `RedisCluster`, nor `single_connection_client=True`; subscriptions are refused. "
+        "`redis.asyncio` goes over `connections`, as bytes, subscriptions too; after a crash its connections "
+        "raise `redis.ConnectionError` (with `retry=...` it connects again by itself)",
+    ),
 )
