@@ -104,7 +104,7 @@ async def _connected(
 ) -> tuple[AgentTransport, Any]:
     context = options.get("ssl")
     request = {**address, "tls": bool(context), "server_hostname": options.get("server_hostname")}
-    line = Line(where, connect)
+    line = Line(session.kernel.environment, where, connect)
     try:
         described = await durability.durable_call_async(
             session, "asyncio.create_connection", FunctionType.READ_REMOTE, request, line.open

@@ -31,6 +31,9 @@ _PIECE_BYTES = 256 * 1024
 
 _MOST_WAITING_BYTES = 2 * _PIECE_BYTES
 
+_SILENCE_S = 0.05
+"""Who reads for so long, and has asked for nothing, is at rest: a test's clock may go on."""
+
 
 class Line:
     """A real connection, or what it takes to open one.
@@ -40,18 +43,22 @@ class Line:
         taken: how many pieces agent code has taken.
 
     Args:
+        environment: the agent's: it waits for what is under way.
         where: for messages.
         connect: opens it on a loop, given that and a protocol's class; gives transport and protocol.
     """
 
     def __init__(
         self,
+        environment: Any,
         where: str,
         connect: Callable[[asyncio.AbstractEventLoop, type[_Receiver]], Awaitable[Any]],
     ) -> None:
         self.used = False
         self.taken = 0
+        self._environment = environment
         self._where = where
+        self._expects = self._rests = False
         self._connect = connect
         self._mutex = Lock()
         self._opening = asyncio.Lock()
@@ -99,7 +106,26 @@ class Line:
                 raise self.lost() from error
             real = self._real
         assert real is not None, "it was opened"
-        return await real.receiver.receive(self)
+        silence = None if self._expects else real.loop.call_later(_SILENCE_S, self._rest)
+        try:
+            return await real.receiver.receive(self)
+        finally:
+            if silence is not None:
+                silence.cancel()
+            self._stir()
+
+    def _rest(self) -> None:
+        with self._mutex:
+            if self._expects or self._rests:
+                return
+            self._rests = True
+        self._environment.leave()
+
+    def _stir(self) -> None:
+        with self._mutex:
+            rested, self._rests = self._rests, False
+        if rested:
+            self._environment.enter()
 
     async def drained(self) -> None:
         """Wait until more may be written."""
@@ -126,14 +152,21 @@ class Line:
     def send(self, data: bytes | None) -> bool:
         """Write (``None``: the end of what is written); ``False``: the connection is lost."""
         with self._mutex:
+            self._expects = True
             real = self._real
             if real is None:
                 if self._is_lost():
                     return False
                 self._early.append(data)
                 return True
+        self._stir()
         real.tell(real.write, data)
         return True
+
+    def take(self) -> None:
+        """Agent code has taken a piece."""
+        self.taken += 1
+        self.used, self._expects = True, False
 
     def lost(self) -> ConnectionResetError:
         """What agent code is told of a connection that a crash took."""

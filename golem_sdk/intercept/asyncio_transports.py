@@ -61,6 +61,7 @@ class AgentTransport(asyncio.Transport):
         self._session = session
         self._loop = loop
         self._protocol = protocol
+        self._site = loop.here()
         self._reader: asyncio.Task[None] | None = None
         self._held: list[bytes] = []
         self._received_bytes = 0
@@ -139,8 +140,7 @@ class AgentTransport(asyncio.Transport):
                     self.line.receive,
                     repeatable=False,
                 )
-                self.line.taken += 1
-                self.line.used = True
+                self.line.take()
                 self._held.append(piece)
                 self._at_end = not piece
                 self._received_bytes += len(piece)
@@ -318,7 +318,7 @@ class AgentTransport(asyncio.Transport):
     def _in_background(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that belongs to no code of the agent: no guard is around it."""
         task: Any = self._loop.create_task(coroutine, context=self._session.context.copy())
-        task.is_background = True
+        task.is_background, task.site = True, self._site
         made: asyncio.Task[None] = task
         return made
 

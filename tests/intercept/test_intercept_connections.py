@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from golem_sdk import Runtime, agent, idempotence_mode
+from golem_sdk.core.entries import ImportedFunctionInvoked
 from golem_sdk.errors import DivergenceError, NotDurableError
 from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.settings import Settings
@@ -247,6 +248,24 @@ def test_secrets_that_are_written_are_not_stored(server: LineServer) -> None:
         writer.close()
 
     assert SECRET not in repr(run_async(body).entries)
+
+
+def test_where_a_connection_was_opened_is_told(server: LineServer) -> None:
+    async def body() -> None:
+        reader, writer = await opened(server)
+        ask(writer, "one")
+        await reader.readline()
+        writer.close()
+
+    runs = run_async(body)
+    calls = [entry for entry in runs.entries if isinstance(entry, ImportedFunctionInvoked)]
+    assert [call.function_name.rpartition(".")[2] for call in calls] == [
+        "create_connection",
+        "write",
+        "read",
+    ]
+    assert all(call.site for call in calls)
+    assert calls[0].site == calls[2].site != calls[1].site
 
 
 def test_names_are_looked_up(server: LineServer) -> None:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from golem_sdk import agent, atomically
 from golem_sdk.intercept import asyncio_transports
+from golem_sdk.testing.crash import CrashMoment, CrashPoint
+from golem_sdk.testing.driver import Step, drive
 from intercept.line_server import LineServer
 from intercept.replaying import run_async
 
@@ -161,3 +164,44 @@ def test_a_protocol_that_fails_loses_its_connection(server: LineServer) -> None:
     message = "Fatal error: protocol.data_received() call failed."
     assert runs.live == [str(ValueError("not that")), [message], True]
     assert runs.replayed == runs.live
+
+
+@agent
+class Talker:
+    """Asks four questions over one connection, the middle ones as one."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.streams: Any = None
+
+    async def ask(self, line: str) -> str:
+        while True:
+            try:
+                if self.streams is None:
+                    self.streams = await asyncio.open_connection("127.0.0.1", self.port)
+                reader, writer = self.streams
+                writer.write(f"{line}\n".encode())
+                return str((await reader.readuntil(b"\n")).decode())
+            except ConnectionResetError:
+                self.streams[1].close()
+                self.streams = None
+
+    async def go(self) -> list[str]:
+        answers = [await self.ask("one")]
+        with atomically():
+            await asyncio.sleep(60)
+            answers += [await self.ask("two"), await self.ask("three")]
+        answers.append(await self.ask("four"))
+        self.streams[1].close()
+        return answers
+
+
+def test_time_passes_over_an_idle_connection_also_where_a_region_runs_again(
+    server: LineServer,
+) -> None:
+    step = Step(Talker, (server.port,), "go")
+    calm = drive([step], suspend_after_s=1.0)
+    assert calm.results[0] == ("result", ["one\n", "two\n", "three\n", "four\n"])
+    for append in range(1, calm.appends + 1):
+        end = drive([step], [CrashPoint(append, CrashMoment.BEFORE)], suspend_after_s=1.0)
+        assert end.results == calm.results
