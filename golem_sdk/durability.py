@@ -21,6 +21,9 @@ from golem_sdk.runtime.context import SESSION as SESSION
 from golem_sdk.runtime.context import current as current
 from golem_sdk.runtime.custom import session_of_body
 from golem_sdk.runtime.lanes import current_lane as current_lane
+from golem_sdk.runtime.locks import AgentLock as AgentLock
+from golem_sdk.runtime.locks import AgentRLock as AgentRLock
+from golem_sdk.runtime.locks import is_agents_own as is_agents_own
 from golem_sdk.runtime.loop import all_tasks as all_tasks
 from golem_sdk.runtime.loop import as_completed as as_completed
 from golem_sdk.runtime.own_changes import OwnChanges as OwnChanges
@@ -28,6 +31,13 @@ from golem_sdk.runtime.own_changes import working_call as working_call
 from golem_sdk.runtime.own_changes import working_call_async as working_call_async
 from golem_sdk.runtime.session import SAME
 from golem_sdk.runtime.session import Session as Session
+from golem_sdk.runtime.threads import end_pool as end_pool
+from golem_sdk.runtime.threads import is_over as is_over
+from golem_sdk.runtime.threads import join_thread as join_thread
+from golem_sdk.runtime.threads import lane_of as lane_of
+from golem_sdk.runtime.threads import name_thread as name_thread
+from golem_sdk.runtime.threads import start_thread as start_thread
+from golem_sdk.runtime.threads import submit as submit
 from golem_sdk.runtime.workspaces import is_own as is_own
 from golem_sdk.runtime.workspaces import own_directory as own_directory
 from golem_sdk.runtime.workspaces import temporary_directory as temporary_directory

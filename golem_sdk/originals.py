@@ -6,14 +6,17 @@ intercepted. Interceptors must leave this module's names alone when they swap im
 
 from __future__ import annotations
 
+import _thread
 import builtins
 import os
 import random
 import threading
 import time
+from contextvars import Context
 
 __all__ = [
     "Random",
+    "allocate_lock",
     "getcwd",
     "getpid",
     "lstat",
@@ -40,4 +43,10 @@ lstat = os.lstat
 readlink = os.readlink
 print = builtins.print  # noqa: A001  # the name of what it keeps
 Random = random.Random
-start_thread = threading.Thread.start
+allocate_lock = _thread.allocate_lock
+_start = threading.Thread.start
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread that is none of an agent's, even if agent code is what asks for it."""
+    Context().run(_start, thread)

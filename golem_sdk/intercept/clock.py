@@ -3,8 +3,7 @@
 Covers: time, time_ns, monotonic(_ns), perf_counter(_ns), process_time(_ns), thread_time(_ns),
 clock_gettime(_ns); localtime, gmtime, ctime, asctime and strftime where they mean "now"; sleep;
 datetime.now, datetime.utcnow (subclasses too), datetime.today and date.today. Every reading is recorded
-exactly, and on replay the recorded one is returned. ``threading.Timer`` is refused: it would fire at
-another moment in every run, or never after a crash.
+exactly, and on replay the recorded one is returned.
 
 Does not cover: `asyncio.sleep` and loop timers (the agent's loop does), `os.times`, times of files,
 the local time zone where a reading is converted later (``datetime.fromtimestamp(t)``: run with the
@@ -13,7 +12,6 @@ same ``TZ``), and clocks of compiled libraries.
 
 from __future__ import annotations
 
-import functools
 import operator
 import time
 from threading import TIMEOUT_MAX
@@ -21,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability, originals
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.patching import Patch, replacement_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import MethodType, ModuleType
 
-__all__ = ["READINGS", "time_patches", "timer_patches"]
+__all__ = ["READINGS", "time_patches"]
 
 READINGS = (
     "time",
@@ -59,27 +56,6 @@ def time_patches(module: ModuleType) -> list[Patch]:
         patch("strftime", _strftime),
         patch("sleep", _sleep),
     ]
-
-
-def timer_patches(module: ModuleType) -> list[Patch]:
-    """The patch of `threading`."""
-    return [Patch(module.Timer, "__init__", _refused_timer)]
-
-
-def _refused_timer(original: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(original)
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        if durability.current_since("timers") is not None:
-            raise NotDurableError(
-                "An agent tried to make a threading.Timer. Nothing was started and nothing was recorded: it "
-                "would fire at another moment in every run, and a crash would lose it. In an async agent "
-                "await asyncio.sleep(...) in a task of its own (asyncio.create_task); in any other wait "
-                "with time.sleep(...), or put the code into a function decorated with @durable. Both sleeps "
-                "are timers that survive a crash."
-            )
-        original(self, *args, **kwargs)
-
-    return init
 
 
 def _reading(name: str) -> Callable[[Any], MethodType]:

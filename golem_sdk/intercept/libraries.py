@@ -4,7 +4,8 @@
   delivered entry while agent code runs: no entry is written, and ``response.elapsed`` or a log record's
   time is the same on replay.
 * *Real* modules wait with the clock (queues, threads, sockets, event loops): they keep the real one,
-  because a virtual clock that stands still would let their time-outs never expire.
+  because a virtual clock that stands still would let their time-outs never expire. But where an agent's own
+  threads wait for each other, time-outs are durable timers, and the clock is the virtual one.
 
 Outside an agent both follow the `time` module, whatever another tool put there. Only clock readings
 differ: ``time.sleep`` in such a module is the intercepted one.
@@ -16,10 +17,11 @@ from __future__ import annotations
 
 import sys
 import time
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
+from golem_sdk.intercept.threads import with_lanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -141,7 +143,23 @@ def _virtual(name: str) -> Callable[[], Any]:
 def _real(name: str, original: Callable[[], Any]) -> Callable[[], Any]:
     current, names = durability.current, vars(time)
 
+    virtual = _virtual(name)
+
     def reading() -> Any:
-        return original() if current() is not None else names[name]()
+        if current() is None:
+            return names[name]()
+        return virtual() if _waits_with_agent(sys._getframe(1)) else original()
 
     return reading
+
+
+def _waits_with_agent(frame: FrameType) -> bool:
+    """Whether who asks for the time waits with a lock that agent code has made."""
+    if with_lanes() is None:
+        return False
+    if str(frame.f_globals.get("__name__")).startswith("concurrent.futures."):
+        return True
+    asking = frame.f_locals.get("self")
+    parts = [getattr(asking, name, None) for name in ("_lock", "_cond", "mutex")]
+    parts += [getattr(part, "_lock", None) for part in parts]
+    return any(map(durability.is_agents_own, parts))

@@ -1,17 +1,19 @@
-"""Threads and processes that agent code starts: refused, because nothing could bring them back.
+"""Threads that agent code starts, which become the agent's own, and processes, which are refused.
 
-Covers: ``Thread.start``, ``ThreadPoolExecutor.submit``, ``ProcessPoolExecutor.submit``,
-``multiprocessing`` processes, ``os.fork`` and ``os.forkpty``; and ``asyncio.as_completed`` and
-``asyncio.all_tasks``, whose order an agent must be able to repeat. Threads of an async agent
-(``asyncio.to_thread``, ``loop.run_in_executor``) go through the agent's loop and are fine, and while a
-durable call is being performed everything is allowed: it is the call that is recorded.
+Covers: `threading.Thread` and `threading.Timer`, ``ThreadPoolExecutor``; ``ProcessPoolExecutor.submit``,
+``multiprocessing`` processes, ``os.fork`` and ``os.forkpty``, which nothing could bring back; and
+``asyncio.to_thread``, ``as_completed`` and ``all_tasks``, whose order an agent must be able to repeat. What
+threads wait with is in `golem_sdk.intercept.locks`. While a durable call is being performed everything is
+allowed: it is the call that is recorded.
 
 Does not cover: ``_thread.start_new_thread``, threads of compiled libraries, `subprocess`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
@@ -19,7 +21,7 @@ from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.patching import Patch, replacement_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from types import ModuleType
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
     "task_patches",
     "thread_patches",
     "thread_pool_patches",
+    "timer_patches",
+    "with_lanes",
 ]
 
 _INSTEAD_OF_THREAD = (
@@ -36,16 +40,30 @@ _INSTEAD_OF_THREAD = (
     "the code that needs threads into a function decorated with @durable"
 )
 _INSTEAD_OF_PROCESS = "Put the code that needs it into a function decorated with @durable"
+_AS_LANES = 2
+"""The version from which on threads are not refused."""
 
 
 def thread_patches(module: ModuleType) -> list[Patch]:
-    """The patch of `threading`."""
-    return [_refusal(module.Thread, "start", "start a thread", _INSTEAD_OF_THREAD)]
+    """The patches of `threading`."""
+    thread = module.Thread
+    return [
+        Patch(thread, "__init__", _made),
+        Patch(thread, "start", _started),
+        Patch(thread, "join", _joined),
+        Patch(thread, "is_alive", _is_alive),
+    ]
+
+
+def timer_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `threading` for timers."""
+    return [Patch(module.Timer, "__init__", _timer)]
 
 
 def thread_pool_patches(module: ModuleType) -> list[Patch]:
-    """The patch of `concurrent.futures.thread`."""
-    return [_refusal(module.ThreadPoolExecutor, "submit", "use a thread pool", _INSTEAD_OF_THREAD)]
+    """The patches of `concurrent.futures.thread`."""
+    pool = module.ThreadPoolExecutor
+    return [Patch(pool, "submit", _submitted), Patch(pool, "shutdown", _shut_down)]
 
 
 def process_pool_patches(module: ModuleType) -> list[Patch]:
@@ -70,7 +88,111 @@ def task_patches(module: ModuleType) -> list[Patch]:
     return [
         Patch(module, "as_completed", _as_completed, spread=True),
         Patch(module, "all_tasks", _all_tasks, spread=True),
+        Patch(module, "to_thread", _to_thread, spread=True),
     ]
+
+
+def with_lanes() -> durability.Session | None:
+    """The agent whose code runs here, if it is not older than threads that are lanes."""
+    session = durability.current()
+    if session is None or durability.interceptor_version(session, "threads") < _AS_LANES:
+        return None
+    return session
+
+
+def _made(original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def init(
+        self: Any,
+        group: None = None,
+        target: Callable[..., object] | None = None,
+        name: str | None = None,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        original(self, group, target, name, args, kwargs, **options)
+        session = with_lanes()
+        if session is not None:
+            is_daemon = options.get("daemon") is not None
+            durability.name_thread(session, self, is_named=bool(name), is_daemon=is_daemon)
+
+    return init
+
+
+def _started(original: Callable[[Any], None]) -> Callable[[Any], None]:
+    @functools.wraps(original)
+    def start(self: Any) -> None:
+        session = with_lanes()
+        if session is None:
+            _refuse_in_agent("start a thread", _INSTEAD_OF_THREAD)
+            original(self)
+        else:
+            durability.start_thread(session, self, original)
+
+    return start
+
+
+def _joined(original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def join(self: Any, timeout: float | None = None) -> None:
+        session = with_lanes()
+        if session is None or durability.lane_of(self) is None:
+            original(self, timeout)
+        elif durability.join_thread(session, self, timeout):
+            Context().run(original, self)  # the system ends it in a moment
+
+    return join
+
+
+def _is_alive(original: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    @functools.wraps(original)
+    def is_alive(self: Any) -> bool:
+        return not durability.is_over(self) and original(self)
+
+    return is_alive
+
+
+def _timer(original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        session = durability.current()
+        if session is not None and durability.interceptor_version(session, "timers") == 1:
+            raise NotDurableError(
+                "An agent tried to make a threading.Timer. Nothing was started and nothing was recorded: it "
+                "would fire at another moment in every run, and a crash would lose it. In an async agent "
+                "await asyncio.sleep(...) in a task of its own (asyncio.create_task); in any other wait "
+                "with time.sleep(...), or put the code into a function decorated with @durable. Both sleeps "
+                "are timers that survive a crash."
+            )
+        original(self, *args, **kwargs)
+
+    return init
+
+
+def _submitted(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        session = with_lanes()
+        if session is None:
+            _refuse_in_agent("use a thread pool", _INSTEAD_OF_THREAD)
+            return original(self, fn, *args, **kwargs)
+        return durability.submit(session, self, fn, args, kwargs)
+
+    return submit
+
+
+def _shut_down(original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def shutdown(self: Any, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        session = with_lanes()
+        if session is None:
+            original(self, wait, cancel_futures=cancel_futures)
+            return
+        durability.end_pool(session, self, waits=wait, cancel_futures=cancel_futures)
+        Context().run(original, self, wait, cancel_futures=cancel_futures)
+
+    return shutdown
 
 
 def _refusal(target: Any, name: str, what: str, instead: str) -> Patch:
@@ -118,3 +240,16 @@ def _all_tasks(original: Callable[..., Any]) -> Any:
         return durability.all_tasks(loop)
 
     return replacement_of(original, all_tasks, "asyncio")
+
+
+def _to_thread(original: Callable[..., Any]) -> Any:
+    async def to_thread(
+        _home: object, func: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        if with_lanes() is None:
+            return await original(func, *args, **kwargs)
+        # As the original, but it is the loop that makes the context: calls are counted by thread.
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, functools.partial(func, *args, **kwargs))
+
+    return replacement_of(original, to_thread, "asyncio")

@@ -32,11 +32,8 @@ _RECORDED = {
 _LIBRARIES = {row.library for row in TABLE} - {PYTHON}
 _CLIENTS = frozenset({"http.client", "sqlite3", "subprocess", "urllib.request", "xmlrpc.client"})
 _ENDS_IN = {
-    "concurrent.futures.ThreadPoolExecutor": "concurrent.futures.thread.ThreadPoolExecutor.submit",
     "concurrent.futures.ProcessPoolExecutor": "concurrent.futures.process.ProcessPoolExecutor.submit",
     "multiprocessing.Process": "multiprocessing.process.BaseProcess.start",
-    "threading.Thread": "threading.Thread.start",
-    "threading.Timer": "threading.Thread.start",
 }
 """What is intercepted of a class."""
 
@@ -128,8 +125,6 @@ PROCESSES = _left("""
 
 THREADS = _left("""
     _thread: start_new_thread
-    concurrent.futures: ThreadPoolExecutor
-    threading: Thread Timer
 """)
 
 COMPILED = _left("""

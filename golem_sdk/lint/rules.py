@@ -98,13 +98,12 @@ RULES = (
     ),
     Rule(
         "GLM006",
-        "threads",
-        "nothing could bring them back, so they are refused",
-        "use asyncio.to_thread(...) in an async agent, or a function decorated with @durable around "
-        "what needs threads",
-        shapes.threads(names.THREADS),
+        "threads that threading does not know",
+        "what they do is not recorded, and done again at every replay",
+        "use threading, concurrent.futures or asyncio.to_thread(...), whose threads are the agent's own",
+        _calls(names.THREADS),
+        "import _thread\n_thread.start_new_thread(print, ())",
         "import threading\nthreading.Thread(target=print).start()",
-        "import asyncio\nawait asyncio.to_thread(print)",
     ),
     Rule(
         "GLM007",

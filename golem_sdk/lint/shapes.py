@@ -10,7 +10,7 @@ from golem_sdk.lint.names import words
 from golem_sdk.lint.sets import set_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from golem_sdk.lint.module import Part
 
@@ -23,7 +23,6 @@ __all__ = [
     "set_order",
     "shared_state",
     "swallowed",
-    "threads",
 ]
 
 Found = tuple[ast.AST, str]
@@ -49,19 +48,7 @@ _ENV_CHANGING = frozenset({"clear", "pop", "popitem", "setdefault", "update"})
 _ENVIRON = frozenset({"os.environ", "os.environb"})
 
 
-# --- threads, identities --------------------------------------------------------------------------
-
-
-def threads(known: frozenset[str]) -> Callable[[Part], Iterator[Found]]:
-    """Threads; pools of them may be made in async code, for ``loop.run_in_executor``."""
-
-    def check(part: Part) -> Iterator[Found]:
-        is_async = isinstance(part.function, ast.AsyncFunctionDef)
-        for call, name in part.calls():
-            if name in known and not (is_async and name.endswith("PoolExecutor")):
-                yield call, f"{name}()"
-
-    return check
+# --- identities --------------------------------------------------------------------------
 
 
 def identities(part: Part) -> Iterator[Found]:

@@ -79,7 +79,8 @@ class Execution:
 
     def _run_through(self, session: Session) -> tuple[bytes, bool]:
         try:
-            value = session.context.copy().run(self._call, session)
+            with session.crowd:
+                value = session.context.copy().run(self._call, session)
         except AgentControlSignal:
             raise
         except BaseException as error:  # whatever it raises is the invocation's result

@@ -6,22 +6,21 @@ call of the agent it is, but which call of which task or thread, and which child
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING
 from uuid import uuid5
 
 from golem_sdk.core.ids import invocation_namespace
-from golem_sdk.runtime.context import SCOPE
+from golem_sdk.runtime.context import SCOPE, SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import Context
     from uuid import UUID
 
     from golem_sdk.core.entries import OplogIndex
     from golem_sdk.core.scopes import Scope
 
-__all__ = ["Keys", "Place", "Strand", "branch"]
+__all__ = ["Keys", "Place", "Strand", "branch", "thread_context"]
 
 
 class Strand:
@@ -69,6 +68,15 @@ def branch(context: Context) -> None:
     parent = context.get(_STRAND)
     if parent is not None:
         context.run(_STRAND.set, parent.child())
+
+
+def thread_context() -> Context:
+    """What a thread sees that agent code begins here: the agent and the guards around, nothing else."""
+    context = Context()
+    for variable in (SESSION, SCOPE, _STRAND):
+        context.run(variable.set, variable.get())  # type: ignore[arg-type]  # each gets a value of its own
+    branch(context)
+    return context
 
 
 class Keys:

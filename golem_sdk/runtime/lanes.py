@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from itertools import count
-from queue import SimpleQueue
-from threading import Semaphore, Thread, local
+from contextvars import Context
+from queue import Empty, SimpleQueue
+from threading import get_ident, local
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk import originals
-from golem_sdk.errors import NotDurableError
-
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
-    from contextvars import Context
+    from concurrent.futures import Future
 
+    from golem_sdk.runtime.crews import Lanes
     from golem_sdk.runtime.tasks import AgentFuture
 
-__all__ = ["Baton", "Lane", "Lanes", "current_lane"]
-
-_log = logging.getLogger("golem_sdk")
-
-_MOST_LANES = 32
-"""Lanes of the default executor that are under way at once; the others queue up, as in asyncio."""
+__all__ = ["Baton", "Lane", "LaneThread", "Waiter", "current_lane"]
 
 _LAST_WORDS_S = 1.0
 """How long a lane that is told to end may take before it is left to itself."""
@@ -68,30 +58,53 @@ class Lane:
     runs in parallel, so the order of deliveries is all there is to record. While the lane waits for a
     durable call it has no baton; the real effect is performed on its thread meanwhile.
 
-    A lane that blocks on a lock which a parked lane holds blocks its agent: that is not detected.
+    Args:
+        context: in which the function runs.
+        function: the function.
+        future: gets what it returns or raises, if anything does. Cancelling it does not end the lane.
+        own: the thread that was started for this lane alone.
+        job: what agent code has got for a function that it gave to a thread pool.
+        is_daemon: whether it is ended with its invocation, which waits for the others.
 
     Attributes:
-        future: gets what the function returns or raises. Cancelling it does not end the lane.
         over: the function has returned or raised.
+        waiters: who waits for that.
+        call: the durable call that it has waited for last.
     """
 
-    def __init__(self, context: Context, function: Callable[[], Any], future: AgentFuture) -> None:
+    def __init__(
+        self,
+        context: Context,
+        function: Callable[[], Any],
+        future: AgentFuture | None = None,
+        *,
+        own: LaneThread | None = None,
+        job: Future[Any] | None = None,
+        is_daemon: bool = False,
+    ) -> None:
         self.future = future
+        self.own = own
+        self.job = job
+        self.is_daemon = is_daemon
         self.over = False
+        self.waiters: deque[Waiter] = deque()
+        self.call = 0
         self._context = context
         self._function = function
         self._messages: SimpleQueue[_Message] = SimpleQueue()
-        self._baton_back = Semaphore(0)
+        self._baton_back: SimpleQueue[None] = (
+            SimpleQueue()
+        )  # which is never replaced by agents' own
         self._result: Any
         self._error: BaseException | None = None
         self._performing = False
         self._fence: BaseException | None = None
-        self._thread: _LaneThread | None = None
+        self._thread: LaneThread | None = None
         self._lanes: Lanes
 
     # --- on the driver's thread -------------------------------------------------------------------
 
-    def begin(self, lanes: Lanes, thread: _LaneThread) -> None:
+    def begin(self, lanes: Lanes, thread: LaneThread) -> None:
         """Run the function on a thread, with the baton; returns when that comes back."""
         self._lanes, self._thread = lanes, thread
         thread.jobs.put(self._run)
@@ -116,18 +129,28 @@ class Lane:
             return True
         self._fence = signal
         self._messages.put((None, None, signal))
-        return self._performing or self._baton_back.acquire(timeout=_LAST_WORDS_S)
+        if self._performing:
+            return True
+        baton = self._lanes.baton
+        holder, baton.holder = baton.holder, self._thread.ident
+        try:
+            self._baton_back.get(timeout=_LAST_WORDS_S)
+        except Empty:
+            return False
+        finally:
+            baton.holder = holder
+        return True
 
     def whereabouts(self) -> str:
         """File and line at which the lane's thread is at this moment."""
         assert self._thread is not None, "it was begun"
-        frame = sys._current_frames().get(self._thread.ident)
+        frame = sys._current_frames().get(self._thread.ident or 0)
         return "nowhere" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
     def reveal(self) -> None:
         """Give the outcome of the function, which is over, to the future if it is still wanted."""
         error, self._error = self._error, None
-        if self.future.done():
+        if self.future is None or self.future.done():
             return
         if error is None:
             self.future.set_result(self._result)
@@ -143,9 +166,13 @@ class Lane:
         baton = self._lanes.baton
         holder, baton.holder = baton.holder, self._thread.ident
         try:
-            self._baton_back.acquire()
+            self._baton_back.get()
         finally:
             baton.holder = holder
+        self._baton_is_back()
+
+    def _baton_is_back(self) -> None:
+        """The baton is back."""
         if self.over:
             self._lanes.ended(self, self._thread)
 
@@ -161,15 +188,19 @@ class Lane:
 
     # --- on the lane's own thread -----------------------------------------------------------------
 
+    def check(self) -> None:
+        """Raise what has ended this lane, if anything has."""
+        if self._fence is not None:
+            raise self._fence
+
     def park(self) -> object:
         """Give the baton back and wait for it.
 
         Raises:
             BaseException: what was thrown in, or the signal that ended the session meanwhile.
         """
-        if self._fence is not None:
-            raise self._fence
-        self._baton_back.release()
+        self.check()
+        self._baton_back.put(None)
         while True:
             effect, value, error = self._messages.get()
             if error is not None:
@@ -187,137 +218,81 @@ class Lane:
             self._error = error
         _here.lane = None  # an idle thread keeps nothing of it
         self.over = True
-        self._baton_back.release()
+        self._baton_back.put(None)
 
 
-class _LaneThread:
-    """A thread that runs one lane after another."""
+class Waiter:
+    """A lane that waits for another one, not for a durable call.
 
-    def __init__(self, name: str) -> None:
+    Attributes:
+        lane: which.
+        what: for what, and where.
+        queue: where it stands in line.
+    """
+
+    __slots__ = ("is_roused", "lane", "queue", "what")
+
+    def __init__(self, lane: Lane, what: str, queue: deque[Waiter]) -> None:
+        self.lane = lane
+        self.what = what
+        self.queue = queue
+        self.is_roused = False
+
+
+class MainLane(Lane):
+    """The code of a synchronous agent's invocation, on the thread on which it was begun.
+
+    It has the baton from the moment at which this is made. Somebody else drives the agent from then on.
+
+    Args:
+        lanes: those beside it.
+    """
+
+    def __init__(self, lanes: Lanes) -> None:
+        super().__init__(Context(), _nothing)
+        self._lanes = lanes
+        self._thread = LaneThread()
+        self._thread.ident = lanes.baton.holder = get_ident()
+        _here.lane = self
+
+    def await_baton(self) -> None:
+        """Wait, on the driver's thread, until it gives the baton back for the first time."""
+        self._baton_back.get()
+
+    def fence(self, signal: BaseException) -> None:
+        """Nobody drives the agent any more: raise a signal where the lane is parked, or parks."""
+        assert self._thread is not None, "it has one"
+        self._lanes.baton.holder = self._thread.ident
+        self._fence = signal
+        self._messages.put((None, None, signal))
+
+    def end(self) -> None:
+        """It is over; on its own thread, with the baton, which it gives back."""
+        _here.lane = None
+        self.over = True
+        self._baton_back.put(None)
+
+    def _baton_is_back(self) -> None:
+        """The baton is back."""
+
+
+def _nothing() -> None:
+    """What a lane runs that runs already."""
+
+
+class LaneThread:
+    """A thread that runs one lane after another.
+
+    Attributes:
+        ident: its identity, once it is started.
+    """
+
+    def __init__(self) -> None:
         self.jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        thread = Thread(target=self._serve, name=name, daemon=True)
-        originals.start_thread(thread)
-        assert thread.ident is not None, "it was started"
-        self.ident = thread.ident
+        self.ident: int | None = None
 
-    def _serve(self) -> None:
+    def serve(self) -> None:
+        """What the thread does."""
         while (job := self.jobs.get()) is not None:
             job()
             del job
-
-
-class _Crew:
-    """The lanes of one executor: so many at once, the others wait their turn."""
-
-    def __init__(self, size: int) -> None:
-        self.vacancies = size
-        self.waiting: deque[Lane] = deque()
-        self.idle: list[_LaneThread] = []
-
-
-class Lanes:
-    """The lanes of one agent. Which thread runs which lane is the same in every run.
-
-    Args:
-        loop: the agent's loop.
-        baton: passed to the lane that runs.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, baton: Baton) -> None:
-        self.baton = baton
-        self._loop = loop
-        self._lanes: dict[Lane, _Crew] = {}
-        self._crews: dict[object, _Crew] = {}
-        self._numbers = count(1)
-        self._drained: list[asyncio.Future[Any]] = []
-
-    def __len__(self) -> int:
-        return len(self._lanes)
-
-    def add(self, lane: Lane, executor: object) -> None:
-        """Have a lane begin in this turn, or when its executor has a thread for it.
-
-        Raises:
-            NotDurableError: the executor's work cannot be journaled.
-        """
-        crew = self._crews.get(executor)
-        if crew is None:
-            crew = self._crews[executor] = _Crew(executor_size(executor))
-        self._lanes[lane] = crew
-        if crew.vacancies:
-            crew.vacancies -= 1
-            self._loop.call_soon(self._begin, lane)
-        else:
-            crew.waiting.append(lane)
-
-    def ended(self, lane: Lane, thread: _LaneThread | None) -> None:
-        """A lane's function is over, or was never wanted."""
-        crew = self._lanes.pop(lane)
-        if thread is not None:
-            crew.idle.append(thread)
-            lane.reveal()
-        if crew.waiting:
-            self._loop.call_soon(self._begin, crew.waiting.popleft())
-        else:
-            crew.vacancies += 1
-        if not self._lanes:
-            drained, self._drained = self._drained, []
-            for future in drained:
-                if not future.done():
-                    future.set_result(None)
-
-    async def drain(self) -> None:
-        """Wait until no lane is left."""
-        while self._lanes:
-            future = self._loop.create_future()
-            self._drained.append(future)
-            await future
-
-    def release_threads(self) -> None:
-        """No lane is left: let their threads go."""
-        crews, self._crews = self._crews, {}
-        for crew in crews.values():
-            for thread in crew.idle:
-                thread.jobs.put(None)
-        self._numbers = count(1)
-
-    def abandon(self, signal: Callable[[], BaseException]) -> None:
-        """The session is over: raise a ``signal`` in every lane that is parked, in order of creation.
-
-        A lane that does not end is reported and left behind, fenced by its session.
-        """
-        for lane in list(self._lanes):
-            if not lane.abandon(signal()):
-                _log.warning(
-                    "A thread of an unloaded agent does not end: it is at %s. Nothing it does is recorded"
-                    " any more. Let control signals (BaseException) pass through its except clauses.",
-                    lane.whereabouts(),
-                )
-            if lane._thread is not None:
-                lane._thread.jobs.put(None)
-        self._lanes.clear()
-        self.release_threads()
-
-    def _begin(self, lane: Lane) -> None:
-        if lane.future.cancelled():
-            self.ended(lane, None)
-            return
-        idle = self._lanes[lane].idle
-        lane.begin(self, idle.pop() if idle else _LaneThread(f"golem-lane-{next(self._numbers)}"))
-
-
-def executor_size(executor: object) -> int:
-    """How many lanes of an executor may be under way at once (``None``: the default executor).
-
-    Raises:
-        NotDurableError: it is no plain thread pool, so its work cannot be a lane.
-    """
-    if executor is None:
-        return _MOST_LANES
-    if isinstance(executor, ThreadPoolExecutor) and executor._initializer is None:
-        return executor._max_workers
-    raise NotDurableError(
-        f"run_in_executor() of an agent was given {executor!r}. Nothing was started: only threads of the"
-        " agent can be replayed. Use asyncio.to_thread(), None or a ThreadPoolExecutor without initializer,"
-        " or put the work into a function decorated with @durable"
-    )

@@ -17,13 +17,14 @@ from itertools import count
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
-from golem_sdk.errors import AgentFencedSignal, NotDurableError, UsageError
+from golem_sdk.errors import NotDurableError, UsageError
+from golem_sdk.runtime.crews import Lanes
 from golem_sdk.runtime.generators import Generators, is_collecting
 from golem_sdk.runtime.keys import branch
-from golem_sdk.runtime.lanes import Baton, Lane, Lanes
+from golem_sdk.runtime.lanes import Baton, Lane
 from golem_sdk.runtime.refusals import BareLoop
 from golem_sdk.runtime.tasks import AgentFuture, AgentTask, AgentTimer
-from golem_sdk.runtime.unwinding import close_unstarted, unwind_generator, unwind_task
+from golem_sdk.runtime.unwinding import close_unstarted, unloaded, unwind_generator, unwind_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
@@ -73,6 +74,9 @@ class AgentLoop(BareLoop):
     Args:
         port: gives time and timers.
         context: the context variables in which agent code runs.
+
+    Attributes:
+        lanes: the agent's threads.
     """
 
     def __init__(self, port: LoopPort, context: Context) -> None:
@@ -83,7 +87,7 @@ class AgentLoop(BareLoop):
         self._timers: dict[int, AgentTimer] = {}
         self._tasks: dict[int, AgentTask] = {}
         self._baton = Baton()
-        self._lanes = Lanes(self, self._baton)
+        self.lanes = Lanes(self, self._baton, port.cancel_call)
         self._generators = Generators()
         self._default_executor: object = None
         self._closed = False
@@ -122,7 +126,7 @@ class AgentLoop(BareLoop):
 
     def cancel_leftovers(self) -> None:
         """The main task is done: begin to cancel all others, in the order of their creation."""
-        if self._tasks or len(self._lanes):
+        if self._tasks or len(self.lanes):
             self.start_main(self._cancel_leftovers())
 
     def close_generators(self) -> None:
@@ -130,14 +134,14 @@ class AgentLoop(BareLoop):
         with self.driven():
             for timer in list(self._timers.values()):
                 timer.cancel()
-            self._lanes.release_threads()
+            self.lanes.release_threads()
         generators = self._generators.take()
         if generators:
             self.start_main(self._close(generators))
 
     def is_quiet(self) -> bool:
         """Whether no task and no lane is left."""
-        return not self._tasks and not self._lanes
+        return not self._tasks and not self.lanes
 
     def teardown(self) -> None:
         """The session is over: unwind what is left of its code here and now, in its own contexts.
@@ -153,12 +157,12 @@ class AgentLoop(BareLoop):
                 while self._tasks:
                     task = self._tasks.pop(next(iter(self._tasks)))
                     if not task.done():
-                        unwind_task(task, _unloaded)
+                        unwind_task(task, unloaded)
                         continue
                     self._task_done(task)
                 for generator in (generators := self._generators.take()):
-                    unwind_generator(generator, self._context, _unloaded)
-                self._lanes.abandon(_unloaded)
+                    unwind_generator(generator, self._context, unloaded)
+                self.lanes.abandon(unloaded)
                 if not (self._tasks or generators):
                     break
         self._ready.clear()
@@ -201,8 +205,8 @@ class AgentLoop(BareLoop):
                 task.cancel()
             if others:
                 await asyncio.wait(others)
-            elif len(self._lanes):
-                await self._lanes.drain()
+            elif len(self.lanes):
+                await self.lanes.drain()
             else:
                 return
 
@@ -305,8 +309,8 @@ class AgentLoop(BareLoop):
         self.check_driven()
         future, context = self.create_future(), copy_context()
         branch(context)
-        lane = Lane(context, lambda: func(*args), future)
-        self._lanes.add(lane, self._default_executor if executor is None else executor)
+        executor = self._default_executor if executor is None else executor
+        self.lanes.add(Lane(context, lambda: func(*args), future), executor)
         return future
 
     def set_default_executor(self, executor: Any) -> None:
@@ -316,7 +320,7 @@ class AgentLoop(BareLoop):
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Wait for the agent's threads, at most ``timeout`` seconds."""
         async with asyncio.timeout(timeout):
-            await self._lanes.drain()
+            await self.lanes.drain()
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         if isinstance(task, AgentTask):
@@ -378,10 +382,6 @@ class AgentLoop(BareLoop):
 
     def _is_agent_code(self) -> bool:
         return self._baton.holder == get_ident() and not is_collecting()
-
-
-def _unloaded() -> AgentFencedSignal:
-    return AgentFencedSignal(NotDurableError("the agent was unloaded"))
 
 
 def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:

@@ -44,7 +44,7 @@ class Mailbox:
         self._on_mail = on_mail
         self._mutex = Lock()
         self._items: deque[Mail | Alarm] = deque()
-        self._waiting: tuple[int, Environment] | None = None
+        self._waiting: tuple[int | None, Environment] | None = None
         self._closed = False
         self._arrived = Lock()
         self._arrived.acquire()
@@ -53,7 +53,7 @@ class Mailbox:
         """Deliver an outcome, or an alarm."""
         with self._mutex:
             self._items.append(mail)
-            wanted = self._waiting is not None and self._waiting[0] == mail.call
+            wanted = self._waiting is not None and self._waiting[0] in {mail.call, None}
             if wanted:
                 self._rouse()
         if not wanted:
@@ -77,6 +77,20 @@ class Mailbox:
             if mail is not None or self._closed or timeout_s <= 0:
                 return mail
             self._waiting = call, environment
+        self._await(timeout_s, environment)
+        with self._mutex:
+            return self._pick(call)
+
+    def wait_for_any(self, timeout_s: float, environment: Environment) -> bool:
+        """The same for whatever comes first, which stays; whether there is anything."""
+        with self._mutex:
+            if self._items or self._closed or timeout_s <= 0:
+                return bool(self._items)
+            self._waiting = None, environment
+        self._await(timeout_s, environment)
+        return bool(self._items)
+
+    def _await(self, timeout_s: float, environment: Environment) -> None:
         environment.leave()
         self._arrived.acquire(timeout=timeout_s)
         with self._mutex:
@@ -85,7 +99,6 @@ class Mailbox:
             else:
                 self._waiting = None
                 environment.enter()
-            return self._pick(call)
 
     def close(self) -> None:
         """Who waits gets ``None`` now; nobody waits any more."""

@@ -112,6 +112,8 @@ class Pump:
             session.check()
             if finished():
                 return True
+            if not self._waiting and loop.lanes.untangle():
+                continue
             if not session.machine.is_live:
                 entry = session.machine.replay_delivery()
                 if entry is not None:
@@ -156,6 +158,7 @@ class Pump:
     def park(self, call: StartedCall, effect: Effect, lane: Lane) -> ImportedFunctionInvoked:
         """Wait, on a lane's thread, for the completion of a started call."""
         self._add(call, effect, lane.resume)
+        lane.call = call.number
         entry = lane.park()
         assert isinstance(entry, ImportedFunctionInvoked), "a lane is resumed with its call's entry"
         return entry

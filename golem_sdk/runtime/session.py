@@ -25,6 +25,7 @@ from golem_sdk.errors import AgentControlSignal, AgentFencedSignal, AgentSuspend
 from golem_sdk.runtime import performing
 from golem_sdk.runtime.agent_code import AgentCode
 from golem_sdk.runtime.context import SCOPE, SESSION
+from golem_sdk.runtime.crowd import Crowd
 from golem_sdk.runtime.custom import CustomFunctions
 from golem_sdk.runtime.divergence import divergence_error
 from golem_sdk.runtime.effects import Effect, HostEffect, LaneEffect, TimerEffect, asked
@@ -61,7 +62,7 @@ class Session:
 
     Attributes:
         depth: above zero while something runs that is not agent code (a performed call, an import).
-        pump: the asynchronous half, with the agent's event loop.
+        pump: the asynchronous half, with the agent's event loop; ``crowd``: the threads of synchronous code.
         suspended: the wake-up time with which it was suspended (0: no timer), ``None`` if it was not.
         created: the agent's first entry.
         status: the agent's status, with every entry that changes it.
@@ -94,6 +95,7 @@ class Session:
         self.mailbox = Mailbox(on_mail)
         self.depth = 0
         self.pump = Pump(self)
+        self.crowd = Crowd(self)
         self.unrecorded = Unrecorded(self)
         self.operations = Operations(self)
         self.retries = Retries(self)

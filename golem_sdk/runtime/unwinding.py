@@ -15,7 +15,7 @@ from traceback import walk_tb
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk.errors import AgentControlSignal
+from golem_sdk.errors import AgentControlSignal, AgentFencedSignal, NotDurableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from golem_sdk.runtime.tasks import AgentTask
 
-__all__ = ["close_unstarted", "unwind_generator", "unwind_task"]
+__all__ = ["close_unstarted", "unloaded", "unwind_generator", "unwind_task"]
 
 _log = logging.getLogger("golem_sdk")
 
@@ -47,6 +47,11 @@ _FOLLOWED = {
     "tuple",
 }
 """Types, most without a public name, through which a frame leads to the coroutines it holds."""
+
+
+def unloaded() -> AgentFencedSignal:
+    """What is raised in the code of a session that is over."""
+    return AgentFencedSignal(NotDurableError("the agent was unloaded"))
 
 
 def unwind_task(task: AgentTask, signal: Callable[[], BaseException]) -> None:

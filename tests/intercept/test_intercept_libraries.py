@@ -88,14 +88,35 @@ def test_log_records_carry_the_agents_time() -> None:
 
 
 def test_waiting_libraries_keep_the_real_clock() -> None:
+    numbers, event = queue.Queue[int](), threading.Event()
+    lock, condition = threading.Lock(), threading.Condition()
+
     def body() -> list[bool]:
         with pytest.raises(queue.Empty):
-            queue.Queue[int]().get(timeout=0.001)
-        return [threading.Event().wait(0.001), threading.Lock().acquire(timeout=0.001)]
+            numbers.get(timeout=0.001)
+        with condition:
+            waited = condition.wait_for(lambda: False, 0.001)
+        with lock:
+            return [event.wait(0.001), lock.acquire(timeout=0.001), waited]
 
     runs = run(body)
     assert runs.calls == []
-    assert runs.live == runs.replayed == [False, True]
+    assert runs.live == runs.replayed == [False, False, False]
+
+
+def test_what_agent_code_makes_to_wait_with_has_durable_timers() -> None:
+    def body() -> list[bool]:
+        with pytest.raises(queue.Empty):
+            queue.Queue[int]().get(timeout=0.001)
+        condition = threading.Condition()
+        with condition:
+            waited = condition.wait_for(lambda: False, 0.001)
+        lock = threading.Lock()
+        return [threading.Event().wait(0.001), lock.acquire(timeout=0.001), waited]
+
+    runs = run(body)
+    assert runs.calls == 3 * ["golem:clock/sleep"]
+    assert runs.live == runs.replayed == [False, True, False]
 
 
 def test_retries_by_tenacity() -> None:

@@ -122,7 +122,7 @@ def test_d2_what_is_refused_has_left_no_trace() -> None:
             assert isinstance(in_thread(act), NotDurableError)
         coroutine.close()
         assert loop.create_future().number == before + 1, "names and hashes stay the same"
-        assert not loop._lanes
+        assert not loop.lanes
         await asyncio.sleep(2)
 
     world, task = run(main)

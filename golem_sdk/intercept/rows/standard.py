@@ -33,8 +33,8 @@ STANDARD = (
     Interceptor(
         name="libraries",
         limits="clocks inside HTTP clients, `logging`, `tenacity` and the like show the agent's logical "
-        "time, those of `asyncio`, `threading`, `queue`, `socket` and the like the real one; neither is "
-        "recorded",
+        "time, those of `asyncio`, `threading`, `queue`, `socket` and the like the real one (but where an "
+        "agent's threads wait for each other, logical time); neither is recorded",
     ),
     Interceptor(
         name="entropy",
@@ -76,6 +76,7 @@ STANDARD = (
     ),
     Interceptor(
         name="threads",
+        version=2,
         adapters={
             "asyncio": "golem_sdk.intercept.threads:task_patches",
             "concurrent.futures.process": "golem_sdk.intercept.threads:process_pool_patches",
@@ -85,21 +86,36 @@ STANDARD = (
             "threading": "golem_sdk.intercept.threads:thread_patches",
         },
         replaces=(
-            Replaced("threading.Thread", "start", Treatment.REFUSED),
-            Replaced("concurrent.futures.thread.ThreadPoolExecutor", "submit", Treatment.REFUSED),
+            Replaced("threading.Thread", "__init__ start join is_alive", Treatment.BY_LOOP),
+            Replaced(
+                "concurrent.futures.thread.ThreadPoolExecutor", "submit shutdown", Treatment.BY_LOOP
+            ),
             Replaced("concurrent.futures.process.ProcessPoolExecutor", "submit", Treatment.REFUSED),
             Replaced("multiprocessing.process.BaseProcess", "start", Treatment.REFUSED),
             Replaced("os", "fork forkpty", Treatment.REFUSED),
-            Replaced("asyncio", "as_completed all_tasks", Treatment.BY_LOOP),
+            Replaced("asyncio", "as_completed all_tasks to_thread", Treatment.BY_LOOP),
         ),
-        limits="`asyncio.to_thread` and `loop.run_in_executor` are fine in async agents; "
-        "`_thread.start_new_thread` and threads of compiled libraries are not noticed",
+        limits="one thread of an agent runs at a time, and another goes on when it waits; at its end an "
+        "invocation waits for its threads, and ends daemons. Thread pools without `initializer`. Not "
+        "`_thread.start_new_thread`, nor threads of compiled libraries",
+    ),
+    Interceptor(
+        name="locks",
+        adapters={"threading": "golem_sdk.intercept.locks:lock_patches"},
+        replaces=(
+            Replaced("threading", "Lock RLock", Treatment.BY_LOOP),
+            Replaced("threading.Condition", "wait", Treatment.BY_LOOP),
+        ),
+        limits="those that agent code makes, and with them its conditions, events, semaphores, barriers, "
+        "queues and futures; threads that wait for each other for ever get a `UsageError`. For what was made "
+        "outside agents, and `queue.SimpleQueue`, the whole agent waits",
     ),
     Interceptor(
         name="timers",
-        adapters={"threading": "golem_sdk.intercept.clock:timer_patches"},
-        replaces=(Replaced("threading.Timer", "__init__", Treatment.REFUSED),),
-        limits="`asyncio.sleep` in a task of its own, or `time.sleep`, is a durable timer",
+        version=2,
+        adapters={"threading": "golem_sdk.intercept.threads:timer_patches"},
+        replaces=(Replaced("threading.Timer", "__init__", Treatment.TIMER),),
+        limits="the invocation waits for those that are not cancelled",
     ),
     Interceptor(
         name="imports",

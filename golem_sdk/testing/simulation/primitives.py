@@ -186,8 +186,9 @@ class _SimpleQueue:
         self._items.append(item)
         self._queueing.ring()
 
-    def get(self) -> Any:
-        self._queueing.until(lambda: len(self._items) > 0, None)
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if not self._queueing.until(lambda: len(self._items) > 0, timeout if block else 0.0):
+            raise queue.Empty
         return self._items.popleft()
 
 

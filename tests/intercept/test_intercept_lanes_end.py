@@ -1,0 +1,171 @@
+"""How threads of agents end: with their invocation, with the session; and agents that are older."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from golem_sdk import Runtime, agent, durable
+from golem_sdk.core.entries import Create, Suspend
+from golem_sdk.errors import NotDurableError
+from golem_sdk.intercept import table
+from golem_sdk.runtime.environment import RealEnvironment
+from golem_sdk.runtime.settings import Settings
+from golem_sdk.storage.memory import MemoryEngine
+from intercept.replaying import Runs, run
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+TOLD: list[str] = []
+
+
+def nap() -> None:
+    time.sleep(0.002 * random.random())
+
+
+def same(runs: Runs) -> Any:
+    assert runs.live == runs.replayed
+    return runs.live
+
+
+def test_an_invocation_waits_for_its_threads_and_ends_daemons() -> None:
+    def body() -> list[str]:
+        seen: list[str] = []
+
+        def beat() -> None:
+            try:
+                while True:
+                    time.sleep(0.001)
+                    threading.Event().wait(0.001)
+            finally:
+                seen.append("daemon ended")
+
+        def work() -> None:
+            nap()
+            seen.append("thread ended")
+
+        threading.Thread(target=beat, daemon=True).start()
+        threading.Thread(target=work).start()
+        nap()
+        seen.append("main ended")
+        return seen
+
+    seen = same(run(body))
+    assert sorted(seen) == ["daemon ended", "main ended", "thread ended"]
+
+
+def test_a_daemon_in_the_middle_of_a_call_is_not_waited_for() -> None:
+    release, over = threading.Event(), threading.Event()
+
+    @durable(name="linger")
+    def linger() -> None:
+        release.wait(30)
+        over.set()
+
+    @durable(name="outlive")
+    def outlive() -> None:
+        release.set()
+        over.wait(30)
+
+    def body() -> None:
+        def last() -> None:
+            time.sleep(0.01)
+            outlive()
+            time.sleep(0.01)
+
+        threading.Thread(target=linger, daemon=True).start()
+        threading.Thread(target=last).start()
+        time.sleep(0.001)
+
+    assert run(body).calls == 2 * ["golem:clock/sleep"] + ["outlive", "golem:clock/sleep"]
+
+
+def test_what_a_thread_raises_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "__excepthook__", lambda args: TOLD.append(repr(args.exc_value)))
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    TOLD.clear()
+
+    def body() -> None:
+        def work() -> None:
+            nap()
+            raise KeyError("x")
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    run(body)
+    assert TOLD == ["KeyError('x')"]
+
+
+@agent
+class Sleepers:
+    """Waits in several threads."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def rest(self, long_s: float) -> list[str]:
+        ends: list[str] = []
+
+        def sleep(name: str, delay_s: float) -> None:
+            try:
+                time.sleep(delay_s)
+                ends.append(name)
+            finally:
+                TOLD.append(name)
+
+        threads = [threading.Thread(target=sleep, args=each) for each in (("a", long_s), ("b", 0))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return ends
+
+    def start_one(self) -> str:
+        with pytest.raises(NotDurableError) as caught:
+            threading.Thread(target=int).start()
+        return str(caught.value)
+
+
+def test_an_agent_whose_threads_wait_long_is_suspended() -> None:
+    TOLD.clear()
+    settings = Settings(suspend_after_s=0.01)
+    with Runtime.over(MemoryEngine(), RealEnvironment(), settings) as runtime:
+        sleepers = runtime.get(Sleepers, "long")
+        assert sleepers.rest(0.2) == ["b", "a"]
+        assert any(isinstance(entry, Suspend) for _, entry in runtime.oplog(sleepers))
+        assert sleepers.rest(0.0) == ["a", "b"]  # the next invocation has threads of its own
+    *unwound, first, second = TOLD
+    assert [first, second] == ["a", "b"]
+    assert len(unwound) > 2
+    assert len(unwound) // 2 * ["b", "a"] == unwound
+
+
+def test_closing_the_runtime_ends_the_threads() -> None:
+    TOLD.clear()
+    before = threading.active_count()
+    patient = Settings(suspend_after_s=2000.0)
+    with Runtime.over(MemoryEngine(), RealEnvironment(), patient) as runtime:
+        sleepers = runtime.get(Sleepers, "closed")
+        runtime.trigger(sleepers.rest, 1000.0)
+        while "b" not in TOLD:
+            threading.Event().wait(0.001)
+    while "a" not in TOLD or threading.active_count() > before + 3:
+        threading.Event().wait(0.001)
+    assert TOLD == ["b", "a"]
+
+
+def test_agents_older_than_lanes_are_refused_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = {**table.versions(), "threads": 1}
+    monkeypatch.setattr("golem_sdk.intercept.versions", lambda: old)
+    with Runtime.over(MemoryEngine(), RealEnvironment(), Settings()) as runtime:
+        sleepers = runtime.get(Sleepers, "old")
+        text = sleepers.start_one()
+        [created] = [e for _, e in runtime.oplog(sleepers) if isinstance(e, Create)]
+    assert created.interceptors["threads"] == 1
+    assert "An agent tried to start a thread" in text
