@@ -12,6 +12,7 @@ __all__ = [
     "AgentFencedSignal",
     "AgentNotFoundError",
     "AgentSuspendedSignal",
+    "BlockingCallWarning",
     "CommitUnknownError",
     "CompensationError",
     "DecodingError",
@@ -47,6 +48,10 @@ class GolemError(Exception):
 
 class UsageError(GolemError, TypeError):
     """The SDK was used in a way that cannot work; the message says what to write instead."""
+
+
+class BlockingCallWarning(RuntimeWarning):
+    """A task of an agent blocks the agent's other tasks with a long call (which is durable all the same)."""
 
 
 class NotDurableError(GolemError):

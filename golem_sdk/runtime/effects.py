@@ -146,14 +146,14 @@ class TimerEffect:
     resumable = True
 
     def __init__(self, delay_ns: int) -> None:
-        self._delay_ns = delay_ns
+        self.delay_ns = delay_ns
         self._timer: Timer | None = None
         self.due_ns: int  # once it is launched
 
     def launch(self, session: Session, call: StartedCall) -> None:
         """See `Effect.launch`."""
         environment = session.kernel.environment
-        self.due_ns = session.pump.timer_due(call, self._delay_ns)
+        self.due_ns = session.pump.timer_due(call, self.delay_ns)
         mail = Mail(call.number, *NONE)
         if self.due_ns <= environment.now_ns():
             session.mailbox.post(mail)

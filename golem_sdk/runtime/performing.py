@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from golem_sdk.core.function_type import COMMIT_TABLE
 from golem_sdk.errors import AgentControlSignal
+from golem_sdk.runtime.blocking import blocking
 from golem_sdk.runtime.context import SCOPE
 from golem_sdk.runtime.effects import AlarmEffect, Effect, TimerEffect
 from golem_sdk.runtime.mailbox import Mail
@@ -57,7 +58,12 @@ def perform(
         if COMMIT_TABLE[call.function_type].before:
             with session.agent_code():
                 session.writer.commit()
-        mail = session.retries.settled(call, _attempt(session, call, action), SCOPE.get())
+        if session.pump.loop is None:
+            made = _attempt(session, call, action)
+        else:
+            with blocking(session, call):
+                made = _attempt(session, call, action)
+        mail = session.retries.settled(call, made, SCOPE.get())
         if mail is not None:
             return session.record(call, mail)
 
@@ -68,7 +74,8 @@ def wait(session: Session, call: StartedCall, effect: Effect) -> ImportedFunctio
     with session.agent_code():
         effect.launch(session, call)
     due = effect.due_ns if isinstance(effect, TimerEffect) else 0
-    mail = _mail(session, call, effect, due)
+    with blocking(session, call, effect.delay_ns / 1e9 if isinstance(effect, TimerEffect) else 0.0):
+        mail = _mail(session, call, effect, due)
     assert isinstance(mail, Mail)
     return session.record(call, mail)
 

@@ -35,6 +35,11 @@ def prepared_pool() -> object:
             "@durable",
             id="process",
         ),
+        pytest.param(
+            lambda: multiprocessing.get_context("spawn").Pool(1),
+            "@durable",
+            id="process-pool-of-old",
+        ),
         pytest.param(lambda: os.fork(), "@durable", id="fork"),
         pytest.param(lambda: os.forkpty(), "@durable", id="forkpty"),
     ],

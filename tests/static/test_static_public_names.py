@@ -37,7 +37,7 @@ PUBLIC_NAMES: dict[str, str] = {
         create_container get_container delete_container container_exists
         copy_object move_object Container
     """,
-    "golem_sdk.errors": "NotDurableWarning",
+    "golem_sdk.errors": "BlockingCallWarning NotDurableWarning",
     "golem_sdk.testing": """
         VirtualRuntime VirtualClock CrashMoment CrashPoint SimulatedCrashError
         values entries oplogs programs crash_points crash_schedules

@@ -1,0 +1,77 @@
+"""A task that blocks its agent's loop is told once per line, if others wait; it is durable all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import warnings
+from typing import Any
+
+import pytest
+
+from golem_sdk import durable
+from golem_sdk.errors import BlockingCallWarning
+from golem_sdk.runtime import blocking
+from intercept.replaying import run, run_async
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocking, "_told", set())
+
+
+@durable(name="linger")
+def linger() -> None:
+    threading.Event().wait(0.06)
+
+
+async def both(work: Any) -> None:
+    async def block() -> None:
+        for _ in range(2):
+            work()
+
+    await asyncio.gather(block(), asyncio.sleep(0.001))
+
+
+@pytest.mark.parametrize("work", [linger, lambda: time.sleep(0.06)], ids=["call", "sleep"])
+def test_it_is_told_once_with_its_line(work: Any) -> None:
+    with pytest.warns(BlockingCallWarning) as caught:
+        runs = run_async(lambda: both(work))
+    assert runs.live == runs.replayed
+    [warning] = caught
+    assert warning.filename == __file__
+    assert f"({__file__}:{warning.lineno})" in str(warning.message)
+    assert "asyncio.to_thread" in str(warning.message)
+
+
+def test_where_warnings_are_errors_it_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run_async(lambda: both(linger))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "linger" in caplog.text
+
+
+@pytest.mark.filterwarnings("error")
+def test_nobody_is_told_where_nobody_waits(caplog: pytest.LogCaptureFixture) -> None:
+    async def alone() -> None:
+        linger()
+        time.sleep(0.06)
+
+    async def in_a_thread() -> None:
+        await asyncio.gather(asyncio.to_thread(linger), asyncio.sleep(0.001))
+
+    async def quick() -> None:
+        await both(lambda: time.sleep(0.001))
+
+    def in_turn() -> None:
+        thread = threading.Thread(target=linger)
+        thread.start()
+        linger()
+        thread.join()
+
+    for each in (alone, in_a_thread, quick):
+        run_async(each)
+    run(in_turn)
+    assert not caplog.records
