@@ -17,7 +17,7 @@ __all__ = ["Place", "place_of"]
 
 _FARTHEST = 100
 _ENTRANCES = frozenset(
-    {"golem_sdk.runtime.execution", "golem_sdk.runtime.lanes", "golem_sdk.runtime.loop"}
+    f"golem_sdk.runtime.{name}" for name in ("execution", "lanes", "loop", "threads")
 )
 """Modules of the SDK that call agent code, or what agent code has given to a thread or to the loop."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import originals
 from golem_sdk.errors import AgentFencedSignal, NotDurableError, UsageError
 from golem_sdk.runtime.lanes import Lane, LaneThread, MainLane, Waiter
+from golem_sdk.runtime.watch import watch
 
 if TYPE_CHECKING:
     import asyncio
@@ -59,6 +60,7 @@ class Lanes:
 
     Attributes:
         futures: numbers for what agent code gets of thread pools.
+        main: the lane of the invocation's own code, if that is one.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Lanes:
     ) -> None:
         self.baton = baton
         self.futures = count(1)
+        self.main: MainLane | None = None
         self._withdraw = withdraw
         self._loop = loop
         self._lanes: dict[Lane, _Crew] = {}
@@ -93,6 +96,7 @@ class Lanes:
             size = sys.maxsize if executor is _OWN_THREADS else executor_size(executor)
             crew = self._crews[executor] = _Crew(size)
         self._lanes[lane] = crew
+        watch(self)
         if crew.vacancies:
             crew.vacancies -= 1
             self._loop.call_soon(self._begin, lane)
@@ -124,6 +128,11 @@ class Lanes:
                 if not future.done():
                     future.set_result(None)
             self._rouse_all(self._empty)
+
+    def waiting_at(self) -> list[str]:
+        """The lines at which lanes wait. On any thread."""
+        lanes = [lane for lane in (self.main, *list(self._lanes)) if lane is not None]
+        return [lane.waits_at() for lane in lanes if lane.ident not in {0, self.baton.holder}]
 
     async def drain(self) -> None:
         """Wait until no lane is left."""

@@ -87,6 +87,7 @@ class _Driver:
         signal: BaseException | None = None
         try:
             main.await_baton()
+            self._lanes.baton.holder = None
             with session.agent_code():
                 while not session.pump.run(lambda: main.over):
                     self._await_mail()

@@ -9,6 +9,8 @@ from queue import Empty, SimpleQueue
 from threading import get_ident, local
 from typing import TYPE_CHECKING, Any
 
+from golem_sdk.runtime.sites import user_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
@@ -43,12 +45,14 @@ class Baton:
 
     Attributes:
         holder: identity of that thread, ``None`` while nobody drives the agent.
+        turns: how often it was handed to a lane.
     """
 
-    __slots__ = ("holder",)
+    __slots__ = ("holder", "turns")
 
     def __init__(self) -> None:
         self.holder: int | None = None
+        self.turns = 0
 
 
 class Lane:
@@ -147,6 +151,16 @@ class Lane:
         frame = sys._current_frames().get(self._thread.ident or 0)
         return "nowhere" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
+    @property
+    def ident(self) -> int:
+        """The identity of its thread, 0: it has none yet."""
+        return 0 if self._thread is None else self._thread.ident or 0
+
+    def waits_at(self) -> str:
+        """The line of agent code at which it waits. On any thread."""
+        frame = sys._current_frames().get(self.ident)
+        return "nowhere" if frame is None else user_line(frame)
+
     def reveal(self) -> None:
         """Give the outcome of the function, which is over, to the future if it is still wanted."""
         error, self._error = self._error, None
@@ -165,6 +179,7 @@ class Lane:
         assert self._thread is not None, "a lane is resumed after it was begun"
         baton = self._lanes.baton
         holder, baton.holder = baton.holder, self._thread.ident
+        baton.turns += 1
         try:
             self._baton_back.get()
         finally:
@@ -253,6 +268,7 @@ class MainLane(Lane):
         self._lanes = lanes
         self._thread = LaneThread()
         self._thread.ident = lanes.baton.holder = get_ident()
+        lanes.main = self
         _here.lane = self
 
     def await_baton(self) -> None:
@@ -268,6 +284,7 @@ class MainLane(Lane):
 
     def end(self) -> None:
         """It is over; on its own thread, with the baton, which it gives back."""
+        self._lanes.main = None
         _here.lane = None
         self.over = True
         self._baton_back.put(None)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import CodeType, FrameType
 
-__all__ = ["SiteTable", "describe_site"]
+__all__ = ["SiteTable", "describe_site", "user_line"]
 
 _LONGEST_SOURCE = 200
 
@@ -104,6 +104,13 @@ def describe_site(site: DescribeCallSite | None) -> str:
         return "an unknown line"
     source = f": {site.source}" if site.source else ""
     return f"{Path(site.file).name}:{site.line} in {site.function}(){source}"
+
+
+def user_line(frame: FrameType) -> str:
+    """File and line of the innermost user code on a stack; without any, of its top."""
+    found = _user_frame(frame, "")
+    at = frame if found is None else found[0]
+    return f"{at.f_code.co_filename}:{at.f_lineno}"
 
 
 def _of_library(code: CodeType) -> bool:

@@ -108,7 +108,7 @@ STANDARD = (
         ),
         limits="those that agent code makes, and with them its conditions, events, semaphores, barriers, "
         "queues and futures; threads that wait for each other for ever get a `UsageError`. For what was made "
-        "outside agents, and `queue.SimpleQueue`, the whole agent waits",
+        "outside agents, and `queue.SimpleQueue`, the whole agent waits; if that lasts, the log says where",
     ),
     Interceptor(
         name="timers",
