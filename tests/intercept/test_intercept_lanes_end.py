@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from golem_sdk.core.entries import Create, Suspend
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept import table
 from golem_sdk.runtime.environment import RealEnvironment
+from golem_sdk.runtime.locks import AgentLock
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from intercept.replaying import Runs, run
@@ -126,10 +128,18 @@ class Sleepers:
             thread.join()
         return ends
 
-    def start_one(self) -> str:
-        with pytest.raises(NotDurableError) as caught:
-            threading.Thread(target=int).start()
-        return str(caught.value)
+    def start_some(self) -> list[str]:
+        texts: list[str] = []
+        for start in (
+            lambda: threading.Thread(target=int).start(),
+            lambda: threading.Timer(1, int),
+            lambda: ThreadPoolExecutor().submit(int),
+        ):
+            with pytest.raises(NotDurableError) as caught:
+                start()
+            texts.append(str(caught.value))
+        assert not isinstance(threading.Lock(), AgentLock)
+        return texts
 
 
 def test_an_agent_whose_threads_wait_long_is_suspended() -> None:
@@ -161,11 +171,13 @@ def test_closing_the_runtime_ends_the_threads() -> None:
 
 
 def test_agents_older_than_lanes_are_refused_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    old = {**table.versions(), "threads": 1}
+    old = {**table.versions(), "threads": 1, "timers": 1}
     monkeypatch.setattr("golem_sdk.intercept.versions", lambda: old)
     with Runtime.over(MemoryEngine(), RealEnvironment(), Settings()) as runtime:
         sleepers = runtime.get(Sleepers, "old")
-        text = sleepers.start_one()
+        texts = sleepers.start_some()
         [created] = [e for _, e in runtime.oplog(sleepers) if isinstance(e, Create)]
     assert created.interceptors["threads"] == 1
-    assert "An agent tried to start a thread" in text
+    tried = ("start a thread", "make a threading.Timer", "use a thread pool")
+    for what, text in zip(tried, texts, strict=True):
+        assert text.startswith(f"An agent tried to {what}. Nothing was started")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
-import pytest
 
 from golem_sdk import PersistenceLevel, persistence_level
-from golem_sdk.errors import NotDurableError
 from intercept.replaying import run
 
 
@@ -64,17 +61,3 @@ def test_a_generator_of_an_unrecorded_zone_is_not_kept() -> None:
     runs = run(body)
     assert runs.replayed == runs.live
     assert runs.calls == ["numpy.random.seed"]
-
-
-def test_no_timer_in_an_agent() -> None:
-    def body() -> str:
-        with pytest.raises(NotDurableError) as caught:
-            threading.Timer(1, int)
-        return str(caught.value)
-
-    runs = run(body)
-    assert "asyncio.sleep" in runs.live
-    assert "time.sleep" in runs.live
-    fired = threading.Event()
-    threading.Timer(0, fired.set).start()
-    assert fired.wait(10)
