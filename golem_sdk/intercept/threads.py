@@ -128,7 +128,7 @@ def _started(original: Callable[[Any], None]) -> Callable[[Any], None]:
             _refuse_in_agent("start a thread", _INSTEAD_OF_THREAD)
             original(self)
         else:
-            durability.start_thread(session, self, original)
+            durability.start_thread(session, self)
 
     return start
 
@@ -139,8 +139,8 @@ def _joined(original: Callable[..., None]) -> Callable[..., None]:
         session = with_lanes()
         if session is None or durability.lane_of(self) is None:
             original(self, timeout)
-        elif durability.join_thread(session, self, timeout):
-            Context().run(original, self)  # the system ends it in a moment
+        else:
+            durability.join_thread(session, self, timeout)  # the system ends it in a moment
 
     return join
 

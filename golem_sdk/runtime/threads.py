@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from golem_sdk import originals
 from golem_sdk.errors import AgentControlSignal
 from golem_sdk.runtime.keys import thread_context
 from golem_sdk.runtime.lanes import Lane, LaneThread, current_lane
@@ -56,13 +56,12 @@ def name_thread(session: Session, thread: Thread, *, is_named: bool, is_daemon: 
         thread.name = f"Thread-{session.crowd.threads_made} {target}".rstrip()
 
 
-def start_thread(session: Session, thread: Thread, start: Callable[[Thread], None]) -> None:
+def start_thread(session: Session, thread: Thread) -> None:
     """Start a thread as a lane of the agent. It begins when the code that starts it waits.
 
     Args:
         session: the agent's.
         thread: what agent code has made.
-        start: the original way to start it.
     """
     lanes = session.crowd.lanes()
     own, run = LaneThread(), thread.run
@@ -79,7 +78,7 @@ def start_thread(session: Session, thread: Thread, start: Callable[[Thread], Non
         {"run": serve, "_daemonic": True}
     )  # the interpreter's end is not to wait for it
     try:
-        Context().run(start, thread)
+        originals.start_thread(thread)
     except BaseException:
         vars(thread).pop("run", None)
         raise
@@ -112,13 +111,19 @@ def is_over(thread: Thread) -> bool:
     return lane is not None and lane.over
 
 
-def join_thread(session: Session, thread: Thread, timeout_s: float | None) -> bool:
-    """Wait until a thread of the agent is over; whether it is. Of other threads: ``True``."""
+def join_thread(session: Session, thread: Thread, timeout_s: float | None) -> None:
+    """Wait until a thread of the agent is over, at most ``timeout_s`` seconds.
+
+    Raises:
+        RuntimeError: it is the one that asks.
+    """
     lane = lane_of(thread)
-    if lane is None or lane.over or lane is current_lane():
-        return True
+    if lane is None or lane.over:
+        return
+    if lane is current_lane():
+        raise RuntimeError("cannot join current thread")
     timeout_s = None if timeout_s is None else max(0.0, timeout_s)
-    return wait(session, lane.waiters, timeout_s, f"the end of {thread.name}")
+    wait(session, lane.waiters, timeout_s, f"the end of {thread.name}")
 
 
 def submit(

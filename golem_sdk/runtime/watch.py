@@ -57,7 +57,7 @@ class _Watch:
     def _start(self) -> None:
         # Not by a name of this module: a simulation, which has no part of it, would take it over.
         thread = threading.Thread(target=self._run, name="golem-watch", daemon=True)
-        originals.start_thread(thread)
+        thread.start()
 
     def _run(self) -> None:
         while True:

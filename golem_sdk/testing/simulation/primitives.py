@@ -243,6 +243,22 @@ class _Maker:
         return self._real(*args, **options)
 
 
+def _start(baton: Baton, thread: threading.Thread) -> None:
+    if isinstance(thread, _Thread) or not baton.is_mine():
+        thread.start()
+        return
+    # One that agent code has made: it is a strand from here on.
+    strand, run = baton.thread(thread, thread.name), thread.run
+
+    def as_strand() -> None:
+        baton.begin(strand)
+        baton.guarded(run)
+        baton.end(strand)
+
+    vars(thread)["run"] = as_strand
+    _start_thread(thread)
+
+
 @contextmanager
 def substituted(baton: Baton) -> Iterator[None]:
     """Inside this block what the runtime makes of locks, threads and queues belongs to a simulation."""
@@ -257,7 +273,7 @@ def substituted(baton: Baton) -> Iterator[None]:
             for name, value in list(vars(module).items()):
                 if any(value is real for real in TWINS):
                     put(module, name, _Maker(baton, value))
-        put(originals, "start_thread", lambda thread: thread.start())
+        put(originals, "start_thread", lambda thread: _start(baton, thread))
         yield
     finally:
         for module, name, value in reversed(kept):
