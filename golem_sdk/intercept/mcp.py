@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
+import inspect
 import json
 import os
 import signal
@@ -65,11 +66,13 @@ def stdio_patches(module: ModuleType) -> list[Patch]:
     """The patch of ``mcp.client.stdio``."""
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        default = inspect.signature(original).parameters["errlog"].default
+
         @functools.wraps(original)
-        def stdio_client(server: Any, errlog: Any = None) -> Any:
+        def stdio_client(server: Any, errlog: Any = default) -> Any:
             session = durability.current_since(_NAME)
             if session is None:
-                return original(server) if errlog is None else original(server, errlog)
+                return original(server, errlog)
             return _served(module, session, server, _Server(module, server, errlog))
 
         return stdio_client
@@ -218,7 +221,7 @@ class _Server:
             env=self._module.get_default_environment() | (wanted.env or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=sys.stderr if self._errlog is None else self._errlog,
+            stderr=self._errlog,
             cwd=wanted.cwd,
             start_new_session=True,
         )

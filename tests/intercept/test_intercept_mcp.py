@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +124,19 @@ def test_a_server_that_dies(tools: Tools) -> None:
     runs = run_async(body)
     assert runs.live == ["Connection closed", "Connection closed"]
     assert runs.replayed == runs.live
+
+
+def test_a_server_complains_where_it_would_outside_agents(tools: Tools) -> None:
+    async def body() -> str:
+        with contextlib.redirect_stderr(io.StringIO()):  # it was another one when mcp was imported
+            async with (
+                stdio_client(tools.parameters()) as streams,
+                ClientSession(*streams) as session,
+            ):
+                return (await session.initialize()).server_info.name
+
+    runs = run_async(body)
+    assert runs.replayed == runs.live == "adder"
 
 
 def test_several_calls_at_once(tools: Tools) -> None:
