@@ -105,7 +105,7 @@ async def _served(
             finally:
                 tasks.cancel_scope.cancel()
     finally:
-        real.end()
+        real.close()
 
 
 class _Conversation:
@@ -175,7 +175,7 @@ class _Server:
         self._process: Any = None
         self._waiting: dict[Any, asyncio.Future[str | None]] = {}
         self._notices: list[str] = []
-        self._has_ended = False
+        self._has_ended = self._is_over = False
         self.opening: list[Any] = []
 
     async def running(self) -> None:
@@ -183,6 +183,8 @@ class _Server:
         async with self._lock:
             if self._process is not None:
                 return
+            if self._is_over:  # the call was given up, and is about to hear of it
+                raise ConnectionError("the session with the MCP server is over")
             process = await asyncio.to_thread(self._started)
             read = functools.partial(self._read, process.stdout, asyncio.get_running_loop())
             originals.start_thread(Thread(target=read, name="golem-mcp", daemon=True))
@@ -207,6 +209,11 @@ class _Server:
         """Send it a notification."""
         await self.running()
         await self._exchanged(message)
+
+    def close(self) -> None:
+        """End it, and start none any more. From any thread."""
+        self._is_over = True
+        self.end()
 
     def end(self) -> None:
         """End it; nobody waits for that. From any thread."""

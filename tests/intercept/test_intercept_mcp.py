@@ -15,6 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 import intercept.mcp_server
 from golem_sdk.errors import NotDurableError
+from golem_sdk.intercept import mcp as mcp_stdio
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from intercept.mcp_server import ToolServer
 from intercept.replaying import run_async
@@ -137,6 +138,24 @@ def test_a_server_complains_where_it_would_outside_agents(tools: Tools) -> None:
 
     runs = run_async(body)
     assert runs.replayed == runs.live == "adder"
+
+
+def test_a_session_that_is_over_starts_no_server(tools: Tools, monkeypatch: Any) -> None:
+    made: list[Any] = []
+
+    class Kept(mcp_stdio._Server):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            made.append(self)
+
+    async def body() -> None:
+        async with stdio_client(tools.parameters()):
+            pass
+
+    monkeypatch.setattr(mcp_stdio, "_Server", Kept)
+    run_async(body)
+    with pytest.raises(ConnectionError, match="over"):  # a call that was given up may come so late
+        asyncio.run(made[0].running())
 
 
 def test_several_calls_at_once(tools: Tools) -> None:
