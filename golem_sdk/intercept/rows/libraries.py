@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from golem_sdk.intercept.interceptor import Interceptor, Replaced, Treatment
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = ["LIBRARIES"]
+
+_IDENTIFIERS = "golem_sdk.intercept.identifiers"
+
+
+def _identifiers(
+    name: str,
+    library: str,
+    tested: tuple[str, str],
+    *,
+    adapters: Mapping[str, str],
+    names: str,
+    limits: str,
+) -> Interceptor:
+    """A generator of UUIDs; the same names in each of the modules."""
+    replaces = tuple(Replaced(module, names, Treatment.READ_LOCAL) for module in adapters)
+    return Interceptor(
+        name=name,
+        library=library,
+        tested=tested,
+        adapters=adapters,
+        replaces=replaces,
+        limits=limits,
+    )
+
 
 LIBRARIES = (
     Interceptor(
@@ -28,5 +57,42 @@ LIBRARIES = (
         limits="what is made without a seed (`default_rng()`) takes its entropy from `os.urandom`, which is "
         "recorded; not the shared generator's object, which scikit-learn and SciPy use for "
         "`random_state=None` (give them a seed)",
+    ),
+    _identifiers(
+        "uuid_utils",
+        "uuid_utils",
+        ("0.10", "0.19"),
+        adapters={
+            "uuid_utils": f"{_IDENTIFIERS}:uuid_utils_patches",
+            "uuid_utils.compat": f"{_IDENTIFIERS}:compat_patches",
+        },
+        names="uuid1 uuid4 uuid6 uuid7",
+        limits="and so identifiers of langchain-core; arguments are not compared",
+    ),
+    Interceptor(
+        name="pydantic_ai",
+        library="pydantic-ai-slim",
+        tested=("2", "2"),
+        adapters={
+            "pydantic_ai._agent_graph": f"{_IDENTIFIERS}:graph_patches",
+            "pydantic_ai._genai_prices": f"{_IDENTIFIERS}:prices_patches",
+            "pydantic_ai._uuid": f"{_IDENTIFIERS}:pydantic_ai_patches",
+        },
+        replaces=(
+            Replaced("pydantic_ai._uuid", "uuid7", Treatment.READ_LOCAL),
+            Replaced("pydantic_ai._agent_graph", "build_agent_graph", Treatment.PASSED_ON),
+            Replaced("pydantic_ai._genai_prices", "preload_pricing_data", Treatment.PASSED_ON),
+        ),
+        limits="what a process makes once for all agents is not recorded; models are asked through their "
+        "SDKs. A run whose stream is lost in a crash raises, as after any lost connection",
+    ),
+    _identifiers(
+        "langgraph",
+        "langgraph-checkpoint",
+        ("4", "4"),
+        adapters={"langgraph.checkpoint.base.id": f"{_IDENTIFIERS}:langgraph_patches"},
+        names="uuid6",
+        limits="identifiers of checkpoints; graphs are run by `ainvoke` and `astream`, and what nodes do is "
+        "recorded by the interceptors of the libraries that they use",
     ),
 )
