@@ -21,7 +21,11 @@ from attrs import define, field, frozen
 
 from golem_sdk.steps import Steps  # as above
 
-__all__ = ["Link", "Made"]
+__all__ = ["Link", "Made", "MadeBeforeError"]
+
+
+class MadeBeforeError(Exception):
+    """The open transaction cannot be made again, because it was committed in the crash."""
 
 
 @frozen(eq=False)
@@ -48,6 +52,7 @@ class Link:
         lost: makes the driver's error for a transaction that cannot be made again.
         close: closes it, at once and from any thread.
         real: the driver's connection; ``None`` until something is performed.
+        is_sign: whether an error of a statement that worked before says that the database is another one.
         settings: what is to be set on it, by what it is.
         made: the open transaction's statements.
     """
@@ -56,16 +61,18 @@ class Link:
     lost: Callable[[str], Exception]
     close: Callable[[Any], None]
     real: Any = None
+    is_sign: Callable[[Exception], bool] = lambda error: False
     settings: dict[Hashable, Callable[[Any], Any]] = field(factory=dict)
     made: list[Made] = field(factory=list)
 
-    def connected(self, *, compares: bool = True) -> Steps[Any]:
+    def connected(self, *, compares: bool = True, doubts: bool = False) -> Steps[Any]:
         """The real connection, with the open transaction in it.
 
         ``compares``: whether a statement that is made again must give what it gave. Not before a COMMIT that
-        may have been made: what that has changed is no reason to fail.
+        may have been made (``doubts``): what that has changed is no reason to fail.
 
         Raises:
+            MadeBeforeError: it was made.
             Exception: what the driver raises, or ``lost``.
         """
         if self.real is not None:
@@ -74,7 +81,7 @@ class Link:
         try:
             for setting in self.settings.values():
                 yield setting(real)
-            yield from self._make_again(real, compares)
+            yield from self._make_again(real, compares, doubts)
         except BaseException:
             self.close(real)
             raise
@@ -100,11 +107,13 @@ class Link:
         elif made is not None:
             self.made.append(made)
 
-    def _make_again(self, real: Any, compares: bool) -> Steps[None]:
+    def _make_again(self, real: Any, compares: bool, doubts: bool) -> Steps[None]:
         for made in self.made:
             try:
                 result = yield from made.again(real)
             except Exception as error:
+                if doubts and self.is_sign(error):
+                    raise MadeBeforeError from error
                 error.add_note(
                     f"The transaction was open in a crash, and {made.statement!r} was made again. It may"
                     " have been committed before; golem_sdk.transactions makes sure."

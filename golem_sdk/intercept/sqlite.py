@@ -29,10 +29,11 @@ from urllib.parse import unquote, urlsplit
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import AgentControlSignal, NotDurableError
-from golem_sdk.intercept.links import Link
+from golem_sdk.intercept.links import Link, MadeBeforeError
 from golem_sdk.intercept.patching import Patch, replacement_of
 from golem_sdk.intercept.paths import is_own
 from golem_sdk.intercept.sqlite_cursors import closed, cursor_class, note_state
+from golem_sdk.intercept.sqlite_doubts import is_sign
 from golem_sdk.intercept.statements import keyword_of
 from golem_sdk.steps import run
 
@@ -149,7 +150,9 @@ class RecordedConnection(sqlite3.Connection):
             opened: sqlite3.Connection = sqlite3.connect(database, **options)
             return opened
 
-        self._link = Link(open_it, sqlite3.OperationalError, sqlite3.Connection.close)
+        self._link = Link(
+            open_it, sqlite3.OperationalError, sqlite3.Connection.close, is_sign=is_sign
+        )
         weakref.finalize(self, self._link.drop)
         self._closed = False
         self._state: list[Any] = [False, 0]
@@ -180,6 +183,11 @@ class RecordedConnection(sqlite3.Connection):
             self._state = getattr(error, "golem_state", self._state)
             self._link.after(None, in_transaction=self._state[0])
             raise
+
+    def _in_doubt(self) -> bool:
+        """Whether the next call may have been made before."""
+        session = durability.current_since(_NAME)
+        return session is not None and durability.may_have_been_made(session)
 
     # --- statements -------------------------------------------------------------------------------
 
@@ -215,13 +223,15 @@ class RecordedConnection(sqlite3.Connection):
             raise closed("database")
         if not self._state[0]:  # nothing is open: the original does nothing, either
             return
-        session = durability.current_since(_NAME)
-        again = session is not None and durability.may_have_been_made(session)
+        again = self._in_doubt()
 
         def perform() -> list[Any]:
             if how == "rollback" and self._link.real is None:
                 return [False, self._state[1]]  # it went with the connection
-            real = run(self._link.connected(compares=not again))
+            try:
+                real = run(self._link.connected(compares=not again, doubts=again))
+            except MadeBeforeError:
+                return [False, self._state[1]]
             try:
                 getattr(real, how)()
             except sqlite3.Error as error:

@@ -9,7 +9,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.intercept.links import Made
+from golem_sdk.intercept.links import Made, MadeBeforeError
+from golem_sdk.intercept.sqlite_doubts import COMMITS, ENDS, script_again, was_made
 from golem_sdk.intercept.statements import function_type_of, is_full, kept, keyword_of, told
 from golem_sdk.steps import run
 
@@ -90,9 +91,9 @@ class RecordedCursor(sqlite3.Cursor):
         kind = function_type_of(sql) if how == "execute" else FunctionType.WRITE_REMOTE
         self._query = sql, parameters
         request = [sql, _told(parameters)] if how != "executescript" else [sql]
-        ends = keyword_of(sql) in ("COMMIT", "END", "ROLLBACK")
+        doubts = connection._in_doubt()
         names, rows, more, found, state = connection._call(
-            f"sqlite3.{how}", kind, request, lambda: self._perform(how, kind, compares=not ends)
+            f"sqlite3.{how}", kind, request, lambda: self._perform(how, kind, doubts)
         )
         self._names, self._more = names, more
         if how != "executescript":
@@ -108,13 +109,26 @@ class RecordedCursor(sqlite3.Cursor):
         connection.settle(sql, parameters)
         return self
 
-    def _perform(self, how: str, kind: FunctionType, *, compares: bool) -> list[Any]:
-        real = run(self._connection._link.connected(compares=compares))
+    def _perform(self, how: str, kind: FunctionType, doubts: bool) -> list[Any]:
+        """``doubts``: whether it may have been performed before."""
+        link, statement = self._connection._link, self._query[0]
+        commits = doubts and (how == "executescript" or keyword_of(statement) in COMMITS)
+        compares = not commits and keyword_of(statement) not in ENDS
         try:
-            cursor = _started(real, how, *self._query)
+            real = run(link.connected(compares=compares, doubts=commits))
+        except MadeBeforeError:
+            if how != "executescript":
+                return [None, [], False, [-1, None], [False, self._connection._state[1]]]
+            link.made.clear()
+            real = run(link.connected())
+        free = not real.in_transaction
+        try:
+            cursor = _started(real, how, *self._query, doubts=doubts)
             names = [column[0] for column in cursor.description] if cursor.description else None
             rows, more = _taken(cursor, whole=kind is FunctionType.WRITE_REMOTE)
         except sqlite3.Error as error:
+            if doubts and free and was_made(statement, error):
+                return [None, [], False, [-1, None], note_state(real)]
             error.golem_state = note_state(real)  # type: ignore[attr-defined]  # kept with the error
             raise
         self._real = cursor if more else None
@@ -234,8 +248,11 @@ class RecordedCursor(sqlite3.Cursor):
         self._factory = factory
 
 
-def _started(real: Any, how: str, sql: str, parameters: Any) -> Any:
+def _started(real: Any, how: str, sql: str, parameters: Any, *, doubts: bool = False) -> Any:
     cursor = real.cursor()
+    if doubts and how == "executescript":
+        script_again(real, sql)
+        return cursor
     getattr(cursor, how)(*([sql] if how == "executescript" else [sql, parameters]))
     return cursor
 

@@ -9,7 +9,8 @@ __all__ = ["DATABASES"]
 _STATEMENTS = (Treatment.READ_REMOTE, Treatment.WRITE_REMOTE)
 _TRANSACTIONS = (
     "every statement is one call; a transaction that was open in a crash is made again, and a COMMIT that was"
-    " under way may be made twice: use `golem_sdk.transactions` for what must happen exactly once. Parameters"
+    " under way may be made twice (if it can be: else it was made), with other row ids than were told: use"
+    " `golem_sdk.transactions` for what must happen exactly once. Parameters"
     " and rows are in the oplog (long parameters as a hash)"
 )
 
