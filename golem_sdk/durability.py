@@ -350,6 +350,19 @@ def agent_seeded(session: Session, name: str, make: Callable[[bytes], T]) -> T:
     return made
 
 
+def invocation_memory(session: Session, name: str, make: Callable[[], T]) -> T:
+    """What an interceptor remembers until the invocation ends; made when it is first asked for.
+
+    Where calls are not recorded, nothing is remembered: replay does not come by them.
+    """
+    scope = SCOPE.get()
+    if scope.zone or scope.skips(FunctionType.READ_REMOTE):
+        return make()
+    memory: T = session.seeded.setdefault(name, None) or make()
+    session.seeded[name] = memory
+    return memory
+
+
 def virtual_time_ns(session: Session) -> int:
     """Logical time: the timestamp of the last delivered entry, nanoseconds since the epoch. No entry."""
     return session.machine.now

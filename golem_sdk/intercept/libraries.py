@@ -41,6 +41,7 @@ _VIRTUAL = (
     "openai._base_client",
     "redis",
     "requests",
+    "sqlalchemy",
     "tenacity",
     "urllib3",
 )

@@ -72,8 +72,9 @@ class Recorded:
         )
         self.row_factory = options.get("row_factory") or driver.rows.tuple_row
         self.cursor_factory = options.get("cursor_factory") or getattr(driver, self._cursor_base)
-        self._adapters = None
         self._threshold = options.get("prepare_threshold", 5)
+        self._adapters = driver.adapt.AdaptersMap((options.get("context") or driver).adapters)
+        self._link.settings["adapters"] = _setting("_adapters", self._adapters)  # the same ones
         self._is_closed = False
         self.status = _IDLE
         self.blocks: list[Block] = []
@@ -253,6 +254,21 @@ class Recorded:
     def __getattr__(self, name: str) -> Any:
         """What psycopg's own part would have had."""
         raise AttributeError(str(refusal(f"Connection.{name}")), name=name, obj=self)
+
+    def add_notice_handler(self, callback: Any) -> None:
+        """Have it called with notices, while a statement is performed and not in replay."""
+        self._notices("add_notice_handler", callback)
+        self._setting(("notice", callback), lambda real: real.add_notice_handler(callback))
+
+    def remove_notice_handler(self, callback: Any) -> None:
+        """Have it called no more."""
+        if self._link.settings.pop(("notice", callback), None) is None:
+            raise ValueError(f"{callback!r} is no notice handler of this connection")
+        self._notices("remove_notice_handler", callback)
+
+    def _notices(self, method: str, callback: Any) -> None:
+        if self._link.real is not None:
+            getattr(self._link.real, method)(callback)
 
     def cursor(
         self, name: str = "", *, binary: bool = False, row_factory: Any = None, **_: Any

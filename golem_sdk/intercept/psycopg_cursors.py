@@ -169,6 +169,9 @@ class _Cursor:
         self._pos = end
         return rows
 
+    def _close(self) -> None:
+        self._closed = True  # SQLAlchemy closes them by this
+
     def _scrolled(self, value: int, mode: str) -> None:
         position = value if mode == "absolute" else self._pos + value
         if not 0 <= position < self.pgresult.ntuples:

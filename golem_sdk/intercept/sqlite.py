@@ -53,6 +53,7 @@ _OPTIONS = (
     "cached_statements",
     "uri",
 )
+_THREAD = 1 + _OPTIONS.index("check_same_thread")
 _REFUSED = ("backup", "blobopen", "serialize", "deserialize")
 _TOLD = (
     "create_function",
@@ -100,7 +101,11 @@ def sqlite_patches(module: ModuleType) -> list[Patch]:
 def _connect(original: Callable[..., sqlite3.Connection]) -> MethodType:
     def connect(_home: object, /, *args: Any, **kwargs: Any) -> sqlite3.Connection:
         session = durability.current_since(_NAME)
-        if session is None or _is_private(session, *args, **kwargs):
+        if session is None:
+            return original(*args, **kwargs)
+        if _is_private(session, *args, **kwargs):
+            if len(args) <= _THREAD:  # an agent runs on one thread at a time, on any
+                kwargs["check_same_thread"] = False
             return original(*args, **kwargs)
         factory = kwargs.get("factory", args[5] if len(args) > 5 else sqlite3.Connection)
         if not isinstance(factory, type) or not issubclass(factory, sqlite3.Connection):

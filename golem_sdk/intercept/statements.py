@@ -88,7 +88,7 @@ def told(values: Any, adapt: Callable[[Any], Any] = described) -> Any:
         adapt: makes another of a value that cannot be recorded.
     """
     if isinstance(values, dict):
-        return {key: told(value, adapt) for key, value in values.items()}
+        return {_name(key): told(value, adapt) for key, value in values.items()}
     if isinstance(values, list | tuple):
         return [told(value, adapt) for value in values]
     if values is None or type(values) in (int, float, bool):
@@ -98,6 +98,10 @@ def told(values: Any, adapt: Callable[[Any], Any] = described) -> Any:
     if type(values) is str:
         return _shortened(values, values.encode(errors="surrogatepass"))
     return _encodable(values, adapt)
+
+
+def _name(key: Any) -> Any:
+    return str.__str__(key) if isinstance(key, str) else key  # SQLAlchemy has strings of its own
 
 
 def _shortened(value: str | bytes, data: bytes) -> Any:

@@ -79,4 +79,24 @@ DATABASES = (
         "`redis.asyncio` goes over `connections`, as bytes, subscriptions too; after a crash its connections "
         "raise `redis.ConnectionError` (with `retry=...` it connects again by itself)",
     ),
+    Interceptor(
+        name="sqlalchemy",
+        library="sqlalchemy",
+        tested=("2.0", "2.1"),
+        adapters={
+            "sqlalchemy.pool.base": "golem_sdk.intercept.sqlalchemy:pool_patches",
+            "sqlalchemy.pool.impl": "golem_sdk.intercept.sqlalchemy:memory_patches",
+        },
+        replaces=(
+            Replaced("sqlalchemy.pool.base.Pool", "connect", Treatment.READ_REMOTE),
+            Replaced(
+                "sqlalchemy.pool.impl.SingletonThreadPool", "connect dispose", Treatment.PASSED_ON
+            ),
+        ),
+        limits="core, ORM and asynchronous engines over sqlite3 and psycopg, whose rows hold for their "
+        "statements; other drivers are not recorded. Every checkout opens a connection; what an engine "
+        "learns of its server is read once in an invocation. A transaction that was open in a crash, where "
+        "a sequence of PostgreSQL has given an id, cannot be made again: an error says so. Not a "
+        "`StaticPool` shared by agents, nor `stream_results`",
+    ),
 )
