@@ -1,4 +1,4 @@
-"""``python -m benchmarks [W1 W1r W2 W3 W4 W6 W7 guards outside peers ...]``: without names, everything.
+"""``python -m benchmarks [W1 W1r W2 W3 W4 W6 W7 guards outside interceptors peers]``: without names, all.
 
 ``peers`` installs other systems into a cache of its own and does the same work with them and with us.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from benchmarks.guards import guards
+from benchmarks.interceptors import costs as interceptors
 from benchmarks.package import outside, w6
 from benchmarks.peers.comparisons import as_json, report
 from benchmarks.peers.environments import default_cache
@@ -56,7 +57,7 @@ SINGLES: dict[str, Callable[[Plan], list[Figure]]] = {
     "guards": guards,
     "outside": outside,
 }
-NAMES = [*WORKLOADS, *SINGLES, "peers"]
+NAMES = [*WORKLOADS, *SINGLES, "interceptors", "peers"]
 
 
 def main() -> None:
@@ -69,15 +70,23 @@ def main() -> None:
     for name, measure in SINGLES.items():
         if name in names:
             figures += measure(plan)
+    costs = interceptors.costs(plan) if "interceptors" in names else None
+    if costs is not None:
+        figures += interceptors.figures(costs)
     if figures:
         print(table(figures))
+    if costs is not None:
+        print(interceptors.report(costs))
     chosen = (options.peer or PEERS) if "peers" in names else []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves no server behind
     compared = [compare(plan, PEERS[name], options.cache) for name in chosen]
     if compared:
         print(report(compared))
     if options.json is not None:
-        write_json(figures, list(map(as_json, compared)), options.json)
+        told = {"peers": list(map(as_json, compared))}
+        if costs is not None:
+            told["interceptors"] = [interceptors.as_json(costs)]
+        write_json(figures, told, options.json)
 
 
 def _options() -> argparse.Namespace:

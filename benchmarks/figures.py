@@ -92,6 +92,9 @@ TARGETS: Final[dict[str, Target]] = {
     "guard commits": Target("commits that atomically() adds to a write", "commits", 0.02, 0.02),
     "outside time": Target("time.time() outside agents, over the original", "ns", 150, 60),
     "outside random": Target("random.random() outside agents, over it", "ns", 150, 60),
+    "interceptors outside": Target("replaced functions outside agents: the dearest", "ns", 150, 60),
+    "interceptors opening": Target("opening a runtime: all libraries over none", "ms", 30, 30),
+    "interceptors imported": Target("libraries that this imports", "libraries", 0, 0),
 }
 
 

@@ -50,8 +50,10 @@ def aligned(rows: Sequence[tuple[str, ...]], text_columns: set[int]) -> list[str
     return lines
 
 
-def write_json(figures: list[Figure], compared: list[dict[str, object]], path: Path) -> None:
-    """Everything that was measured, for other programs; `compared` is what the peers did beside us."""
+def write_json(
+    figures: list[Figure], others: dict[str, list[dict[str, object]]], path: Path
+) -> None:
+    """Everything that was measured, for other programs; `others` is what has tables of its own."""
     rows = [
         {
             "name": figure.name,
@@ -67,7 +69,7 @@ def write_json(figures: list[Figure], compared: list[dict[str, object]], path: P
         }
         for figure in figures
     ]
-    told = {"machine": machine(), "figures": rows, "peers": compared}
+    told = {"machine": machine(), "figures": rows, **others}
     path.write_text(json.dumps(told, indent=1) + "\n")
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from golem_sdk.intercept.table import TABLE
+
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,3 +48,27 @@ def test_benchmark_runs_and_tells_its_figures(name: str, tmp_path: Path) -> None
         assert figure["name"] in done.stdout
         assert figure["samples"]
         assert all(map(math.isfinite, figure["samples"]))
+
+
+def test_every_interceptor_has_its_costs(tmp_path: Path) -> None:
+    report = tmp_path / "figures.json"
+    options = ["--smoke", "--directory", str(tmp_path), "--json", str(report)]
+    command = [sys.executable, "-m", "benchmarks", "interceptors", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(report.read_text())
+    figures = [figure["name"] for figure in told["figures"]]
+    assert figures == ["interceptors outside", "interceptors opening", "interceptors imported"]
+    (costs,) = told["interceptors"]
+    measured = {row["interceptor"] for row in costs["outside"]}
+    assert measured == {row.name for row in TABLE if row.adapters}
+    # What cannot stand in place of the original is told, and is not more than it was.
+    missing = {name for row in costs["outside"] for name in row["not_measured"]}
+    assert missing <= {"datetime.datetime.utcnow", "psycopg.connect"}
+    inside = {row["interceptor"] for row in costs["inside"]}
+    assert inside >= {"clock", "files", "processes", "sqlite3", "http.client", "httpx", "aiohttp"}
+    for row in costs["inside"]:
+        assert row["what"] in done.stdout
+        for life in ("original_us", "live_us", "replay_us"):
+            assert all(map(math.isfinite, row[life]))
+    assert [each["imported"] for each in costs["opening"]] == [[]]
