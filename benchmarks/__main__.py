@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from benchmarks.comparing import compare_files
 from benchmarks.guards import guards
 from benchmarks.interceptors import costs as interceptors
 from benchmarks.package import outside, w6
@@ -62,6 +63,9 @@ NAMES = [*WORKLOADS, *SINGLES, "interceptors", "peers"]
 
 def main() -> None:
     options = _options()
+    if options.compare:
+        print(compare_files(*options.compare))
+        return
     names = options.names or NAMES
     plan = Plan(options.directory, options.rounds)
     if options.smoke:
@@ -105,6 +109,13 @@ def _options() -> argparse.Namespace:
         type=Path,
         default=default_cache(),
         help="where peers are installed (%(default)s)",
+    )
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        nargs=2,
+        metavar=("BEFORE", "AFTER"),
+        help="measure nothing: tell what has changed between two files that --json wrote",
     )
     parser.add_argument("--smoke", action="store_true", help="only see whether everything runs")
     return parser.parse_args()

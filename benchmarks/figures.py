@@ -133,10 +133,13 @@ class Figure:
     @property
     def ratio(self) -> float | None:
         """Median of the paired ratios to the raw limit: raw commits per second or per time taken."""
-        if not self.raw_us:
-            return None
+        return median(self.ratios) if self.raw_us else None
+
+    @property
+    def ratios(self) -> list[float]:
+        """Each sample as a share of the raw commits around it; nothing if the disk does not decide it."""
         raw = [_in_unit(self.target.unit, us) for us in self.raw_us]
-        return median(sample / limit for sample, limit in zip(self.samples, raw, strict=True))
+        return [sample / limit for sample, limit in zip(self.samples, raw, strict=bool(raw))]
 
     def scaled(self, goal: float | None) -> float | None:
         """Floor or aim on this machine in this run."""

@@ -6,7 +6,9 @@ import json
 import os
 import platform
 import sys
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.figures import REFERENCE_RAW_US
 
@@ -16,10 +18,15 @@ if TYPE_CHECKING:
 
     from benchmarks.figures import Figure
 
-__all__ = ["aligned", "machine", "number", "table", "write_json"]
+__all__ = ["DURABILITY", "aligned", "machine", "number", "table", "versions", "write_json"]
 
 _HEADER = ("", "what", "median", "middle half", "unit", "of raw", "floor", "aim", "verdict")
 _TEXT_COLUMNS = {0, 1, 4, 8}
+
+DURABILITY: Final = (
+    "durable: on disk, flushed, when a step or a call returns (LMDB's default flags)"
+)
+"""There is no other mode."""
 
 _FOOTNOTE = f"""\
 of raw: the median of what each round reached, divided by the raw LMDB commits just before and after it
@@ -34,7 +41,8 @@ where many wait at once."""
 def table(figures: list[Figure]) -> str:
     """One row per figure, then what the columns mean."""
     lines = aligned([_HEADER, *map(_row, figures)], _TEXT_COLUMNS)
-    return "\n".join([*lines, "", machine(), _FOOTNOTE])
+    told = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return "\n".join([*lines, "", f"{machine()}; {told}", DURABILITY, _FOOTNOTE])
 
 
 def aligned(rows: Sequence[tuple[str, ...]], text_columns: set[int]) -> list[str]:
@@ -69,7 +77,13 @@ def write_json(
         }
         for figure in figures
     ]
-    told = {"machine": machine(), "figures": rows, **others}
+    told = {
+        "machine": machine(),
+        "versions": versions(),
+        "durability": DURABILITY,
+        "figures": rows,
+        **others,
+    }
     path.write_text(json.dumps(told, indent=1) + "\n")
 
 
@@ -98,6 +112,15 @@ def number(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that decide what is measured."""
+    found = {}
+    for name in ("golem_sdk", "lmdb", "msgpack", "attrs"):
+        with suppress(PackageNotFoundError):  # golem_sdk from a checkout that is not installed
+            found[name] = version(name)
+    return found
 
 
 def machine() -> str:
