@@ -1,4 +1,6 @@
-"""``python -m benchmarks [W1 W1r W2 W3 W4 W6 W7 guards outside interceptors peers]``: without names, all.
+"""``python -m benchmarks [NAME ...]``: W1 W1r W2 W3 W4 W6 W7 guards outside agents interceptors curves peers.
+
+Without names, everything.
 
 ``peers`` installs other systems into a cache of its own and does the same work with them and with us.
 """
@@ -13,7 +15,10 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from benchmarks.agent_calls import agent_calls
 from benchmarks.comparing import compare_files
+from benchmarks.curves import curve as growth
+from benchmarks.curves.questions import curves
 from benchmarks.guards import guards
 from benchmarks.interceptors import costs as interceptors
 from benchmarks.package import outside, w6
@@ -41,6 +46,7 @@ class Plan:
         size: steps, workflows or calls of a sample.
         raw_commits: raw commits of a sample of the limit.
         recovered_steps, kills: steps before a kill, and how many kills.
+        largest: to how many entries and agents the curves go.
     """
 
     directory: Path
@@ -49,6 +55,7 @@ class Plan:
     raw_commits: int = 300
     recovered_steps: int = 10_000
     kills: int = 3
+    largest: int = 1000
 
 
 SINGLES: dict[str, Callable[[Plan], list[Figure]]] = {
@@ -57,8 +64,9 @@ SINGLES: dict[str, Callable[[Plan], list[Figure]]] = {
     "W7": w7,
     "guards": guards,
     "outside": outside,
+    "agents": agent_calls,
 }
-NAMES = [*WORKLOADS, *SINGLES, "interceptors", "peers"]
+NAMES = [*WORKLOADS, *SINGLES, "interceptors", "curves", "peers"]
 
 
 def main() -> None:
@@ -67,9 +75,11 @@ def main() -> None:
         print(compare_files(*options.compare))
         return
     names = options.names or NAMES
-    plan = Plan(options.directory, options.rounds)
+    plan = Plan(options.directory, options.rounds, largest=options.largest)
     if options.smoke:
-        plan = evolve(plan, rounds=1, size=20, raw_commits=5, recovered_steps=30, kills=1)
+        plan = evolve(
+            plan, rounds=1, size=20, raw_commits=5, recovered_steps=30, kills=1, largest=10
+        )
     figures = run_rounds(plan, names) if set(names) & set(WORKLOADS) else []
     for name, measure in SINGLES.items():
         if name in names:
@@ -81,13 +91,19 @@ def main() -> None:
         print(table(figures))
     if costs is not None:
         print(interceptors.report(costs))
+    grown = curves(plan) if "curves" in names else []
+    if grown:
+        print(growth.report(grown))
     chosen = (options.peer or PEERS) if "peers" in names else []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves no server behind
     compared = [compare(plan, PEERS[name], options.cache) for name in chosen]
     if compared:
         print(report(compared))
     if options.json is not None:
-        told = {"peers": list(map(as_json, compared))}
+        told = {
+            "peers": list(map(as_json, compared)),
+            "curves": list(map(growth.as_json, grown)),
+        }
         if costs is not None:
             told["interceptors"] = [interceptors.as_json(costs)]
         write_json(figures, told, options.json)
@@ -100,6 +116,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
     parser.add_argument(
         "--directory", type=Path, default=Path(), help="where the stores are made (here)"
+    )
+    parser.add_argument(
+        "--largest", type=int, default=1000, help="how far the curves go: entries, agents (1000)"
     )
     parser.add_argument(
         "--peer", action="append", choices=PEERS, help="which peers (all); may be repeated"

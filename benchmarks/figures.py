@@ -90,6 +90,7 @@ TARGETS: Final[dict[str, Target]] = {
     "guard level": Target("persistence_level(PERSIST_NOTHING)", "us"),
     "guard retry": Target("retry_policy(...)", "us"),
     "guard commits": Target("commits that atomically() adds to a write", "commits", 0.02, 0.02),
+    "agent call": Target("a call from agent to agent, answered", "us"),
     "outside time": Target("time.time() outside agents, over the original", "ns", 150, 60),
     "outside random": Target("random.random() outside agents, over it", "ns", 150, 60),
     "interceptors outside": Target("replaced functions outside agents: the dearest", "ns", 150, 60),

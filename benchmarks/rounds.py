@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from benchmarks.__main__ import Plan
 
-__all__ = ["WORKLOADS", "run_rounds"]
+__all__ = ["WORKLOADS", "flows", "run_rounds"]
 
 Values = dict[str, float]
 
@@ -41,8 +41,8 @@ def w1r(runtime: Runtime, run: int, size: int) -> Values:
 
 def w2(runtime: Runtime, run: int, size: int) -> Values:
     first = 2 * run * size
-    one = _flows(runtime, iter(range(first, first + size)), 1)
-    many = _flows(runtime, iter(range(first + size, first + 2 * size)), 64)
+    one = flows(runtime, iter(range(first, first + size)), 1)
+    many = flows(runtime, iter(range(first + size, first + 2 * size)), 64)
     return {f"W2/1{k}": v for k, v in one.items() if k != " CPU"} | {
         f"W2/64{k}": v for k, v in many.items()
     }
@@ -92,8 +92,8 @@ def run_rounds(plan: Plan, names: Iterable[str]) -> list[Figure]:
 def w7(plan: Plan) -> list[Figure]:
     """Growth of a new store's file; the pages that every new store has are not counted."""
     w1_bytes = _growth(plan, lambda runtime: w1(runtime, 0, plan.size))
-    flows = range(plan.size)
-    w2_bytes = _growth(plan, lambda runtime: _flows(runtime, iter(flows), 1))
+    runs = range(plan.size)
+    w2_bytes = _growth(plan, lambda runtime: flows(runtime, iter(runs), 1))
     return [Figure("W7 W1", [w1_bytes / plan.size]), Figure("W7 W2", [w2_bytes / plan.size])]
 
 
@@ -110,7 +110,7 @@ def _beside_raw(key: str) -> bool:
     return TARGETS[key].disk
 
 
-def _flows(runtime: Runtime, runs: Iterable[int], in_flight: int) -> Values:
+def flows(runtime: Runtime, runs: Iterable[int], in_flight: int) -> Values:
     """One-step workflows: rate, and how long each took its caller in milliseconds."""
     runs, mutex, taken_s = iter(runs), Lock(), list[float]()
 

@@ -32,6 +32,7 @@ FIGURES = {
         *("guard atomically", "guard idempotence", "guard level", "guard retry", "guard commits"),
     ],
     "outside": ["outside time", "outside random"],
+    "agents": ["agent call"],
 }
 
 
@@ -72,3 +73,38 @@ def test_every_interceptor_has_its_costs(tmp_path: Path) -> None:
         for life in ("original_us", "live_us", "replay_us"):
             assert all(map(math.isfinite, row[life]))
     assert [each["imported"] for each in costs["opening"]] == [[]]
+
+
+def test_curves_have_a_point_for_every_size(tmp_path: Path) -> None:
+    report = tmp_path / "curves.json"
+    options = ["--smoke", "--directory", str(tmp_path), "--json", str(report)]
+    command = [sys.executable, "-m", "benchmarks", "curves", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    curves = {curve["name"]: curve for curve in json.loads(report.read_text())["curves"]}
+    assert {*curves} == {
+        *("entries appended", "entries replayed"),
+        *("agents made", "agents opened", "agents one more"),
+        *("runnable", "payload"),
+    }
+    for name, curve in curves.items():
+        sizes = [size for size, _ in curve["taken_s"]]
+        assert sizes == ([100, 1_000, 10_000, 100_000] if name == "payload" else [1, 10])
+        assert all(len(samples) == 1 and samples[0] > 0 for _, samples in curve["taken_s"])
+        assert len(curve["slopes"]) == len(sizes) - 1
+        assert name in done.stdout
+
+
+@pytest.mark.parametrize(("power", "steep"), [(0.0, False), (1.0, False), (1.5, True)])
+def test_what_grows_faster_than_linear_is_steep(power: float, steep: bool) -> None:
+    points = {size: [size**power * 1e-3] for size in (10, 100, 1000)}
+    code = (
+        "from benchmarks.curves.curve import Curve, report;"
+        f"curve = Curve('c', 'w', {points}); print(*curve.slopes); print(report([curve]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    told, _, table = done.stdout.partition("\n")
+    assert [float(slope) for slope in told.split()] == pytest.approx([power, power])
+    assert ("STEEP" in table) is steep
