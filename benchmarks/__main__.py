@@ -26,6 +26,7 @@ from benchmarks.peers.comparisons import as_json, report
 from benchmarks.peers.environments import default_cache
 from benchmarks.peers.peers import PEERS
 from benchmarks.peers.rounds import compare
+from benchmarks.plots import plot
 from benchmarks.recovery import w4
 from benchmarks.report import table, write_json
 from benchmarks.rounds import WORKLOADS, run_rounds, w7
@@ -73,6 +74,9 @@ def main() -> None:
     options = _options()
     if options.compare:
         print(compare_files(*options.compare))
+        return
+    if options.plot:
+        print(*plot(*options.plot), sep="\n")
         return
     names = options.names or NAMES
     plan = Plan(options.directory, options.rounds, largest=options.largest)
@@ -135,6 +139,13 @@ def _options() -> argparse.Namespace:
         nargs=2,
         metavar=("BEFORE", "AFTER"),
         help="measure nothing: tell what has changed between two files that --json wrote",
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        nargs=2,
+        metavar=("FILE", "DIRECTORY"),
+        help="measure nothing: draw the curves of a file that --json wrote, as PNG and SVG",
     )
     parser.add_argument("--smoke", action="store_true", help="only see whether everything runs")
     return parser.parse_args()
