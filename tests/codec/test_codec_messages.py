@@ -89,7 +89,7 @@ def test_an_error_of_urllib_keeps_the_headers_of_its_response() -> None:
     assert back.headers.get_all("X-Limit") == ["7", "8"]
 
 
-@pytest.mark.parametrize("certificates", [True, False, object()], ids=repr)
+@pytest.mark.parametrize("certificates", [True, False, object()], ids=["all", "none", "own"])
 def test_an_error_of_connecting_says_where_but_not_how(certificates: Any) -> None:
     proxy = yarl.URL("http://ada:password@proxy")
     auth: Any = "ada:password"
