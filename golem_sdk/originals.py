@@ -15,6 +15,8 @@ import time
 from contextvars import Context
 
 __all__ = [
+    "Lock",
+    "RLock",
     "Random",
     "allocate_lock",
     "getcwd",
@@ -43,6 +45,8 @@ lstat = os.lstat
 readlink = os.readlink
 print = builtins.print  # noqa: A001  # the name of what it keeps
 Random = random.Random
+Lock = threading.Lock
+RLock = threading.RLock
 allocate_lock = _thread.allocate_lock
 _start = threading.Thread.start
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from programs.outside import Services
 
+pytestmark = pytest.mark.once
+
 NAMES = ["archive", "research", "support"]
 REAL = {"programs.archive": 20, "programs.research": 30, "programs.support": 25}
 """So many crashes of each program against its real outside; with GOLEM_FUZZ more, up to all."""

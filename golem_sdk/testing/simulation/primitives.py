@@ -221,8 +221,8 @@ class _Thread(threading.Thread):
 
 
 TWINS: dict[Any, Callable[..., Any]] = {
-    threading.Lock: _Lock,
-    threading.RLock: _RLock,
+    originals.Lock: _Lock,  # agents' have been put in their place, if a runtime was opened before
+    originals.RLock: _RLock,
     threading.Event: _Event,
     threading.Semaphore: _Semaphore,
     threading.Thread: _Thread,
