@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 from contextlib import suppress
 from threading import Semaphore
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
@@ -21,6 +20,7 @@ from storage import children
 from storage.gates import Gate, Waiters, acquire, claim, join, run, stored
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
@@ -188,23 +188,39 @@ def test_interrupted_while_it_commits_for_others_a_leader_leaves_nobody_waiting(
     assert isinstance(late.error, StoreBrokenError)
 
 
+class Interrupting:
+    """A lock for followers. Who has waited for it is interrupted as soon as it is opened."""
+
+    def __init__(self) -> None:
+        self.entered = Semaphore(0)
+        self._opened = Semaphore(0)
+
+    def release(self) -> None:
+        self._opened.release()
+
+    def __enter__(self) -> None:
+        self.entered.release()
+        acquire(self._opened)
+        raise Interrupt
+
+    def __exit__(self, *_: object) -> None:
+        """Nobody comes this far."""
+
+
 def test_an_interrupted_follower_leaves_nobody_untold() -> None:
     engine = Stepwise()
     committer = Committer(engine, write_behind_s=None)
     told: list[BaseException | None] = []
     threads = run(quietly(committer, committer.submit(claim(b"leader"))))
     acquire(engine.entered)
-    mine = committer.submit(claim(b"follower"))
-    (follower,) = run(quietly(committer, mine))
-    until_followed(mine)
+    mine, interrupting = committer.submit(claim(b"follower")), Interrupting()
+    mine._followers = cast("LockType", interrupting)
+    threads += run(quietly(committer, mine))
+    acquire(interrupting.entered)
     committer.tell(committer.submit(claim(b"of another"), Writer()), told.append)
-    assert follower.ident is not None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(  # as soon as it is woken, to lead
-        ctypes.c_ulong(follower.ident), ctypes.py_object(Interrupt)
-    )
     for _ in range(2):
         engine.go.release()
-    join([*threads, follower])
+    join(threads)
     assert told == [None]
 
 
