@@ -38,6 +38,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = str(SEED)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long is run without looking at which lines it runs, which would double its time."""
+    for item in items:
+        if item.get_closest_marker("once") is not None:
+            item.add_marker("no_cover")
+
+
 def pytest_report_header() -> str:
     return f"golem: GOLEM_FUZZ={FUZZ_SCALE} GOLEM_SEED={SEED}"
 

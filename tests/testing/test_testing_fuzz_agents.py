@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+pytestmark = pytest.mark.once
+
+
 @pytest.fixture(autouse=True)
 def _fresh_process() -> None:
     for remembered in (planted.CALLS, planted.MADE, planted.PRICES):

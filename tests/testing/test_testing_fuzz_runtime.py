@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from golem_sdk.core.scopes import Scope
     from golem_sdk.runtime.session import Session
 
+pytestmark = pytest.mark.once
+
+
 QUICK = ["chain", "exceptions", "timers", "generator", "task-group", "constructor-raises", "stream"]
 
 

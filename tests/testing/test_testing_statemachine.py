@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from golem_sdk.testing import AgentStateMachine
 
+pytestmark = pytest.mark.once
+
+
 SHORT = settings(
     deadline=None,
     derandomize=True,
