@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +25,11 @@ __all__ = [
     "crashed_async",
     "engine_of",
     "let_connections_close",
+    "nap",
     "only_new_objects",
     "run",
     "run_async",
+    "same",
 ]
 
 _BODIES: dict[str, Callable[[], Any]] = {}
@@ -168,3 +172,14 @@ def _run(body: Callable[[], Any], method: str, between: Callable[[], None] = lam
         handle.recall()
         entries = [entry for _, entry in runtime.oplog(handle)]
     return Runs(_SEEN[name], entries, left)
+
+
+def same(runs: Runs) -> Any:
+    """What the body returned, live as in replay."""
+    assert runs.live == runs.replayed
+    return runs.live
+
+
+def nap() -> None:
+    """Wait in agent code, for another time in each life."""
+    time.sleep(0.002 * random.random())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed
@@ -19,20 +18,11 @@ import pytest
 from golem_sdk import atomically, durable, generate_idempotency_key
 from golem_sdk.runtime.context import SCOPE
 from golem_sdk.runtime.keys import _STRAND as STRAND
-from intercept.replaying import Runs, run, run_async
+from intercept.replaying import nap, run, run_async, same
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 VARIABLE: ContextVar[str] = ContextVar("variable", default="outside")
-
-
-def nap() -> None:
-    time.sleep(0.002 * random.random())
-
-
-def same(runs: Runs) -> Any:
-    assert runs.live == runs.replayed
-    return runs.live
 
 
 def test_threads_replay_with_the_calls_of_whoever_started_them() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
@@ -18,20 +16,11 @@ from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.locks import AgentLock
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
-from intercept.replaying import Runs, run
+from intercept.replaying import nap, run, same
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 TOLD: list[str] = []
-
-
-def nap() -> None:
-    time.sleep(0.002 * random.random())
-
-
-def same(runs: Runs) -> Any:
-    assert runs.live == runs.replayed
-    return runs.live
 
 
 def test_an_invocation_waits_for_its_threads_and_ends_daemons() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import random
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +13,7 @@ import pytest
 
 from golem_sdk import durable
 from golem_sdk.errors import UsageError
-from intercept.replaying import Runs, run, run_async
+from intercept.replaying import nap, run, run_async, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,15 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("error")
 
 TOLD: list[str] = []
-
-
-def nap() -> None:
-    time.sleep(0.002 * random.random())
-
-
-def same(runs: Runs) -> Any:
-    assert runs.live == runs.replayed
-    return runs.live
 
 
 def test_queues_locks_events_and_conditions_pass_the_turn_on() -> None:

@@ -17,21 +17,8 @@ from golem_sdk.storage.tickets import Writer
 from storage.gates import PATIENCE_S, Gate, Waiters, acquire, claim, join, run, stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
-
-
-@pytest.fixture
-def engine() -> Gate:
-    return Gate()
-
-
-@pytest.fixture
-def committer(engine: Gate) -> Iterator[Committer]:
-    made = Committer(engine)
-    yield made
-    engine.open.set()
-    made.close()
 
 
 # --- alone ----------------------------------------------------------------------------------------

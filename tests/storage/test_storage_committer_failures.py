@@ -19,21 +19,8 @@ from storage import children
 from storage.gates import Gate, Waiters, acquire, claim, join, run, stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
-
-
-@pytest.fixture
-def engine() -> Gate:
-    return Gate()
-
-
-@pytest.fixture
-def committer(engine: Gate) -> Iterator[Committer]:
-    made = Committer(engine)
-    yield made
-    engine.open.set()
-    made.close()
 
 
 def test_a_failed_commit_fails_everything_queued(engine: Gate, committer: Committer) -> None:

@@ -16,22 +16,9 @@ from storage.gates import Gate, acquire, claim, join, run, stored
 
 if TYPE_CHECKING:
     from _thread import LockType
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from golem_sdk.storage.base import Batch
-
-
-@pytest.fixture
-def engine() -> Gate:
-    return Gate()
-
-
-@pytest.fixture
-def committer(engine: Gate) -> Iterator[Committer]:
-    made = Committer(engine)
-    yield made
-    engine.open.set()
-    made.close()
 
 
 class Interrupt(BaseException):
