@@ -34,8 +34,8 @@ class Reading(Protocol):
         """The number of the last transaction that wrote."""
         ...
 
-    def get(self, key: bytes, /, *, db: Database) -> bytes | memoryview | None:
-        """The value under ``key``."""
+    def get(self, key: bytes, /) -> bytes | memoryview | None:
+        """The value under ``key`` in the map that also lists the spaces."""
         ...
 
     def cursor(self, db: Database, /) -> Any:
@@ -46,8 +46,10 @@ class Reading(Protocol):
 class Transaction(Reading, Protocol):
     """What is needed of a write transaction; its number is its own."""
 
-    def put(self, key: bytes, value: bytes, /, *, overwrite: bool, db: Database) -> bool:
-        """Store it; whether it was stored."""
+    def put(
+        self, key: bytes, value: bytes, /, *, overwrite: bool = True, db: Database = None
+    ) -> bool:
+        """Store it, without ``db`` in the map that also lists the spaces; whether it was stored."""
         ...
 
     def replace(self, key: bytes, value: bytes, /, db: Database) -> bytes | None:
@@ -82,7 +84,7 @@ class Ledger:
     tally: Tally = field(factory=Tally)
     checksums: dict[Place, int] = field(factory=dict)
 
-    def enter(self, txn: Transaction, meta: Database) -> None:
+    def enter(self, txn: Transaction) -> None:
         """Begin a write transaction: learn the tally, if need be.
 
         Raises:
@@ -98,13 +100,13 @@ class Ledger:
         self.newest = last
         if self.transaction != last:
             self.checksums.clear()
-            self.tally = load_tally(txn, meta, last)
+            self.tally = load_tally(txn, last)
         self.transaction = -1  # until it is known how this one ends
 
-    def leave(self, txn: Transaction, meta: Database) -> None:
+    def leave(self, txn: Transaction) -> None:
         """All changes of the transaction are made: write its tally."""
         self.tally.transaction = txn.id()
-        txn.put(TALLY_KEY, self.tally.to_record(), overwrite=True, db=meta)
+        txn.put(TALLY_KEY, self.tally.to_record())
         for place in list(islice(self.checksums, max(0, len(self.checksums) - _REMEMBERED))):
             del self.checksums[place]
 
@@ -192,7 +194,7 @@ def apply_batches(
         StoreFencedError: somebody else has written to the store.
         StoreCorruptError: the store's tally is not that of the last transaction.
     """
-    ledger.enter(txn, databases[Space.META])
+    ledger.enter(txn)
     changes = _Changes(txn, databases, ledger)
     lost_chains: set[int] = set()
     won, changed = [], False
@@ -211,17 +213,17 @@ def apply_batches(
             changes.values[place] = None
     if changed:
         changes.write()
-        ledger.leave(txn, databases[Space.META])
+        ledger.leave(txn)
     return won
 
 
-def load_tally(txn: Reading, meta: Database, transaction: int) -> Tally:
+def load_tally(txn: Reading, transaction: int) -> Tally:
     """The store's tally, after ``transaction``.
 
     Raises:
         StoreCorruptError: it is missing, or of another transaction.
     """
-    record = txn.get(TALLY_KEY, db=meta)
+    record = txn.get(TALLY_KEY)
     if record is None:
         raise StoreCorruptError("the store has no tally", Space.META.name, TALLY_KEY)
     tally = Tally.from_record(bytes(record))
@@ -252,7 +254,7 @@ def check_tally(txn: Reading, databases: Sequence[Database], *, recount: bool) -
     Raises:
         StoreCorruptError: it is not.
     """
-    kept = load_tally(txn, databases[Space.META], txn.id())
+    kept = load_tally(txn, txn.id())
     if not recount:
         return
     found = count_records(txn, databases)

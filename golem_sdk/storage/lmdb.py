@@ -168,7 +168,7 @@ class LmdbEngine:
                     opened = [env.open_db(name, txn=txn) for name in _NAMES.values()]
                     meta = opened[list(_NAMES).index(Space.META)]
                     txn.put(FORMAT_KEY, format_record(), db=meta)
-                    txn.put(TALLY_KEY, Tally(txn.id()).to_record(), db=meta)
+                    txn.put(TALLY_KEY, Tally(txn.id()).to_record())
             except lmdb.Error as error:
                 raise self._translated(error, "making") from error
 
@@ -188,9 +188,8 @@ class LmdbEngine:
     def _adopt(self) -> None:
         """Give a store that was made before there were tallies its own."""
         with self._env.begin(write=True) as txn:
-            if txn.get(TALLY_KEY, db=self._databases[Space.META]) is None:
-                tally = count_records(txn, self._databases).to_record()
-                txn.put(TALLY_KEY, tally, db=self._databases[Space.META])
+            if txn.get(TALLY_KEY) is None:
+                txn.put(TALLY_KEY, count_records(txn, self._databases).to_record())
 
     def _check_tally(self, *, recount: bool) -> None:
         """Refuse a store with pages of an earlier time."""

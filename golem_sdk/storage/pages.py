@@ -61,8 +61,15 @@ class PageReader:
     ) -> None:
         os.close(self._descriptor)
 
-    def rows(self, name: bytes) -> Iterator[Row | str]:
-        """The rows of database ``name``, as they lie; where some are missing, what is broken, as text."""
+    def rows(self, name: bytes | None) -> Iterator[Row | str]:
+        """The rows of database ``name``, as they lie; where some are missing, what is broken, as text.
+
+        ``None``: those of the unnamed database that do not name another one.
+        """
+        if name is None:
+            own = (n for n in self._walk(self._root) if isinstance(n, str) or not n[1] & _DATABASE)
+            yield from self._rows(own)
+            return
         root = None
         for node in self._walk(self._root):
             if isinstance(node, str):
@@ -72,10 +79,10 @@ class PageReader:
         if root is None:
             yield "the space is not listed"
         elif root != _NO_ROOT:
-            yield from self._rows(root)
+            yield from self._rows(self._walk(root))
 
-    def _rows(self, root: int) -> Iterator[Row | str]:
-        for node in self._walk(root):
+    def _rows(self, nodes: Iterator[_Node | str]) -> Iterator[Row | str]:
+        for node in nodes:
             if isinstance(node, str):
                 yield node
                 continue

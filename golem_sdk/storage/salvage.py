@@ -151,7 +151,7 @@ def _salvage(data: Path, metas: list[Meta]) -> Iterator[Salvage]:
 
 def _listed_tally(pages: PageReader, transaction: int) -> Tally | None:
     """The tally of the transaction where it should be."""
-    for row in pages.rows(_DATABASE_OF[Space.META]):
+    for row in pages.rows(None):
         if not isinstance(row, str) and row[0] == TALLY_KEY:
             with suppress(StoreCorruptError):
                 tally = Tally.from_record(row[1])

@@ -134,7 +134,7 @@ def test_a_failure_at_any_write_loses_nothing(
 
 def test_the_map_is_full_at_any_size(tmp_path: Path) -> None:
     expected, refused = after(1, 20), set[int]()
-    for pages in range(24, 200, 8):
+    for pages in range(20, 160, 6):
         path = tmp_path / str(pages)
         engine = LmdbEngine(path, map_size=pages * 4096, max_map_size=pages * 4096)
         made = 0
