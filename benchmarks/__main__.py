@@ -8,6 +8,7 @@ Without names, everything.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -71,6 +72,8 @@ NAMES = [*WORKLOADS, *SINGLES, "interceptors", "curves", "peers"]
 
 
 def main() -> None:
+    # Else each process that is measured compiles the package anew, as none does where it is installed.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     options = _options()
     if options.compare:
         print(compare_files(*options.compare))
