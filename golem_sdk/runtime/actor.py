@@ -23,6 +23,7 @@ from golem_sdk.errors import (
 from golem_sdk.oplog.reader import NO_ENTRIES, Survey, survey
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.runtime.definitions import INIT
+from golem_sdk.runtime.dissolving import dissolve
 from golem_sdk.runtime.effects import AlarmEffect, TimerEffect
 from golem_sdk.runtime.execution import Execution
 from golem_sdk.runtime.leavings import Leavings
@@ -221,6 +222,7 @@ class Actor:
                 if self._execution is None:
                     if not session.definition.is_class:
                         self.session = None  # a function agent has run: nothing will ever be asked
+                        dissolve(session)
                     return
                 if self._puts_off(session, self._execution):
                     return

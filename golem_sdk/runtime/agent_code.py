@@ -17,15 +17,15 @@ __all__ = ["AgentCode"]
 class AgentCode(AbstractContextManager[None]):
     """A block in which agent code's wishes are carried out: an objection ends the session."""
 
-    __slots__ = ("_session",)
+    __slots__ = ("session",)
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = session
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if error is None or isinstance(error, AgentControlSignal):
             return
-        session = self._session
+        session = self.session
         if isinstance(error, Mismatch):
             raise session.diverged(error) from None
         raise session.end(AgentFencedSignal(error)) from error

@@ -8,7 +8,7 @@ asynchronous code and lanes.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -227,7 +227,7 @@ class Session:
         self.custom = CustomFunctions(self)
         self.seeded = {}
 
-    def agent_code(self) -> AbstractContextManager[None]:
+    def agent_code(self) -> AgentCode:
         """Turns what the machine and the store object to into the end of this session."""
         return self._guard
 

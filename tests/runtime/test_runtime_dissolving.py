@@ -1,0 +1,102 @@
+"""A function agent that has run leaves nothing to the garbage collector, unless somebody may use it still."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from golem_sdk import Runtime, agent, atomically, durable
+from golem_sdk.core.ids import storage_key
+from golem_sdk.durability import current
+from golem_sdk.errors import AgentFencedSignal, UsageError
+from golem_sdk.oplog.reader import read_entries
+from golem_sdk.runtime.settings import Settings
+from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.testing.environment import VirtualEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KEPT: list[Any] = []
+
+
+@durable
+def step_before_the_end(number: int) -> int:
+    return number
+
+
+def weakly() -> object:
+    return weakref.ref(current())
+
+
+@agent
+def dissolved(ending: str) -> int:
+    KEPT.append(WAYS[ending]())
+    with atomically():
+        step_before_the_end(1)
+    return step_before_the_end(2)
+
+
+WAYS: dict[str, Callable[[], object]] = {
+    "returns": weakly,
+    "keeps": current,
+    "copies": copy_context,
+}
+
+
+@pytest.fixture
+def engine() -> MemoryEngine:
+    return MemoryEngine()
+
+
+@pytest.fixture
+def run(engine: MemoryEngine) -> Iterator[Callable[[str], Any]]:
+    """What the agent kept, after it has run and nothing was collected."""
+    environment = VirtualEnvironment()
+
+    def quietly(ending: str) -> Any:
+        runtime.trigger(dissolved, ending)
+        environment.leave()
+        environment.join(60)
+        environment.enter()
+        return KEPT[-1]
+
+    KEPT.clear()
+    environment.enter()
+    with Runtime.over(engine, environment, Settings(write_behind_s=None)) as runtime:
+        gc.disable()
+        try:
+            yield quietly
+        finally:
+            gc.enable()
+    KEPT.clear()
+
+
+def test_the_session_of_an_agent_that_has_run_is_gone_without_the_collector(
+    run: Callable[[str], Any],
+) -> None:
+    assert run("returns")() is None
+
+
+def test_a_session_that_somebody_keeps_is_left_whole(run: Callable[[str], Any]) -> None:
+    session = run("keeps")
+    assert session.ended is None
+    assert session.pump.loop is None
+    assert session.operations.session is session
+
+
+def test_a_copied_context_makes_no_more_calls_of_an_agent_that_has_run(
+    run: Callable[[str], Any], engine: MemoryEngine
+) -> None:
+    context: Context = run("copies")
+    key = storage_key('dissolved("copies")')
+    recorded = list(read_entries(engine, key))
+    with pytest.raises(AgentFencedSignal) as caught:
+        context.run(step_before_the_end, 3)
+    assert isinstance(caught.value.reason, UsageError)
+    assert "has run to its end" in str(caught.value.reason)
+    assert list(read_entries(engine, key)) == recorded
