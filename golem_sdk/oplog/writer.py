@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from operator import attrgetter
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from golem_sdk.storage.payloads import split_payload
 from golem_sdk.storage.tickets import Ticket, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from golem_sdk.storage.committer import Committer
@@ -83,7 +84,8 @@ class OplogWriter:
             BaseException: what fenced this writer.
         """
         with self._mutex:
-            self._check()
+            if self._fence is not None:
+                raise self._fence
             if len(self._buffer) >= _MOST_ENTRIES or self._size_bytes >= _MOST_BYTES:
                 self.flush()
                 self._committer.soon()
@@ -166,9 +168,9 @@ class OplogWriter:
             self._asked = True
             self._committer.soon(self._flush_behind)
 
-    def _flush_behind(self) -> None:
+    def _flush_behind(self) -> Ticket | None:
         self._asked = False
-        self.flush()
+        return self.flush()
 
     def fence(self, reason: BaseException) -> None:
         """Refuse everything from now on with ``reason``; what is buffered is dropped."""
@@ -187,8 +189,7 @@ def _size_bytes(entry: Entry) -> int:
         inline = len(request) if isinstance(request, bytes) else 0
         return _FRAME_BYTES + inline + (len(outcome) if isinstance(outcome, bytes) else 0)
     size = _FRAME_BYTES
-    for name in _long_fields(type(entry)):  # type: ignore[arg-type]  # attrs: its instances are hashable
-        value = getattr(entry, name)
+    for value in _long_fields(type(entry))(entry):  # type: ignore[arg-type]  # attrs: its instances are hashable
         if isinstance(value, bytes):
             size += len(value)
         elif isinstance(value, str):
@@ -201,5 +202,9 @@ _BOUNDED = ("int", "bool", "OplogIndex", "OplogRegion", "dict[str, int]")
 
 
 @cache
-def _long_fields(kind: Any) -> list[str]:
-    return [field.name for field in fields(kind) if field.type not in _BOUNDED]
+def _long_fields(kind: Any) -> Callable[[Entry], Sequence[Any]]:
+    """What gives the values of those fields of an entry that may be long."""
+    names = [field.name for field in fields(kind) if field.type not in _BOUNDED]
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda entry: [getattr(entry, name) for name in names]

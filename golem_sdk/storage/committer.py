@@ -84,7 +84,7 @@ class Committer:
         self._failed: BaseException | None = None
         self._thread: Thread | None = None
         self._asked = False
-        self._prepare: deque[Callable[[], object]] = deque()
+        self._prepare: deque[Callable[[], Ticket | None]] = deque()
         self._bell = Event()
         # Who is settled but sleeps still. Each wakes the next: many who wake at once would only fight
         # for the interpreter's lock, which takes longer than all they have to do.
@@ -137,15 +137,15 @@ class Committer:
             self._lead_or_follow(ticket)
         told(ticket.error)
 
-    def soon(self, prepare: Callable[[], object] | None = None) -> None:
+    def soon(self, prepare: Callable[[], Ticket | None] | None = None) -> None:
         """Have what is queued committed shortly, by the write-behind thread. Cheap when repeated.
 
-        ``prepare`` is called by that thread first: it may submit what was gathered until then.
+        Or that of which ``prepare`` gives the ticket, if any: it is called by that thread, and may submit
+        what was gathered until then.
         """
         if self._write_behind_s is None:
             return
-        if prepare is not None:
-            self._prepare.append(prepare)
+        self._prepare.append(prepare or self._newest)
         if self._asked:
             return
         check_process(self._pid, "a runtime")
@@ -285,7 +285,9 @@ class Committer:
         with self._lock:
             flight, self._flight = self._flight, []
             self._leading = False
-            self._sleepers.extend(lock for ticket in flight if (lock := ticket.dismiss()))
+            for ticket in flight:
+                if (followers := ticket.dismiss()) is not None:
+                    self._sleepers.append(followers)
             has_heir = self._wake_heir()
         if not has_heir:
             self._wake_next()
@@ -294,6 +296,8 @@ class Committer:
 
     def _leads_on(self, flights: int) -> bool:
         """Whether this thread commits for those who are told; not for ever, if somebody can relieve it."""
+        if not self._queue:  # who comes now leads
+            return False
         with self._lock:
             if self._leading or not any(ticket.told for ticket in self._queue):
                 return False
@@ -312,21 +316,21 @@ class Committer:
         self._retire()
 
     def _wake_next(self) -> None:
-        with suppress(IndexError):
-            self._sleepers.popleft().release()
+        if self._sleepers:
+            with suppress(IndexError):  # somebody else has woken the last one
+                self._sleepers.popleft().release()
 
     def _wake_heir(self) -> bool:
-        return any(ticket.wake() for ticket in self._queue)
+        return bool(self._queue) and any(ticket.wake() for ticket in self._queue)
 
     # --- what a flush does ----------------------------------------------------------------------
 
     def _commit(self, tickets: list[Ticket]) -> None:
-        alive = []
-        for ticket in tickets:
-            if ticket.writer is not None and ticket.writer.broken is not None:
-                ticket.fail(ticket.writer.broken)
-            else:
-                alive.append(ticket)
+        alive = [t for t in tickets if t.writer is None or t.writer.broken is None]
+        if len(alive) < len(tickets):
+            for ticket in tickets:
+                if ticket.writer is not None and ticket.writer.broken is not None:
+                    ticket.fail(ticket.writer.broken)
         if not alive:
             return
         self.commits += 1
@@ -364,10 +368,23 @@ class Committer:
             self._pause(delay_s)
             self._asked = False
             with suppress(BaseException):  # no signal arrives here: only an engine can raise
+                last = None
                 while self._prepare:
                     with suppress(Exception):  # its writer is broken or fenced, which others learn
-                        self._prepare.popleft()()
-                self._settle_all()
+                        last = self._prepare.popleft()() or last
+                if last is not None:
+                    self._see_to(last)
+
+    def _newest(self) -> Ticket | None:
+        return self._last
+
+    def _see_to(self, ticket: Ticket) -> None:
+        """Have it committed by who commits at the moment: one less who sleeps and wakes for it."""
+        with self._lock:
+            if self._leading and not ticket.settled:
+                ticket.told = ticket.told or _ignore
+                return
+        self.wait(ticket)
 
     def _settle_all(self) -> None:
         """Commit everything submitted so far. Failures are the tickets', which keep them."""
@@ -375,3 +392,7 @@ class Committer:
         if last is not None:
             with suppress(Exception):
                 self.wait(last)
+
+
+def _ignore(_: BaseException | None) -> None:
+    """What becomes of a ticket that nobody waits for is told by its writer."""

@@ -139,6 +139,22 @@ def test_soon_commits_once_for_all_who_ask_within_its_pause(engine: Gate) -> Non
     committer.close()
 
 
+def test_while_somebody_commits_write_behind_leaves_what_is_queued_to_them(engine: Gate) -> None:
+    committer = Committer(engine, write_behind_s=None)
+    engine.open.clear()
+    leader = run(lambda: committer.wait(committer.submit(claim(b"leader"))))
+    acquire(engine.entered)
+    told: list[BaseException | None] = []
+    tickets = [committer.submit(claim(key)) for key in (b"1", b"2")]
+    committer.tell(tickets[0], told.append)
+    join(run(*(lambda ticket=ticket: committer._see_to(ticket) for ticket in tickets)))
+    engine.open.set()
+    join(leader)
+    assert engine.flushes == [[b"leader"], [b"1", b"2"]]
+    assert [ticket.settled for ticket in tickets] == [True] * 2
+    assert told == [None]
+
+
 def test_write_behind_survives_failures_which_the_tickets_keep(engine: Gate) -> None:
     committer = Committer(engine, write_behind_s=0.0, pause=lambda seconds: None)
     for failure in (StoreFullError("full"), ValueError("a bug"), SystemExit()):
