@@ -15,7 +15,7 @@ import inspect
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from operator import itemgetter
+from operator import call, itemgetter
 from types import MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -76,8 +76,12 @@ class _Record:
     replacement: Any
 
 
-_Check = tuple[Callable[[Mapping[str, Any]], object], Mapping[str, Any], object]
-"""What reads attributes of a target, where, and what they should be."""
+class _Checks(NamedTuple):
+    """For each target: what reads its attributes, where, and what they should be."""
+
+    reads: list[Callable[[Mapping[str, Any]], object]]
+    namespaces: list[Mapping[str, Any]]
+    expected: list[object]
 
 
 class PatchSet:
@@ -85,7 +89,7 @@ class PatchSet:
 
     def __init__(self) -> None:
         self._records: dict[tuple[int, str], _Record] = {}
-        self._checks: list[_Check] = []
+        self._checks = _Checks([], [], [])
 
     def add(self, patches: Iterable[Patch], library: str, version: str) -> None:
         """Put patches in; what is already replaced, and what the target does not have, is left alone.
@@ -108,29 +112,26 @@ class PatchSet:
 
     def intact(self) -> bool:
         """Whether every patch is still in place. Cheap: asked at every invocation."""
+        reads, namespaces, expected = self._checks
         try:
-            for read, namespace, replacements in self._checks:
-                if (
-                    read(namespace) != replacements
-                ):  # things that are the same are not compared any closer
-                    return False
+            # Things that are the same are not compared any closer.
+            return list(map(call, reads, namespaces)) == expected
         except KeyError:
             return False
-        return True
 
-    def _made_checks(self) -> list[_Check]:
+    def _made_checks(self) -> _Checks:
         """One for each target: reading all its attributes in one go takes half the time."""
         by_target: dict[int, list[_Record]] = {}
         for record in self._records.values():
             by_target.setdefault(id(record.patch.target), []).append(record)
-        return [
-            (
-                itemgetter(*(r.patch.attribute for r in records)),
-                records[0].namespace,
-                tuple(r.replacement for r in records) if records[1:] else records[0].replacement,
-            )
-            for records in by_target.values()
-        ]
+        return _Checks(
+            [itemgetter(*(r.patch.attribute for r in rs)) for rs in by_target.values()],
+            [records[0].namespace for records in by_target.values()],
+            [
+                tuple(r.replacement for r in rs) if rs[1:] else rs[0].replacement
+                for rs in by_target.values()
+            ],
+        )
 
     def drifted(self) -> list[Patch]:
         """The patches that something else has overwritten since."""
@@ -153,7 +154,7 @@ class PatchSet:
             if record.namespace.get(patch.attribute) is record.replacement:
                 patch.put(patch.target, patch.attribute, record.original)
         self._records.clear()
-        self._checks = []
+        self._checks = _Checks([], [], [])
 
     def spread_pairs(self) -> list[tuple[Any, Any]]:
         """``(original, replacement)`` of the patches whose imported names are to follow."""

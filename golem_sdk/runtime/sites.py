@@ -7,7 +7,7 @@ import os
 import sys
 import sysconfig
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from golem_sdk.core.entries import DescribeCallSite
 
@@ -129,7 +129,9 @@ def _user_frame(frame: FrameType, own_file: str) -> tuple[FrameType, CodeType] |
             break
         # Asking a frame for its code is an audit event, and so a call of every audit hook; asking for its
         # module is none. Those nearest are the SDK's own.
-        if not _of_sdk(at.f_globals.get("__name__")):
+        module = at.f_globals.get("__name__")
+        # Code that is run by exec() may call itself anything.
+        if type(module) is not str or not (_is_sdk.get(module) or _of_sdk(module)):
             code = at.f_code
             if not _of_library(code) or code.co_filename == own_file:
                 return at, code
@@ -137,10 +139,8 @@ def _user_frame(frame: FrameType, own_file: str) -> tuple[FrameType, CodeType] |
     return None
 
 
-def _of_sdk(module: Any) -> bool:
+def _of_sdk(module: str) -> bool:
     """Whether a module is of a room of the SDK that holds no agents."""
-    if type(module) is not str:  # whatever code that is run by exec() calls itself
-        return False
     found = _is_sdk.get(module)
     if found is None:
         found = _is_sdk[module] = module.startswith(_ROOMS)

@@ -106,10 +106,12 @@ class Batch:
     chain: int = 0
 
     def __attrs_post_init__(self) -> None:
-        if self.claim is not None:
-            _check_record(*self.claim)
-        for put in self.puts:
-            _check_record(*put)
+        puts = self.puts if self.claim is None else (self.claim, *self.puts)
+        for space, key, value in puts:
+            if not 0 < len(key) <= KEY_LIMIT:
+                raise RecordSizeError("key", space, key, len(key), KEY_LIMIT)
+            if len(value) > VALUE_LIMIT:
+                raise RecordSizeError("value", space, key, len(value), VALUE_LIMIT)
         for space, key in self.dels:
             check_key(space, key)
 
@@ -188,13 +190,6 @@ def check_range(space: Space, lo: bytes, hi: bytes | None) -> None:
     for bound in (lo, hi):
         if bound is not None and len(bound) > KEY_LIMIT + 1:
             raise RecordSizeError("key", space, bound, len(bound), KEY_LIMIT + 1)
-
-
-def _check_record(space: Space, key: bytes, value: bytes) -> None:
-    if not 0 < len(key) <= KEY_LIMIT:
-        raise RecordSizeError("key", space, key, len(key), KEY_LIMIT)
-    if len(value) > VALUE_LIMIT:
-        raise RecordSizeError("value", space, key, len(value), VALUE_LIMIT)
 
 
 _BE64 = struct.Struct(">Q")
