@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from operator import attrgetter
 from threading import RLock
@@ -17,6 +18,7 @@ from golem_sdk.core.entries import (
     Payload,
 )
 from golem_sdk.core.plan import Plan, plan_after
+from golem_sdk.errors import AgentControlSignal
 from golem_sdk.oplog.reader import chunk_key
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.payloads import split_payload
@@ -169,8 +171,13 @@ class OplogWriter:
             self._committer.soon(self._flush_behind)
 
     def _flush_behind(self) -> Ticket | None:
+        # What fences a writer may be a control signal, which no `except Exception` of the thread that calls
+        # this would catch: it must neither keep others waiting nor this session in memory.
         self._asked = False
-        return self.flush()
+        if self._fence is None:
+            with suppress(AgentControlSignal):
+                return self.flush()
+        return None
 
     def fence(self, reason: BaseException) -> None:
         """Refuse everything from now on with ``reason``; what is buffered is dropped."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,12 @@ from golem_sdk.codec.entries import encode_chunk
 from golem_sdk.core.entries import Entry, Log, PayloadRef, TimerSet
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.plan import EMPTY_PLAN, OplogRuleError
-from golem_sdk.errors import StoreCorruptError, StoreError, StoreFencedError
+from golem_sdk.errors import (
+    AgentSuspendedSignal,
+    StoreCorruptError,
+    StoreError,
+    StoreFencedError,
+)
 from golem_sdk.oplog.reader import (
     Survey,
     agents_with_entries,
@@ -116,6 +122,25 @@ def test_a_fenced_writer_takes_nothing() -> None:
     ):
         with pytest.raises(OSError, match="over"):
             action()
+
+
+def test_writers_that_are_over_keep_nobody_elses_entries_from_the_disk() -> None:
+    """What fences them is a control signal; the thread that writes behind must go on to the next one."""
+    engine, go, done = MemoryEngine(), Event(), Event()
+    committer = Committer(engine, pause=lambda seconds: go.wait(30))
+    for name in ("Order(1)", "Order(2)"):
+        over = OplogWriter(storage_key(name), committer, 0, EMPTY_PLAN)
+        over.append(CREATE)
+        over.soon()
+        over.fence(AgentSuspendedSignal("it waits"))
+    writer = OplogWriter(storage_key("Order(3)"), committer, 0, EMPTY_PLAN)
+    writer.append(CREATE)
+    writer.soon()
+    committer.soon(done.set)
+    go.set()
+    assert done.wait(5), "and those behind would stay in memory, with all that they keep"
+    committer.close()
+    assert [*agents_with_entries(engine)] == [storage_key("Order(3)")]
 
 
 def test_entries_that_break_the_rules_are_not_appended() -> None:
