@@ -21,7 +21,7 @@ from golem_sdk.errors import (
     RuntimeClosedError,
 )
 from golem_sdk.oplog.reader import NO_ENTRIES, Survey, survey
-from golem_sdk.runtime.completion import Completion
+from golem_sdk.runtime.completion import Completion, forget
 from golem_sdk.runtime.definitions import INIT
 from golem_sdk.runtime.dissolving import dissolve
 from golem_sdk.runtime.effects import AlarmEffect, TimerEffect
@@ -29,6 +29,7 @@ from golem_sdk.runtime.execution import Execution
 from golem_sdk.runtime.leavings import Leavings
 from golem_sdk.runtime.loading import load_session
 from golem_sdk.runtime.outcomes import same_outcome
+from golem_sdk.runtime.recovery import Sleeper, is_asleep
 from golem_sdk.storage.base import Space
 from golem_sdk.stores.heads import AgentHead, load_head
 from golem_sdk.stores.invocations import (
@@ -41,6 +42,8 @@ from golem_sdk.stores.invocations import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from golem_sdk.runtime.kernel import Kernel
     from golem_sdk.runtime.session import Session
     from golem_sdk.storage.tickets import Writer
@@ -58,7 +61,8 @@ class Actor:
         queue: accepted invocations, the one under way first.
         completions: ends that somebody may wait for, by idempotency key.
         retired: another actor stands, or will stand, for this agent: nothing may be added here.
-        asleep: the agent is unloaded until its timer or a message wakes it.
+        asleep: the agent is unloaded until its timer or a message wakes it. Who waits for timers only, and is
+            waited for by nobody, needs no actor meanwhile.
         blank: the store has nothing of the agent, not even a head.
         intake: what is accepted for it is written by this; whoever makes the actor says which.
         parked: why it takes no new invocations.
@@ -82,7 +86,7 @@ class Actor:
         self.completions = {i.key: self._completion(i.key) for i in queue}
         self.session: Session | None = None
         self.retired = False
-        self.asleep = False
+        self.asleep = head is not None and is_asleep(head, kernel.environment.now_ns())
         self.blank = blank
         self.intake: Writer
         self.parked: AgentFailedError | None = None
@@ -97,6 +101,7 @@ class Actor:
         self._again = False
         self._turn = 0
         self._overdue = -1
+        self._sleeps_in = ""
 
     def on_disk(self) -> tuple[AgentHead | None, Survey]:
         """The agent's head and oplog. What was found when the actor was made is not read a second time."""
@@ -107,25 +112,22 @@ class Actor:
 
     def wake(self) -> None:
         """There is something to do: run on a worker, soon. Thread-safe and cheap when already running."""
-        if self._claim():
-            self._kernel.environment.spawn(self._run)
-
-    def doze(self) -> bool:
-        """Leave the agent asleep as it is on disk, unless somebody has woken it in the meantime."""
         with self.mutex:
-            self.asleep = not self._scheduled and self.session is None
-            return self.asleep
+            claimed = self.claim()
+        if claimed:
+            self._kernel.environment.spawn(self.run)
 
     def stop(self) -> None:
         """The session was ended from outside: unwind its code, here unless its own thread does."""
-        if self._claim():
-            self._run()
-
-    def _claim(self) -> bool:
         with self.mutex:
-            self._again = self._scheduled
-            self._scheduled = True
-            return not self._again
+            claimed = self.claim()
+        if claimed:
+            self.run()
+
+    def claim(self) -> bool:
+        """There is something to do (under ``mutex``); whether who claims it has to `run` it."""
+        self._again, self._scheduled = self._scheduled, True
+        return not self._again
 
     def add(self, invocation: Invocation, completion: Completion) -> None:
         """Queue an accepted invocation (under ``mutex``; then `wake`, unless the actor is asleep)."""
@@ -141,13 +143,7 @@ class Actor:
         """Stop standing for the agent, whatever it does: give away what has to go on without this actor."""
         with self.mutex:
             self.retired = True
-            left = Leavings(
-                {
-                    key: completion
-                    for key, completion in self.completions.items()
-                    if completion.status is not InvocationStatus.COMPLETED
-                }
-            )
+            left = Leavings.of(self.completions)
             self.queue.clear()
             for key in left.completions:
                 del self.completions[key]
@@ -176,9 +172,16 @@ class Actor:
     def retire(self) -> bool:
         """Unload the agent if nothing is queued, running or waited for, and stop standing for it.
 
-        What is scheduled keeps the actor, which has its completions, but not the agent in memory.
+        What is scheduled keeps the actor, which has its completions, but not the agent in memory. One that
+        sleeps may go although the invocation in which it does is queued: all of that is on disk.
         """
         with self.mutex:
+            queued = [invocation.key for invocation in self.queue]
+            if queued == [self._sleeps_in] and not self._scheduled:
+                self.retired = forget(self.completions, self._sleeps_in)
+                if self.retired:
+                    self.queue.clear()
+                return self.retired
             ends = self.completions.values()
             waiting = any(end.status is not InvocationStatus.SCHEDULED for end in ends)
             if self.queue or self._scheduled or waiting:
@@ -186,7 +189,8 @@ class Actor:
             self.retired, self.session = not ends, None
             return self.retired
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Advance for as long as there is something to do (by who has claimed that)."""
         while True:
             try:
                 self._advance()
@@ -203,7 +207,7 @@ class Actor:
 
     def _advance(self) -> None:
         self._turn += 1
-        self.asleep = False
+        self.asleep, self._sleeps_in = False, ""
         session = self.session
         if session is None:
             if not self.queue or self._kernel.closed is not None:
@@ -368,8 +372,12 @@ class Actor:
         else:
             assert session is not None, "what is suspended is a session"
             self.asleep = True
+            wake: Callable[[], None] = self.wake
+            if session.status.wake_at:  # on disk: nothing else is awaited
+                self._sleeps_in = session.status.invocation
+                wake = Sleeper(self._kernel, self.agent_type, self.agent_id)
             if session.suspended:
-                self._kernel.environment.call_at(session.suspended, self.wake)
+                self._kernel.environment.call_at(session.suspended, wake)
 
     def unload(self, session: Session) -> None:
         """Unwind what is left of a fenced session's code, inside its own context."""

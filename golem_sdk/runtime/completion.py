@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import TIMEOUT_MAX, Lock, RLock
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from golem_sdk.runtime.outcomes import failure
 from golem_sdk.stores.invocations import InvocationStatus
@@ -14,7 +15,7 @@ from golem_sdk.stores.invocations import InvocationStatus
 if TYPE_CHECKING:
     from golem_sdk.errors import GolemError
 
-__all__ = ["Completion"]
+__all__ = ["Completion", "forget"]
 
 _log = logging.getLogger("golem_sdk")
 
@@ -49,6 +50,12 @@ class Completion:
         completion = Completion(agent_id, key, InvocationStatus.COMPLETED)
         completion._outcome, completion._published = (outcome, failed), True
         return completion
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anybody is to be told of it."""
+        with self._mutex:
+            return bool(self._agents or self._others)
 
     def listen(self, listener: Listener) -> None:
         """Give the outcome to an agent, as soon as it is settled."""
@@ -128,6 +135,20 @@ class Completion:
     def _next_other(self) -> Callable[[], None] | None:
         with self._mutex:
             return self._others.pop(0) if self._others else None
+
+
+def forget(completions: dict[str, Completion], key: str) -> bool:
+    """Keep this completion no longer, if it is the only one and nobody has it; whether that was so.
+
+    Nobody may be given one meanwhile. Who has been, and has not begun to wait yet, has a reference.
+    """
+    if {*completions} != {key} or completions[key].is_awaited:
+        return False
+    forgotten = ref(completions.pop(key))
+    missed = forgotten()
+    if missed is not None:
+        completions[key] = missed
+    return missed is None
 
 
 def _guarded(callback: Callable[..., None], *args: object) -> None:

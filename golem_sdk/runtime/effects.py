@@ -208,9 +208,9 @@ class ResultEffect:
         except REFUSALS as error:  # of the agent asked: an outcome, for the one that asks
             session.mailbox.post(Mail(call.number, *failure(error)))
             return
-        completion.listen(
-            lambda outcome, failed: session.mailbox.post(Mail(call.number, outcome, failed))
-        )
+        # Not the session: it may be unloaded meanwhile.
+        mailbox, number = session.mailbox, call.number
+        completion.listen(lambda outcome, failed: mailbox.post(Mail(number, outcome, failed)))
 
     def cancel(self) -> None:
         """See `Effect.cancel`."""

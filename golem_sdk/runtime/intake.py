@@ -93,7 +93,7 @@ class Intake:
 
     def trigger(self, request: Request) -> None:
         """Accept an invocation as `enqueue` does, and return when it is on disk."""
-        _, actor, ticket = self._enqueue(request, None)
+        actor, ticket = self._enqueue(request, None)[1:]  # who has the completion keeps the actor
         self._kernel.accepted(ticket, actor.intake)
 
     def _enqueue(

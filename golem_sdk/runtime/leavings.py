@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from attrs import field, frozen
 
 from golem_sdk.runtime.completion import Completion
+from golem_sdk.stores.invocations import InvocationStatus
 
 __all__ = ["Leavings"]
 
@@ -21,6 +22,17 @@ class Leavings:
     """
 
     completions: Mapping[str, Completion] = field(factory=dict)
+
+    @staticmethod
+    def of(completions: Mapping[str, Completion]) -> Leavings:
+        """Those of an actor that are not decided yet."""
+        return Leavings(
+            {
+                key: end
+                for key, end in completions.items()
+                if end.status is not InvocationStatus.COMPLETED
+            }
+        )
 
     def without(self, keys: Container[str]) -> Leavings:
         """These, but for the invocations with these idempotency keys."""

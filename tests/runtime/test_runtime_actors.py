@@ -86,7 +86,6 @@ def test_who_asks_about_an_agent_in_memory_gives_it_no_turn(
     assert handle.status() is InvocationStatus.RUNNING
     environment.join(30)
     assert actor._turn == turn
-    assert actor.doze() is False, "it is not laid asleep, either"
     assert not actor.asleep
     GATE.set()
     assert handle.result(30) == "waited"

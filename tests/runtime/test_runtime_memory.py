@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from datetime import timedelta
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
-from golem_sdk import Runtime, agent
+from golem_sdk import Runtime, agent, trigger
+from golem_sdk.runtime.session import Session
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.stores.invocations import InvocationStatus, load_scheduled, pending_agents
@@ -27,6 +31,18 @@ class KeptForLater:
     def tick(self) -> int:
         self.ticks += 1
         return self.ticks
+
+
+@agent
+async def sleeps_long(number: int) -> int:
+    await asyncio.sleep(86_400)
+    return number
+
+
+@agent
+async def waits_for_sleeper(number: int) -> int:
+    slept: int = await trigger(sleeps_long, number)
+    return slept
 
 
 @pytest.fixture
@@ -102,3 +118,48 @@ def test_what_was_scheduled_and_taken_back_keeps_nothing(runtime: Runtime) -> No
         later = runtime.schedule(timedelta(days=1), runtime.get(KeptForLater, number).tick)
         assert later.cancel()
     assert len(runtime._kernel._actors) == 0
+
+
+def test_of_sleepers_nothing_is_kept_but_who_they_are(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    handles = [runtime.trigger(sleeps_long, number) for number in range(MANY)]
+    environment.join(60)
+    # One is kept if it was asleep before who has triggered it was told so.
+    assert len(runtime._kernel._actors) <= 1
+    gc.collect()
+    assert not [each for each in gc.get_objects() if type(each) is Session]
+    environment.leave()
+    assert [handle.result(60) for handle in handles] == [*range(MANY)]
+
+
+def test_sleepers_are_not_kept_after_a_restart_either(environment: VirtualEnvironment) -> None:
+    engine, settings = MemoryEngine(), Settings(write_behind_s=None)
+    with Runtime.over(engine, environment, settings) as runtime:
+        handles = [runtime.trigger(sleeps_long, number) for number in range(MANY)]
+        environment.join(60)
+        survives = engine.snapshot()
+    again = VirtualEnvironment(start_ns=environment.now_ns())
+    again.enter()
+    with Runtime.over(survives, again, settings) as runtime:
+        again.join(60)
+        assert len(runtime._kernel._actors) == 0
+        handles = [runtime.trigger(sleeps_long, number) for number in range(MANY)]
+        assert {handle.status() for handle in handles} == {InvocationStatus.RUNNING}
+        again.join(60)
+        assert loaded(runtime) == 0, "who asks does not wake them"
+        again.leave()
+        assert [handle.result(60) for handle in handles] == [*range(MANY)]
+
+
+def test_who_waits_for_a_sleeper_is_told(runtime: Runtime, environment: VirtualEnvironment) -> None:
+    """Whoever has begun to wait before it fell asleep, an agent or a thread, waits for the same one."""
+    told: list[int] = []
+    waiting = Thread(target=lambda: told.append(runtime.run(waits_for_sleeper, 7)))
+    waiting.start()
+    thread = Thread(target=lambda: told.append(runtime.run(sleeps_long, 7)))
+    thread.start()
+    environment.leave()
+    waiting.join(60)
+    thread.join(60)
+    assert told == [7, 7]
