@@ -209,6 +209,7 @@ def test_a_life_that_fails_is_noticed(done: Story, forked: Callable[..., nursery
         done.live(None)
 
 
+@pytest.mark.once
 def test_killed_in_interpreters_of_their_own(
     tmp_path: Path, witness: Callable[[], Witness], fuzz_seed: int, proved: Proved
 ) -> None:

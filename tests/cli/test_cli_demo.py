@@ -38,6 +38,7 @@ def test_a_small_demo_passes_and_can_be_looked_at(tmp_path: Path) -> None:
     assert "exists already" in again.stderr
 
 
+@pytest.mark.once
 def test_plain_output_tells_the_story(tmp_path: Path) -> None:
     finished = golem("demo", "--orders", "1", "--kills", "1", "--seed", "1", TMPDIR=str(tmp_path))
     assert finished.returncode == 0, finished.stderr

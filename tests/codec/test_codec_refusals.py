@@ -131,6 +131,7 @@ def test_value_that_contains_itself_is_refused_with_the_place() -> None:
         assert caught.value.path == path
 
 
+@pytest.mark.once
 def test_value_with_too_many_parts_is_refused() -> None:
     with pytest.raises(EncodingError, match="too many parts"):
         encode([0] * 10_000_001)

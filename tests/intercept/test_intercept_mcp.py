@@ -70,6 +70,7 @@ def test_over_http(case: Case) -> None:
     assert life.live.writes == [(1, 2)]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("case", HTTP, ids=lambda case: case.name)
 @pytest.mark.parametrize("back", [1, 2, 4])
 def test_a_crash_over_http(case: Case, back: int) -> None:
@@ -101,6 +102,7 @@ def test_a_real_server_over_stdio() -> None:
     assert SECRET not in repr(requests)
 
 
+@pytest.mark.once
 def test_a_server_is_started_anew_and_initialized_after_a_crash() -> None:
     end, _ = crash(CASES[0], "body")
     _, run = crash(CASES[0], "body", [CrashPoint(end.appends - 1, CrashMoment.DURABLE)])

@@ -67,6 +67,7 @@ async def commits_async(database: Postgres) -> list[Any]:
     return []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("body", [commits, commits_async])
 def test_a_crash_doubles_nothing(body: Callable[[Postgres], Any]) -> None:
     case = Case(f"exact-{body.__name__}", "psycopg", body, no_such_table, Postgres)

@@ -107,10 +107,12 @@ def test_another_process_with_another_hash_seed_makes_the_same_run(fuzz_seed: in
     assert len(digests) == 1
 
 
+@pytest.mark.once
 def test_other_seeds_make_other_runs(fuzz_seed: int) -> None:
     assert one(fuzz_seed).digest != one(fuzz_seed + 1).digest
 
 
+@pytest.mark.once
 def test_without_faults_nothing_goes_wrong(fuzz_seed: int) -> None:
     report = simulate(STEPS, seed=fuzz_seed, faults=CALM, never_twice=NEVER_TWICE)
     assert report.branches.keys() <= {"shared commit", "kill"}  # it is killed when all is told
@@ -162,6 +164,7 @@ def broken(seed: int) -> set[str]:
     return set()
 
 
+@pytest.mark.once
 def test_a_store_that_lets_former_owners_write_is_noticed(
     fuzz_seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +172,7 @@ def test_a_store_that_lets_former_owners_write_is_noticed(
     assert is_noticed("X1", fuzz_seed)
 
 
+@pytest.mark.once
 def test_a_write_that_is_shown_before_it_is_safe_is_noticed(
     fuzz_seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +186,7 @@ def test_so_is_one_of_asynchronous_code(fuzz_seed: int, monkeypatch: pytest.Monk
     assert is_noticed("P4", fuzz_seed)
 
 
+@pytest.mark.once
 def test_a_runtime_that_forgets_what_it_accepted_is_noticed(
     fuzz_seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

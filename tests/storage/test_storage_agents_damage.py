@@ -74,6 +74,7 @@ def test_no_damage_is_silent_or_kills(fuzz_scale: int, fuzz_seed: int, proved: P
         proved("damaged stores", sum(counts.values()), **counts)
 
 
+@pytest.mark.once
 def test_the_checker_finds_damage_that_no_checksum_tells_of() -> None:
     assert "WRONG" in damaged_stores("no checksums", 1, 60, 0)
 

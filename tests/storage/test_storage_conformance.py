@@ -170,7 +170,7 @@ class LmdbMachine(EngineMachine):
 
 
 TestMemoryMachine = MemoryMachine.TestCase
-TestLmdbMachine = LmdbMachine.TestCase
+TestLmdbMachine = pytest.mark.once(LmdbMachine.TestCase)
 
 
 # --- rule by rule ---------------------------------------------------------------------------------
