@@ -29,7 +29,7 @@ class Announcements:
 
     def __init__(self, operations: Operations) -> None:
         self.newest: OplogIndex = 0
-        self._operations = operations
+        self.operations = operations
 
     def announce(
         self, name: str, request: bytes, fingerprint: int, site: int, task: int
@@ -39,15 +39,15 @@ class Announcements:
         Raises:
             AgentControlSignal: it was announced before, and nobody knows what became of it.
         """
-        session = self._operations.session
+        session = self.operations.session
         with session.agent_code():
             payload = session.writer.keep(request) if session.machine.is_live else request
         number = session.machine.upcoming
-        index, recorded = self._operations.mark(
+        index, recorded = self.operations.mark(
             BeginRemoteWrite(session.now_ns(), number, name, payload, fingerprint, site, task),
             f"call {number}, {name}, is made with idempotence_mode(False)",
         )
-        if recorded and index in self._operations.plan.open_begins:
+        if recorded and index in self.operations.plan.open_begins:
             raise session.park(unknown_write(session, index, name, request, site))
         self.newest = index
         return index
@@ -60,9 +60,9 @@ class Announcements:
         """
         if not call.begin:
             return call
-        session = self._operations.session
+        session = self.operations.session
         call = session.machine.pending[call.number]
-        if call.begin in self._operations.plan.open_begins:
+        if call.begin in self.operations.plan.open_begins:
             if call.number in session.machine.announced_again:
                 name, request = call.function_name, call.request
                 raise session.park(unknown_write(session, call.begin, name, request, call.site))
@@ -85,7 +85,7 @@ class Announcements:
 
     def performed(self, call: StartedCall) -> None:
         """Note the end of an announced write, whose outcome was appended just now."""
-        session = self._operations.session
+        session = self.operations.session
         session.writer.append(EndRemoteWrite(session.now_ns(), call.begin))
 
     def end_announced(self, begin: OplogIndex) -> None:
@@ -94,7 +94,7 @@ class Announcements:
         Raises:
             UsageError: it was ended already, or never begun.
         """
-        self._operations.check_open(begin, "no write that is open")
+        self.operations.check_open(begin, "no write that is open")
         self._end(begin, "an announced write ends")
 
     def withdrawn(self, call: StartedCall) -> None:
@@ -102,9 +102,9 @@ class Announcements:
         self._end(call.begin, "a write is cancelled")
 
     def _end(self, begin: OplogIndex, doing: str) -> None:
-        now_ns = self._operations.session.now_ns()
-        self._operations.mark(EndRemoteWrite(now_ns, begin), doing)
+        now_ns = self.operations.session.now_ns()
+        self.operations.mark(EndRemoteWrite(now_ns, begin), doing)
 
     def under_way(self) -> bool:
         """Whether some task waits for one."""
-        return any(call.begin for call in self._operations.session.machine.pending.values())
+        return any(call.begin for call in self.operations.session.machine.pending.values())

@@ -7,7 +7,7 @@ run all the time, which took a twentieth of the time of a workflow of one step.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from golem_sdk.errors import AgentFencedSignal, UsageError
 from golem_sdk.runtime.context import SESSION
@@ -25,6 +25,16 @@ _COUNTS: Final = sys.version_info < (3, 14)
 """Later versions do not count every reference of a frame: there it is left to the collector."""
 
 
+class _Over:
+    """Stands where a session was."""
+
+    def __init__(self, signal: AgentFencedSignal) -> None:
+        self._signal = signal
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._signal
+
+
 def dissolve(session: Session) -> None:
     """Take a session apart whose agent's code has run to its end, unless somebody may still use it.
 
@@ -33,19 +43,15 @@ def dissolve(session: Session) -> None:
     """
     if session.pump.loop is not None or not _COUNTS or sys.getrefcount(session) > _OWN:
         return
-    over = UsageError(f"agent {session.agent_id} has run to its end: no more calls of it are made")
-    session.end(AgentFencedSignal(over))
-    session.context.run(SESSION.set, None)
-    parts: tuple[object, ...] = (
-        session.pump,
-        session.crowd,
-        session.unrecorded,
-        session.operations,
-        session.operations.writes,
-        session.retries,
-        session.custom,
-        session.keys,
+    signal = AgentFencedSignal(
+        UsageError(f"agent {session.agent_id} has run to its end: no more calls of it are made")
     )
-    for part in parts:
-        vars(part).clear()
-    del session.agent_code().session
+    session.end(signal)
+    over: Any = _Over(signal)
+    operations = session.operations
+    for leaf in (session.pump, session.crowd, session.unrecorded, session.retries):
+        leaf._session = over
+    for owner in (operations, session.custom, session.agent_code()):
+        owner.session = over
+    operations.writes.operations = over
+    session.context.run(SESSION.set, None)

@@ -93,7 +93,8 @@ class Keys:
 
     def begin(self, invocation: str) -> None:
         """An invocation with this key begins."""
-        self._main = Strand(lambda: invocation_namespace(self._agent_id, invocation))
+        agent_id = self._agent_id
+        self._main = Strand(lambda: invocation_namespace(agent_id, invocation))
         self._context.run(_STRAND.set, self._main)
         self._generated: dict[OplogIndex, int] = {}
         self._called: dict[OplogIndex, int] = {}

@@ -115,7 +115,7 @@ def opened(engine: MemoryEngine) -> Runtime:
 
 def killed(writes: Announcements, call: object) -> None:
     """In place of `Announcements.performed`: the process ends before it is noted."""
-    session = writes._operations.session
+    session = writes.operations.session
     session.end(AgentFencedSignal(RuntimeClosedError("it was killed")))
     session.check()
 

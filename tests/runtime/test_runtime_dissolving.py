@@ -89,14 +89,20 @@ def test_a_session_that_somebody_keeps_is_left_whole(run: Callable[[str], Any]) 
     assert session.operations.session is session
 
 
+def in_a_region() -> None:
+    with atomically():
+        pass
+
+
+@pytest.mark.parametrize("use", [lambda: step_before_the_end(3), in_a_region])
 def test_a_copied_context_makes_no_more_calls_of_an_agent_that_has_run(
-    run: Callable[[str], Any], engine: MemoryEngine
+    run: Callable[[str], Any], engine: MemoryEngine, use: Callable[[], object]
 ) -> None:
     context: Context = run("copies")
     key = storage_key('dissolved("copies")')
     recorded = list(read_entries(engine, key))
     with pytest.raises(AgentFencedSignal) as caught:
-        context.run(step_before_the_end, 3)
+        context.run(use)
     assert isinstance(caught.value.reason, UsageError)
     assert "has run to its end" in str(caught.value.reason)
     assert list(read_entries(engine, key)) == recorded

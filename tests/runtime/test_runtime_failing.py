@@ -341,7 +341,7 @@ def test_an_agent_whose_write_is_settled_goes_on_by_itself(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(writes: Announcements, call: object) -> None:
-        session = writes._operations.session
+        session = writes.operations.session
         session.end(AgentFencedSignal(RuntimeClosedError("it was killed")))
         session.check()
 
