@@ -95,6 +95,7 @@ TARGETS: Final[dict[str, Target]] = {
     "outside random": Target("random.random() outside agents, over it", "ns", 150, 60),
     "interceptors outside": Target("replaced functions outside agents: the dearest", "ns", 150, 60),
     "interceptors opening": Target("opening a runtime: all libraries over none", "ms", 30, 30),
+    "interceptors first": Target("running the first agent: the same", "ms"),
     "interceptors imported": Target("libraries that this imports", "libraries", 0, 0),
 }
 

@@ -85,6 +85,7 @@ def figures(found: Costs) -> list[Figure]:
     return [
         Figure("interceptors outside", dearest),
         Figure("interceptors opening", [each.all_ms - each.none_ms for each in found.opening]),
+        Figure("interceptors first", [e.first_all_ms - e.first_none_ms for e in found.opening]),
         Figure("interceptors imported", [len(each.imported) for each in found.opening]),
     ]
 
@@ -158,6 +159,8 @@ def as_json(found: Costs) -> dict[str, object]:
             {
                 "none_ms": each.none_ms,
                 "all_ms": each.all_ms,
+                "first_none_ms": each.first_none_ms,
+                "first_all_ms": each.first_all_ms,
                 "patched": each.patched,
                 "imported": each.imported,
             }

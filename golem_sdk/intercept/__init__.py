@@ -1,8 +1,10 @@
 """Interceptors: inside an agent, side effects of ordinary Python become durable calls.
 
-Nothing is replaced before `install` is called (the runtime does, with its first agent), everything is
-put back by `uninstall`, and `heal` notices what other tools took out. Outside agents a replaced
-function does what it did before, at the cost of one look at a context variable.
+Nothing is replaced before `install` is called (the runtime does, when it is opened), everything is put back
+by `uninstall`, and `heal` notices what other tools took out. Names that are bound to originals already
+(``from time import time``) take a look at everything that the process holds: `heal` has it when the first
+agent is loaded, so whoever only opens a runtime does without. Outside agents a replaced function does what
+it did before, at the cost of one look at a context variable.
 """
 
 from __future__ import annotations
@@ -28,13 +30,15 @@ _patches = PatchSet()
 _guard = CollectionGuard()
 _clocks: LibraryClocks | None = None
 _activator = Activator()
+_found_names = False
 _warned = False
 
 
 def install() -> None:
-    """Replace what is to be intercepted, and the names that were bound to it before. Idempotent.
+    """Replace what is to be intercepted. Idempotent.
 
-    Libraries that are imported already are patched now, others when they are imported.
+    Libraries that are imported already are patched now, others when they are imported. Names that were bound
+    to originals before follow with the next call of `heal`.
     """
     global _clocks
     if _clocks is not None:
@@ -49,20 +53,18 @@ def install() -> None:
         _patches.add([import_patch(_imported)], PYTHON, version_of(PYTHON, sys))
         _add(found)
         _guard.install()
-        _spread()
     for name in ACTIVATIONS.keys() - set(early):  # another thread may have imported it meanwhile
         _imported(name)
-    net.hear()
 
 
 def uninstall() -> None:
     """Put everything back, bound names too. What another tool has replaced meanwhile stays as it is."""
-    global _activator, _clocks, _warned
+    global _activator, _clocks, _found_names, _warned
     with _mutex:
         if _clocks is None:
             return
         pairs = _clocks.pairs() + [(new, old) for old, new in _patches.spread_pairs()]
-        _activator, _clocks, _warned = Activator(), None, False
+        _activator, _clocks, _found_names, _warned = Activator(), None, False, False
         _guard.uninstall()
         net.forget()
         _patches.remove()
@@ -76,19 +78,26 @@ def installed() -> list[Installed]:
 
 
 def heal() -> None:
-    """Put back what another tool (freezegun, say) has overwritten, with one warning per process.
+    """See to it that agent code meets replacements only: to be called before any runs.
 
-    Cheap when nothing has changed: made for the start of every invocation.
+    Finds, the first time, the names that were bound before. Puts back what another tool (freezegun, say) has
+    overwritten, with one warning per process. Cheap when nothing has changed: made for the start of every
+    invocation.
     """
-    global _warned
-    if _patches.intact():
+    global _found_names, _warned
+    if _found_names and _patches.intact():
         return
     with _mutex:
-        drifted = _patches.drifted()
-        if not drifted:  # another thread was faster
+        if _clocks is None:
             return
+        drifted = _patches.drifted()
         _patches.restore(drifted)
-        _spread()
+        if drifted or not _found_names:  # otherwise another thread was faster
+            _spread()
+            _found_names = True
+            net.hear()  # after the search: identities are audited
+        if not drifted:
+            return
         first, _warned = not _warned, True
     if first:
         names = ", ".join(patch.label for patch in drifted)

@@ -96,17 +96,14 @@ class LibraryClocks:
 
     def fit_all(self) -> None:
         """Give every listed module that is imported its clock."""
-        for name in list(sys.modules):
-            self.fit(name)
+        clocks = [self._new_of(is_virtual) for is_virtual in (False, True)]
+        for name in filter(_has_own_clock, list(sys.modules)):
+            _fit(name, clocks[_is_virtual(name)])
 
     def fit(self, name: str) -> None:
         """Give this module its clock, if it is listed and imported."""
-        if not _has_own_clock(name) or name not in sys.modules:
-            return
-        new_of = self._new_of(_is_virtual(name))
-        names = vars(sys.modules[name])
-        for key in [key for key, value in names.items() if id(value) in new_of]:
-            names[key] = new_of[id(names[key])]
+        if _has_own_clock(name):
+            _fit(name, self._new_of(_is_virtual(name)))
 
     def _new_of(self, is_virtual: bool) -> dict[int, Any]:
         """The clocks of such modules by the ids of what is there."""
@@ -125,6 +122,15 @@ class LibraryClocks:
             back += [(reading, self._originals[key]) for key, reading in readings.items()]
             back.append((module, time))
         return back
+
+
+def _fit(name: str, new_of: Mapping[int, Any]) -> None:
+    module = sys.modules.get(name)
+    if module is None:  # nobody is to import it
+        return
+    names = vars(module)
+    for key in [key for key, value in names.items() if id(value) in new_of]:
+        names[key] = new_of[id(names[key])]
 
 
 def _virtual(name: str) -> Callable[[], Any]:

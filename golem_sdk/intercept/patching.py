@@ -15,7 +15,7 @@ import inspect
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from operator import call, itemgetter
+from operator import itemgetter
 from types import MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -76,12 +76,8 @@ class _Record:
     replacement: Any
 
 
-class _Checks(NamedTuple):
-    """For each target: what reads its attributes, where, and what they should be."""
-
-    reads: list[Callable[[Mapping[str, Any]], object]]
-    namespaces: list[Mapping[str, Any]]
-    expected: list[object]
+_Check = tuple[Callable[[Mapping[str, Any]], object], Mapping[str, Any], object]
+"""What reads attributes of a target, where, and what they should be."""
 
 
 class PatchSet:
@@ -89,7 +85,9 @@ class PatchSet:
 
     def __init__(self) -> None:
         self._records: dict[tuple[int, str], _Record] = {}
-        self._checks = _Checks([], [], [])
+        self._of_target: dict[int, list[_Record]] = {}
+        self._check_of: dict[int, _Check] = {}
+        self._checks: tuple[_Check, ...] = ()
 
     def add(self, patches: Iterable[Patch], library: str, version: str) -> None:
         """Put patches in; what is already replaced, and what the target does not have, is left alone.
@@ -99,6 +97,7 @@ class PatchSet:
             library: whose it is, for the inventory.
             version: of the library.
         """
+        touched: set[int] = set()
         for patch in patches:
             key = (id(patch.target), patch.attribute)
             namespace = vars(patch.target)
@@ -108,30 +107,22 @@ class PatchSet:
             record = _Record(patch, library, version, namespace, original, patch.make(original))
             patch.put(patch.target, patch.attribute, record.replacement)
             self._records[key] = record
-        self._checks = self._made_checks()
+            self._of_target.setdefault(id(patch.target), []).append(record)
+            touched.add(id(patch.target))
+        self._check_of |= {target: _check(self._of_target[target]) for target in touched}
+        self._checks = tuple(self._check_of.values())
 
     def intact(self) -> bool:
         """Whether every patch is still in place. Cheap: asked at every invocation."""
-        reads, namespaces, expected = self._checks
         try:
-            # Things that are the same are not compared any closer.
-            return list(map(call, reads, namespaces)) == expected
+            for read, namespace, replacements in self._checks:
+                if (
+                    read(namespace) != replacements
+                ):  # things that are the same are not compared any closer
+                    return False
         except KeyError:
             return False
-
-    def _made_checks(self) -> _Checks:
-        """One for each target: reading all its attributes in one go takes half the time."""
-        by_target: dict[int, list[_Record]] = {}
-        for record in self._records.values():
-            by_target.setdefault(id(record.patch.target), []).append(record)
-        return _Checks(
-            [itemgetter(*(r.patch.attribute for r in rs)) for rs in by_target.values()],
-            [records[0].namespace for records in by_target.values()],
-            [
-                tuple(r.replacement for r in rs) if rs[1:] else rs[0].replacement
-                for rs in by_target.values()
-            ],
-        )
+        return True
 
     def drifted(self) -> list[Patch]:
         """The patches that something else has overwritten since."""
@@ -154,7 +145,9 @@ class PatchSet:
             if record.namespace.get(patch.attribute) is record.replacement:
                 patch.put(patch.target, patch.attribute, record.original)
         self._records.clear()
-        self._checks = _Checks([], [], [])
+        self._of_target.clear()
+        self._check_of.clear()
+        self._checks = ()
 
     def spread_pairs(self) -> list[tuple[Any, Any]]:
         """``(original, replacement)`` of the patches whose imported names are to follow."""
@@ -163,6 +156,15 @@ class PatchSet:
     def inventory(self) -> list[Installed]:
         """What is replaced, in the order in which it was."""
         return [Installed(r.library, r.version, r.patch.label) for r in self._records.values()]
+
+
+def _check(records: list[_Record]) -> _Check:
+    """One for all records of a target: reading all its attributes in one go takes half the time."""
+    return (
+        itemgetter(*(r.patch.attribute for r in records)),
+        records[0].namespace,
+        tuple(r.replacement for r in records) if records[1:] else records[0].replacement,
+    )
 
 
 class _Home:

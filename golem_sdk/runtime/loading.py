@@ -34,6 +34,7 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
         AgentFailedError: the agent is parked, and its code is still that with which it failed.
         StoreCorruptError: its oplog is damaged.
     """
+    kernel.before_invocation()  # replay is to meet what live code met
     definition = definition_named(actor.agent_type)
     agent_key = storage_key(actor.agent_id)
     head, found = actor.on_disk()

@@ -59,7 +59,9 @@ def test_every_interceptor_has_its_costs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads(report.read_text())
     figures = [figure["name"] for figure in told["figures"]]
-    assert figures == ["interceptors outside", "interceptors opening", "interceptors imported"]
+    assert figures == [
+        f"interceptors {each}" for each in ("outside", "opening", "first", "imported")
+    ]
     (costs,) = told["interceptors"]
     measured = {row["interceptor"] for row in costs["outside"]}
     assert measured == {row.name for row in TABLE if row.adapters}

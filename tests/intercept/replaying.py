@@ -107,7 +107,8 @@ def crashed_async(body: Callable[[], Awaitable[Any]], waits: Event, go_on: Event
 @contextmanager
 def only_new_objects() -> Iterator[None]:
     """In this block a garbage collection looks at what was made in it: at all that there is takes long."""
-    intercept.install()  # which looks at everything
+    intercept.install()
+    intercept.heal()  # which looks at everything, the first time
     gc.freeze()
     try:
         yield

@@ -27,9 +27,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from golem_sdk import intercept, originals
+from golem_sdk import Runtime, agent, intercept, originals
 from golem_sdk.intercept.patching import Patch, PatchSet, replacement_of
-from intercept.replaying import run
+from golem_sdk.runtime.environment import RealEnvironment
+from golem_sdk.runtime.settings import Settings
+from intercept.replaying import engine_of, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +86,7 @@ def bare() -> Iterator[dict[str, object]]:
 
 
 def test_uninstalling_restores_everything(bare: dict[str, object]) -> None:
-    intercept.install()
+    replace()
     during = observed()
     assert [name for name in bare if during[name] == bare[name]] == []
     intercept.uninstall()
@@ -94,6 +96,39 @@ def test_uninstalling_restores_everything(bare: dict[str, object]) -> None:
     assert after.pop("default") == bare.pop("default")
     assert [name for name in bare if after[name] is not bare[name]] == []
     assert intercept.installed() == []
+
+
+def replace() -> None:
+    """All of it, names that were bound before as well: as when an agent is loaded."""
+    intercept.install()
+    intercept.heal()
+
+
+def test_names_are_looked_for_when_the_first_agent_is_loaded() -> None:
+    script = (
+        "from time import time\n"
+        "from golem_sdk import Runtime, agent\n"
+        "kept = [time]\n"
+        "@agent\n"
+        "def named() -> None: ...\n"
+        "with Runtime.memory() as runtime:\n"
+        "    assert time is kept[0]\n"
+        "    runtime.run(named)\n"
+        "    assert time is not kept[0]\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_a_replayed_agent_is_healed_first(bare: dict[str, object]) -> None:
+    with Runtime.memory() as runtime:
+        clock = runtime.get(HealedClock)
+        read = clock.read()
+        engine = engine_of(runtime).snapshot()
+    time.time = bare["time.time"]  # type: ignore[assignment]  # as freezegun does at its end
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        with Runtime.over(engine, RealEnvironment(), Settings()) as runtime:
+            assert runtime.get(HealedClock).last() == read
 
 
 def test_what_was_bound_while_installed_is_restored(bare: dict[str, object]) -> None:
@@ -109,9 +144,9 @@ def test_what_was_bound_while_installed_is_restored(bare: dict[str, object]) -> 
 
 
 def test_installing_twice_is_installing_once(bare: dict[str, object]) -> None:
-    intercept.install()
+    replace()
     first = observed()
-    intercept.install()
+    replace()
     second = observed()
     assert [name for name in first if first[name] != second[name]] == []
 
@@ -155,6 +190,21 @@ def test_the_sdk_keeps_its_originals(bare: dict[str, object]) -> None:
     assert [name for name in before if vars(originals)[name] is not before[name]] == []
 
 
+@agent
+class HealedClock:
+    """Reads a clock, and tells what it has read."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def read(self) -> float:
+        self.at = time.time()
+        return self.at
+
+    def last(self) -> float:
+        return self.at
+
+
 class Proxy:
     """As those of openai: asked for its class, it loads what it stands for."""
 
@@ -173,7 +223,7 @@ class Proxy:
 def test_lazy_proxies_are_not_loaded(bare: dict[str, object]) -> None:
     proxy = Proxy()
     assert gc.is_tracked(proxy)
-    intercept.install()
+    replace()
     assert Proxy.loaded == 0
 
 
@@ -182,7 +232,7 @@ def test_lazy_proxies_are_not_loaded(bare: dict[str, object]) -> None:
 
 def test_what_another_tool_took_out_is_put_back_with_one_warning(bare: dict[str, object]) -> None:
     global early_perf_counter
-    intercept.install()
+    replace()
     ours, early = time.time, early_perf_counter
     # What freezegun does at the end: the functions it saw when it was imported come back.
     time.time = bare["time.time"]  # type: ignore[assignment]  # a clock
@@ -252,7 +302,7 @@ REPLACED = [
 def test_a_replacement_looks_like_its_original(bare: dict[str, object], index: int) -> None:
     original: Any = REPLACED[index]
     module = original.__module__ or "random"
-    intercept.install()
+    replace()
     replacement = getattr(sys.modules[module], original.__name__)
     assert replacement != original
     for name in ("__name__", "__qualname__", "__module__", "__doc__"):
