@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from golem_sdk import originals
 from golem_sdk.intercept.table import TABLE
 
 if TYPE_CHECKING:
@@ -29,13 +30,20 @@ _PAIRS: Final = 5
 
 
 class _Anything:
-    """An argument that has every attribute; all are ``None``."""
+    """An argument that has every attribute; all are ``None``, and found as those of others are."""
 
     def __getattr__(self, name: str) -> None:
-        return None
+        if not name.startswith("__"):
+            setattr(self, name, None)
 
 
 _ANYTHING = _Anything()
+
+_SAME: Final = {"psycopg.connect": "psycopg.Connection.connect"}
+"""Functions that are replaced by another's replacement, and so cost what that one does."""
+
+_AS_THEY_ARE: Final = frozenset({"datetime.datetime.now", "datetime.datetime.utcnow"})
+"""Nothing can stand in place of these: the replacement calls what is not given to it."""
 
 
 @frozen
@@ -57,6 +65,9 @@ def outside(calls: int) -> Iterator[Outside]:
     for row in TABLE:
         over_ns, not_measured = dict[str, float](), dict[str, str]()
         for patch in _patches(row):
+            if patch.label in _SAME:
+                over_ns[patch.label] = over_ns[_SAME[patch.label]]
+                continue
             try:
                 over_ns[patch.label] = _over_ns(patch, calls)
             except Exception as error:  # each wants something else of what it replaces
@@ -79,15 +90,13 @@ def _over_ns(patch: Patch, calls: int) -> float:
     original = vars(patch.target).get(patch.attribute)
     if original is None:
         raise LookupError("this version does not have it")
-    nothing = _nothing(original)
-    slow, fast = _callable(patch.make(nothing)), _callable(nothing)
-    arguments = _accepted(slow, fast)
+    nothing = original if patch.label in _AS_THEY_ARE else _nothing(original)
+    is_async = inspect.iscoroutinefunction(getattr(patch.target, patch.attribute))
+    take_s = _seconds_async if is_async else _seconds
+    slow, fast = (_callable(each, patch.target) for each in (patch.make(nothing), nothing))
+    arguments = _accepted(take_s, slow, fast)
     pairs = [
-        (
-            timeit(lambda: slow(*arguments), number=calls),
-            timeit(lambda: fast(*arguments), number=calls),
-        )
-        for _ in range(_PAIRS)
+        (take_s(slow, arguments, calls), take_s(fast, arguments, calls)) for _ in range(_PAIRS)
     ]
     return median(a - b for a, b in pairs) / calls * 1e9
 
@@ -106,32 +115,48 @@ def _nothing(original: Any) -> Any:
     def nothing(*args: object, **options: object) -> None:
         pass
 
+    with suppress(TypeError, ValueError):  # some replacements ask for the defaults
+        vars(nothing)["__signature__"] = inspect.signature(original)
     return nothing
 
 
-def _callable(found: Any) -> Callable[..., Any]:
-    """A function as it is called: of a coroutine function, up to its end."""
-    if isinstance(found, classmethod | staticmethod):
-        found = found.__get__(None, type("Owner", (), {}))
-    if not inspect.iscoroutinefunction(found):
-        called: Callable[..., Any] = found
-        return called
-
-    def call(*args: object) -> None:
-        with suppress(StopIteration):
-            found(*args).send(None)
-
-    return call
+def _callable(found: Any, owner: Any) -> Callable[..., Any]:
+    """A function as it is called."""
+    if not inspect.ismodule(owner) and not inspect.isfunction(found):
+        found = found.__get__(None, owner)
+    called: Callable[..., Any] = found
+    return called
 
 
-def _accepted(slow: Callable[..., Any], fast: Callable[..., Any]) -> tuple[object, ...]:
+def _seconds(function: Callable[..., Any], arguments: tuple[object, ...], calls: int) -> float:
+    return timeit(lambda: function(*arguments), number=calls)
+
+
+def _seconds_async(
+    function: Callable[..., Any], arguments: tuple[object, ...], calls: int
+) -> float:
+    """As agent code and all other does it: one coroutine awaits many, none of which waits for anything."""
+
+    async def awaited() -> None:
+        for _ in range(calls):
+            await function(*arguments)
+
+    begin = originals.perf_counter()
+    with suppress(StopIteration):
+        awaited().send(None)
+    return originals.perf_counter() - begin
+
+
+def _accepted(
+    take_s: Callable[..., float], slow: Callable[..., Any], fast: Callable[..., Any]
+) -> tuple[object, ...]:
     """So many arguments as the replacement wants."""
     refused: Exception = TypeError("no number of arguments suits it")
     for count in range(_MOST_ARGUMENTS):
         arguments = (_ANYTHING,) * count
         try:
-            slow(*arguments)
-            fast(*arguments)
+            take_s(slow, arguments, 1)
+            take_s(fast, arguments, 1)
         except Exception as error:
             refused = error
         else:

@@ -27,7 +27,7 @@ from golem_sdk.core.redaction import stored_url
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.aiohttp_connectors import Twins
 from golem_sdk.intercept.http import WHOLE_BODY_BYTES, AsyncBody, Pump, is_small
-from golem_sdk.intercept.patching import Patch
+from golem_sdk.intercept.patching import Patch, in_agents
 from golem_sdk.intercept.wire import described
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ class _Adapter:
         self.twins = Twins(module)
 
     def connect(self, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        @functools.wraps(original)
         async def connect(connector: Any, req: Any, traces: Any, timeout: Any) -> Any:
             session = durability.current_since("aiohttp")
             if session is None or connector.closed or not self.twins.has(connector):
@@ -67,7 +66,7 @@ class _Adapter:
                 authenticate(req)  # now: the header is to be there before the request is written
             return _Connection(self, connector, req, timeout)
 
-        return connect
+        return in_agents(original, connect)
 
     def close(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)

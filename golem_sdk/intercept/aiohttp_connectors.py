@@ -28,6 +28,9 @@ _SETTINGS = frozenset(
 )
 """What a connector was told about connecting, besides what it is made with below."""
 
+_TWIN = "_golem_twin"
+"""What a connector has under this name: what stops its twin when it is collected."""
+
 _HARMLESS = frozenset({"_close", "close"})
 """What a class derived from a connector's may change: it is called on the agent's side, too."""
 
@@ -41,7 +44,6 @@ class Twins:
 
     def __init__(self, library: ModuleType) -> None:
         self._library: Any = library
-        self._known: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
     def has(self, connector: Any) -> bool:
         """Whether a connector can have one: it connects in one of aiohttp's ways."""
@@ -50,23 +52,25 @@ class Twins:
 
     def of(self, connector: Any) -> Any:
         """The connector on the host loop, which asks for it, that does what the agent's would do."""
-        known = self._known.get(connector)
+        known = vars(connector).get(_TWIN)
         if known is None:
             twin = self._made_like(connector)
             known = weakref.finalize(connector, _stop, twin, asyncio.get_running_loop())
             known.atexit = False
-            self._known[connector] = known
+            vars(connector)[_TWIN] = known
             return twin
         return known.peek()[2][0]
 
     def close(self, connector: Any) -> None:
         """Close the twin, if there is one."""
-        dropped = self._known.pop(connector, None)
+        dropped = vars(connector).pop(_TWIN, None)
+        if dropped is None:
+            return
         session = durability.current()
-        if dropped is not None and session is not None:
+        if session is not None:
             _, _, (twin, _), _ = dropped.detach()
             durability.host_call(session, functools.partial(_close, twin))
-        elif dropped is not None:
+        else:
             dropped()
 
     def _made_like(self, connector: Any) -> Any:

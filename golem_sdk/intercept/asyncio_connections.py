@@ -16,7 +16,7 @@ from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.asyncio_lines import Line
 from golem_sdk.intercept.asyncio_transports import AgentTransport
-from golem_sdk.intercept.patching import Patch
+from golem_sdk.intercept.patching import Patch, in_agents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,6 @@ def loop_patches(module: ModuleType) -> list[Patch]:
 
 
 def _create_connection(refuse: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(refuse)
     async def create_connection(
         loop: Any, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any
     ) -> Any:
@@ -58,11 +57,10 @@ def _create_connection(refuse: Callable[..., Any]) -> Callable[..., Any]:
             options,
         )
 
-    return create_connection
+    return in_agents(refuse, create_connection)
 
 
 def _create_unix_connection(refuse: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(refuse)
     async def create_unix_connection(
         loop: Any, protocol_factory: Any, path: Any = None, **options: Any
     ) -> Any:
@@ -81,7 +79,7 @@ def _create_unix_connection(refuse: Callable[..., Any]) -> Callable[..., Any]:
             options,
         )
 
-    return create_unix_connection
+    return in_agents(refuse, create_unix_connection)
 
 
 def _check(options: dict[str, Any]) -> None:
@@ -127,7 +125,6 @@ async def _connected(
 
 
 def _start_tls(refuse: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(refuse)
     async def start_tls(
         loop: Any, transport: Any, protocol: Any, sslcontext: Any, **options: Any
     ) -> Any:
@@ -150,11 +147,10 @@ def _start_tls(refuse: Callable[..., Any]) -> Callable[..., Any]:
         transport.set_protocol(protocol)
         return transport
 
-    return start_tls
+    return in_agents(refuse, start_tls)
 
 
 def _looking_up(name: str, refuse: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(refuse)
     async def look_up(loop: Any, *args: Any, **options: Any) -> Any:
         session = durability.current_since(_NAME)
         if session is None:
@@ -169,4 +165,4 @@ def _looking_up(name: str, refuse: Callable[..., Any]) -> Callable[..., Any]:
             session, f"asyncio.{name}", FunctionType.READ_REMOTE, [list(args), options], perform
         )
 
-    return look_up
+    return in_agents(refuse, look_up)

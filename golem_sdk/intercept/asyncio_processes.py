@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.commands import describe_command, describe_data
-from golem_sdk.intercept.patching import Patch, replacement_of
+from golem_sdk.intercept.patching import Patch, as_coroutine_function, replacement_of
 from golem_sdk.intercept.processes import STREAMS, Process, RealProcess
 from golem_sdk.intercept.written_files import lend
 
@@ -53,19 +53,31 @@ def asyncio_patches(module: ModuleType) -> list[Patch]:
 
 
 def _create_exec(original: Callable[..., Awaitable[Any]]) -> MethodType:
-    async def create_subprocess_exec(
-        _home: object, program: Any, *args: Any, **options: Any
-    ) -> Any:
+    nearby = durability.nearby
+
+    def create_subprocess_exec(_home: object, program: Any, *args: Any, **options: Any) -> Any:
+        if nearby() is None:  # outside agents a second coroutine would only cost time
+            return original(program, *args, **options)
+        return in_agent(program, *args, **options)
+
+    async def in_agent(program: Any, *args: Any, **options: Any) -> Any:
         session = durability.current_since("processes")
         if session is None:
             return await original(program, *args, **options)
         return await _created(session, [program, *args], shell=False, **options)
 
-    return replacement_of(original, create_subprocess_exec, "asyncio")
+    return replacement_of(original, as_coroutine_function(create_subprocess_exec), "asyncio")
 
 
 def _create_shell(original: Callable[..., Awaitable[Any]]) -> MethodType:
-    async def create_subprocess_shell(_home: object, cmd: Any, **options: Any) -> Any:
+    nearby = durability.nearby
+
+    def create_subprocess_shell(_home: object, cmd: Any, **options: Any) -> Any:
+        if nearby() is None:
+            return original(cmd, **options)
+        return in_agent(cmd, **options)
+
+    async def in_agent(cmd: Any, **options: Any) -> Any:
         session = durability.current_since("processes")
         if session is None:
             return await original(cmd, **options)
@@ -73,7 +85,7 @@ def _create_shell(original: Callable[..., Awaitable[Any]]) -> MethodType:
             raise ValueError("cmd must be a string")
         return await _created(session, cmd, shell=True, **options)
 
-    return replacement_of(original, create_subprocess_shell, "asyncio")
+    return replacement_of(original, as_coroutine_function(create_subprocess_shell), "asyncio")
 
 
 async def _created(

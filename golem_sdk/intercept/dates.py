@@ -101,13 +101,17 @@ def _utcnow(real_now: Any, original: Any) -> Any:
     current, call, read = durability.current, durability.durable_call, durability.reading
     utc_wall = functools.partial(_utc_wall, real_now)
 
+    is_deprecated = sys.version_info >= (3, 12)
+
     def utcnow(cls: type[dates.datetime]) -> dates.datetime:
         session = current()
-        if sys.version_info >= (3, 12):
+        if is_deprecated:
             # The original's own warning would name this file instead of the caller's.
             warnings.warn(_UTCNOW_DEPRECATED, DeprecationWarning, stacklevel=2)
-        if session is None:
+        if session is None and is_deprecated:
             return real_now(cls, dates.UTC).replace(tzinfo=None)  # type: ignore[no-any-return]  # a datetime
+        if session is None:
+            return original(cls)  # type: ignore[no-any-return]  # a datetime
         utc = read(session, utc_wall, _utc_wall_of)
         return _naive(cls, call(session, "datetime.utcnow", _LOCAL, None, utc))
 

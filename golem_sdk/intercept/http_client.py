@@ -104,11 +104,12 @@ class _Adapter:
         return send
 
     def request(self, original: Callable[..., None]) -> Callable[..., None]:
+        nearby = durability.nearby
+
         @functools.wraps(original)
         def request(connection: Any, *args: Any, **options: Any) -> None:
             original(connection, *args, **options)
-            session = durability.current_since(_NAME)
-            if session is not None:
+            if nearby() is not None and (session := durability.current_since(_NAME)) is not None:
                 line = _line_of(connection)
                 line.answer = self._exchange(session, connection, line, in_two_steps=True)
                 line.failed = line.answer is None

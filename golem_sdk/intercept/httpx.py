@@ -31,7 +31,7 @@ from golem_sdk.intercept.http import (
     is_small,
     take,
 )
-from golem_sdk.intercept.patching import Patch
+from golem_sdk.intercept.patching import Patch, in_agents
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -113,7 +113,6 @@ class _Adapter:
     def handle_async_request(
         self, original: Callable[[Any, Any], Awaitable[Any]]
     ) -> Callable[[Any, Any], Awaitable[Any]]:
-        @functools.wraps(original)
         async def handle_async_request(transport: Any, request: Any) -> Any:
             session = durability.current()
             if session is None:
@@ -151,7 +150,7 @@ class _Adapter:
             lost = self._library.ReadError
             return self._response(head, self._async_body(self._read, body, lost, pump))
 
-        return handle_async_request
+        return in_agents(original, handle_async_request)
 
     def _forget_closed(self, transport: Any) -> None:
         """Forget connections of a loop that is closed: a client may outlive the runtime that has used it."""
@@ -213,7 +212,6 @@ def _head(response: Any) -> list[Any]:
 def _on_host(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """Connections of an agent live on the host loop: that is where they are closed."""
 
-    @functools.wraps(original)
     async def close(transport: Any, *exit_arguments: Any) -> None:
         session = durability.current()
         if session is None:
@@ -221,11 +219,10 @@ def _on_host(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitabl
         else:
             durability.host_call(session, lambda: original(transport, *exit_arguments))
 
-    return close
+    return in_agents(original, close)
 
 
 def _send(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
     def send(client: Any, request: Any, *, stream: bool = False, **options: Any) -> Any:
         if durability.current() is None:
             return original(client, request, stream=stream, **options)
@@ -235,11 +232,10 @@ def _send(original: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             STREAMS.reset(token)
 
-    return send
+    return in_agents(original, send)
 
 
 def _send_async(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    @functools.wraps(original)
     async def send(client: Any, request: Any, *, stream: bool = False, **options: Any) -> Any:
         if durability.current() is None:
             return await original(client, request, stream=stream, **options)
@@ -249,4 +245,4 @@ def _send_async(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaita
         finally:
             STREAMS.reset(token)
 
-    return send
+    return in_agents(original, send)

@@ -9,10 +9,12 @@ Does not cover: objects that hold an original where no attribute can be set (com
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import inspect
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
@@ -21,7 +23,18 @@ from typing import Any, NamedTuple
 
 from attrs import frozen
 
-__all__ = ["Installed", "Patch", "PatchSet", "put_in_os", "replacement_of", "warn"]
+from golem_sdk import durability
+
+__all__ = [
+    "Installed",
+    "Patch",
+    "PatchSet",
+    "as_coroutine_function",
+    "in_agents",
+    "put_in_os",
+    "replacement_of",
+    "warn",
+]
 
 _SUPPORTS = (
     "supports_dir_fd",
@@ -218,6 +231,38 @@ def replacement_of(original: Any, function: Callable[..., Any], module: str) -> 
     functools.update_wrapper(function, original)
     function.__wrapped__ = _Signed(original)  # type: ignore[attr-defined]  # functions take any attribute
     return MethodType(function, _Home(module))
+
+
+def in_agents(original: Any, inside: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that is another one in agents; outside them, the original's own result is what it gives.
+
+    So a coroutine function costs no second coroutine there.
+
+    Args:
+        original: what is replaced.
+        inside: takes the same, and asks for itself what is to be done: it is called, too, while a durable
+            call of an agent is being performed.
+    """
+    nearby = durability.nearby
+
+    @functools.wraps(original)
+    def function(*args: Any, **options: Any) -> Any:
+        if nearby() is None:
+            return original(*args, **options)
+        return inside(*args, **options)
+
+    return as_coroutine_function(function) if inspect.iscoroutinefunction(original) else function
+
+
+def as_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a function that gives a coroutine taken for a coroutine function.
+
+    Before Python 3.12 `asyncio.iscoroutinefunction` does, and `unittest.mock` with it; `inspect` does not.
+    """
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    vars(function)["_is_coroutine"] = vars(asyncio.coroutines)["_is_coroutine"]
+    return function
 
 
 def put_in_os(module: Any, name: str, value: Any) -> None:

@@ -18,7 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
-from golem_sdk.intercept.patching import Patch
+from golem_sdk.intercept.patching import Patch, in_agents
 from golem_sdk.intercept.psycopg_connections import NAME, SETTINGS, Recorded
 from golem_sdk.intercept.psycopg_cursors import Cursors
 from golem_sdk.intercept.psycopg_transactions import Block
@@ -53,8 +53,7 @@ def _connect(module: Any, original: Any) -> Any:
         run(made._reach())
         return made
 
-    wrapped: Any = functools.update_wrapper(connect, real)
-    return classmethod(wrapped)
+    return classmethod(in_agents(real, connect))
 
 
 def _connect_async(module: Any, original: Any) -> Any:
@@ -67,8 +66,7 @@ def _connect_async(module: Any, original: Any) -> Any:
         await run_async(made._reach())
         return made
 
-    wrapped: Any = functools.update_wrapper(connect, real)
-    return classmethod(wrapped)
+    return classmethod(in_agents(real, connect))
 
 
 @cache

@@ -20,7 +20,7 @@ from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.asyncio_transports import unless_unloaded
-from golem_sdk.intercept.patching import Patch
+from golem_sdk.intercept.patching import Patch, in_agents
 from golem_sdk.intercept.statements import told
 
 if TYPE_CHECKING:
@@ -72,7 +72,6 @@ def _transport_of(connection: Any) -> Any:
 
 
 def _command(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
     def execute_command(client: Any, *args: Any, **options: Any) -> Any:
         session = durability.current_since(_NAME)
         if session is None:
@@ -85,14 +84,13 @@ def _command(original: Callable[..., Any]) -> Callable[..., Any]:
             lambda: original(client, *args, **options),
         )
 
-    return execute_command
+    return in_agents(original, execute_command)
 
 
 # --- pipelines ----------------------------------------------------------------------------------------
 
 
 def _pipeline(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
     def execute(pipeline: Any, raise_on_error: bool = True) -> Any:
         session = durability.current_since(_NAME)
         if session is None or not (pipeline.command_stack or pipeline.watching):
@@ -112,11 +110,10 @@ def _pipeline(original: Callable[..., Any]) -> Callable[..., Any]:
             with durability.suppressed(session):
                 pipeline.reset()
 
-    return execute
+    return in_agents(original, execute)
 
 
 def _watching(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
     def immediate_execute_command(pipeline: Any, *args: Any, **options: Any) -> Any:
         session = durability.current_since(_NAME)
         if session is None:
@@ -132,7 +129,7 @@ def _watching(original: Callable[..., Any]) -> Callable[..., Any]:
         _note(pipeline, args)
         return result
 
-    return immediate_execute_command
+    return in_agents(original, immediate_execute_command)
 
 
 def _note(pipeline: Any, args: tuple[Any, ...]) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
@@ -31,8 +31,8 @@ __all__ = ["memory_patches", "pool_patches"]
 _NAME = "sqlalchemy"
 _CALL = "sqlalchemy.initialize"
 
-_twins: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-"""By an engine's pool: the one that agents have in its place."""
+_TWIN = "_golem_twin"
+"""What an engine's pool has under this name: the one that agents have in its place."""
 _known: WeakSet[Any] = WeakSet()
 """Pools whose engines this process knows the server of."""
 
@@ -70,8 +70,7 @@ def _connect_memory(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _dispose(original: Callable[[Any], None]) -> Callable[[Any], None]:
     def dispose(self: Any) -> None:
-        twin = _twins.pop(self, None)
-        if twin is not None:
+        if (twin := vars(self).pop(_TWIN, None)) is not None:
             twin.dispose()
         original(self)
 
@@ -83,9 +82,9 @@ def _pools() -> Any:
 
 
 def _twin(pool: Any, kind: Any) -> Any:
-    twin = _twins.get(pool)
+    twin = vars(pool).get(_TWIN)
     if twin is None:
-        twin = _twins[pool] = _made(pool, kind)
+        twin = vars(pool)[_TWIN] = _made(pool, kind)
     return twin
 
 

@@ -23,7 +23,7 @@ from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.commands import describe_command, describe_data
-from golem_sdk.intercept.patching import Patch, put_in_os, replacement_of
+from golem_sdk.intercept.patching import Patch, in_agents, put_in_os, replacement_of
 from golem_sdk.intercept.pipes import open_input, open_output, rest_of
 from golem_sdk.intercept.processes import STREAMS, Process, RealProcess
 from golem_sdk.intercept.written_files import lend
@@ -78,9 +78,10 @@ def os_patches(module: ModuleType) -> list[Patch]:
 
 
 def _run(original: Callable[..., Any]) -> MethodType:
+    nearby = durability.nearby
+
     def run(_home: object, /, *args: Any, check: bool = False, **options: Any) -> Any:
-        session = durability.current_since(PROCESSES)
-        if session is None:
+        if nearby() is None or (session := durability.current_since(PROCESSES)) is None:
             return original(*args, check=check, **options)
 
         def perform() -> list[Any]:
@@ -104,9 +105,10 @@ def _run(original: Callable[..., Any]) -> MethodType:
 
 
 def _call(original: Callable[..., int]) -> MethodType:
+    nearby = durability.nearby
+
     def call(_home: object, /, *args: Any, **options: Any) -> int:
-        session = durability.current_since(PROCESSES)
-        if session is None:
+        if nearby() is None or (session := durability.current_since(PROCESSES)) is None:
             return original(*args, **options)
 
         def perform() -> int | None:
@@ -193,7 +195,6 @@ def _refused(name: str, original: Callable[..., Any]) -> MethodType:
 
 
 def _init(original: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(original)
     def init(self: Any, *args: Any, **options: Any) -> None:
         session = durability.current_since(PROCESSES)
         if session is None:
@@ -201,7 +202,7 @@ def _init(original: Callable[..., None]) -> Callable[..., None]:
         else:
             _start(session, self, _PARAMETERS.bind(self, *args, **options).arguments)
 
-    return init
+    return in_agents(original, init)
 
 
 def _start(session: Any, self: Any, given: dict[str, Any]) -> None:

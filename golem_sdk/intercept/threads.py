@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
 from golem_sdk.errors import NotDurableError
-from golem_sdk.intercept.patching import Patch, replacement_of
+from golem_sdk.intercept.patching import (
+    Patch,
+    as_coroutine_function,
+    in_agents,
+    replacement_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -121,7 +126,6 @@ def _made(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _started(original: Callable[[Any], None]) -> Callable[[Any], None]:
-    @functools.wraps(original)
     def start(self: Any) -> None:
         session = with_lanes()
         if session is None:
@@ -130,7 +134,7 @@ def _started(original: Callable[[Any], None]) -> Callable[[Any], None]:
         else:
             durability.start_thread(session, self)
 
-    return start
+    return in_agents(original, start)
 
 
 def _joined(original: Callable[..., None]) -> Callable[..., None]:
@@ -171,7 +175,6 @@ def _timer(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _submitted(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
     def submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         session = with_lanes()
         if session is None:
@@ -179,7 +182,7 @@ def _submitted(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(self, fn, *args, **kwargs)
         return durability.submit(session, self, fn, args, kwargs)
 
-    return submit
+    return in_agents(original, submit)
 
 
 def _shut_down(original: Callable[..., None]) -> Callable[..., None]:
@@ -243,13 +246,18 @@ def _all_tasks(original: Callable[..., Any]) -> Any:
 
 
 def _to_thread(original: Callable[..., Any]) -> Any:
-    async def to_thread(
-        _home: object, func: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Any:
+    nearby = durability.nearby
+
+    def to_thread(_home: object, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if nearby() is None:  # outside agents a second coroutine would only cost time
+            return original(func, *args, **kwargs)
+        return in_agent(func, *args, **kwargs)
+
+    async def in_agent(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         if with_lanes() is None:
             return await original(func, *args, **kwargs)
         # As the original, but it is the loop that makes the context: calls are counted by thread.
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None, functools.partial(func, *args, **kwargs))
 
-    return replacement_of(original, to_thread, "asyncio")
+    return replacement_of(original, as_coroutine_function(to_thread), "asyncio")
