@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from golem_sdk.core.entries import OplogIndex
     from golem_sdk.runtime.custom import PersistedInvocation
     from golem_sdk.runtime.environment import Source as Source
+    from golem_sdk.runtime.pump import Droppable
 
 __all__ = [
     "begin_durable_function",
@@ -291,6 +292,12 @@ def host_call(session: Session, perform: Callable[[], Awaitable[Any]]) -> None:
     It is started in live code only, and not waited for.
     """
     session.on_host(perform)
+
+
+def hold(session: Session | None, thing: Droppable) -> None:
+    """Have ``thing.drop()`` called when this life of the agent is over, if it is still there then."""
+    if session is not None:
+        session.pump.hold(thing)
 
 
 def sleep(session: Session, seconds: float) -> None:

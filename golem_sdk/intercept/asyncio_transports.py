@@ -66,6 +66,7 @@ class AgentTransport(asyncio.Transport):
         self._held: list[bytes] = []
         self._received_bytes = 0
         self._is_paused = self._at_end = self._is_closing = self._has_written_eof = False
+        self._is_dropped = False
         self._unsent_bytes = 0
         self._is_draining = False
         self.set_write_buffer_limits()
@@ -267,7 +268,7 @@ class AgentTransport(asyncio.Transport):
     @property
     def is_unloaded(self) -> bool:
         """Whether its agent was unloaded."""
-        return self._session.ended is not None
+        return self._is_dropped or self._session.ended is not None
 
     def close(self) -> None:
         """See `asyncio.BaseTransport.close`."""
@@ -279,6 +280,7 @@ class AgentTransport(asyncio.Transport):
 
     def drop(self) -> None:
         """The session is over."""
+        self._is_dropped = True
         self.line.drop()
 
     def _lose(self, error: BaseException) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from golem_sdk import originals
 from golem_sdk.steps import Steps  # as above
 
 __all__ = ["Link", "Made", "MadeBeforeError"]
@@ -64,6 +65,9 @@ class Link:
     is_sign: Callable[[Exception], bool] = lambda error: False
     settings: dict[Hashable, Callable[[Any], Any]] = field(factory=dict)
     made: list[Made] = field(factory=list)
+    _mutex: Any = field(init=False, factory=originals.allocate_lock)
+    _users: int = field(init=False, default=0)
+    _is_dropped: bool = field(init=False, default=False)
 
     def connected(self, *, compares: bool = True, doubts: bool = False) -> Steps[Any]:
         """The real connection, with the open transaction in it.
@@ -89,10 +93,26 @@ class Link:
         return real
 
     def drop(self) -> None:
-        """Let go of the real connection: this life of the agent is over, or it is closed."""
-        real, self.real = self.real, None
+        """Let go of the real connection: this life of the agent is over, or it is closed. From any thread."""
+        with self._mutex:
+            self._is_dropped = self._users > 0
+            if self._is_dropped:  # a thread of the agent is at it, and lets go when it is done
+                return
+            real, self.real = self.real, None
         if real is not None:
             self.close(real)
+
+    def used(self, perform: Callable[[], Any]) -> Any:
+        """Let a blocking driver do something with the real connection, which is not closed meanwhile."""
+        with self._mutex:
+            self._users += 1
+        try:
+            return perform()
+        finally:
+            with self._mutex:
+                self._users -= 1
+            if self._is_dropped:
+                self.drop()
 
     def set(self, key: Hashable, setting: Callable[[Any], Any]) -> None:
         """Set something now, where the connection is open, and on every one that is opened later."""

@@ -79,9 +79,12 @@ class _Blocking(Recorded):
     _cursor_base = "Cursor"
 
     def _made(self, session: Any, name: str, kind: Any, request: Any, steps: Any) -> Any:
+        def perform() -> Any:
+            return self._link.used(lambda: run(steps()))
+
         if session is None:
-            return run(steps())
-        return durability.durable_call(session, name, kind, request, lambda: run(steps()))
+            return perform()
+        return durability.durable_call(session, name, kind, request, perform)
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         binary = options.pop("binary", False)

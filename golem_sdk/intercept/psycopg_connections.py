@@ -67,6 +67,7 @@ class Recorded:
         )
         self._link.settings["autocommit"] = _setting("_autocommit", self._autocommit)
         weakref.finalize(self, self._link.drop)
+        durability.hold(durability.current_since(NAME), self._link)
         self._target = driver.conninfo.make_conninfo(
             conninfo, **{k: v for k, v in given.items() if k in ("host", "port", "dbname", "user")}
         )

@@ -6,7 +6,8 @@ blocking and asynchronous). SQLAlchemy adds what a process has once, and whoever
 * a pool. In an agent each checkout opens a connection of its own, which is closed when it is given back;
 * what an engine learns of the server over its first connection. In an agent that is one recorded read in
   each invocation, made over a connection that nobody else gets, and only if the process does not know it yet;
-* the one connection of a database in memory, which belongs to a thread. An agent has many, one at a time.
+* the one connection of a database in memory, which belongs to a thread. An agent has many, one at a time, and
+  in each of its lives a database of its own, which replay fills again.
 
 Does not cover: other drivers (aiosqlite, asyncpg, pymysql, ...), ``StaticPool`` shared by agents, native
 hstore of a process that has only replayed, and what the drivers' interceptors do not cover.
@@ -33,8 +34,23 @@ _CALL = "sqlalchemy.initialize"
 
 _TWIN = "_golem_twin"
 """What an engine's pool has under this name: the one that agents have in its place."""
+_memories: WeakKeyDictionary[durability.Session, WeakKeyDictionary[Any, _Memory]] = (
+    WeakKeyDictionary()
+)
+"""The same for databases in memory, by the agent."""
 _known: WeakSet[Any] = WeakSet()
 """Pools whose engines this process knows the server of."""
+
+
+class _Memory:
+    """A database in memory: the pool of its one connection."""
+
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
+
+    def drop(self) -> None:
+        """Its agent is unloaded, or has disposed of it."""
+        self.pool.dispose()
 
 
 def pool_patches(module: ModuleType) -> list[Patch]:
@@ -54,25 +70,35 @@ def _connect(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         if session is None or isinstance(self, (_pools().NullPool, _pools().StaticPool)):
             return original(self)
         _learn(session, self)
-        return original(_twin(self, _pools().NullPool))
+        return original(_twin(self))
 
     return connect
 
 
 def _connect_memory(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def connect(self: Any) -> Any:
-        if durability.current_since(_NAME) is None:
+        session = durability.current_since(_NAME)
+        if session is None:
             return original(self)
-        return _twin(self, _pools().StaticPool).connect()
+        memories = _memories.setdefault(session, WeakKeyDictionary())
+        memory = memories.get(self)
+        if memory is None:
+            memory = memories[self] = _Memory(_made(self, _pools().StaticPool))
+            durability.hold(session, memory)
+        return memory.pool.connect()
 
     return connect
 
 
 def _dispose(original: Callable[[Any], None]) -> Callable[[Any], None]:
     def dispose(self: Any) -> None:
-        if (twin := vars(self).pop(_TWIN, None)) is not None:
-            twin.dispose()
-        original(self)
+        session = durability.current_since(_NAME)
+        if session is None:
+            original(self)
+            return
+        memory = _memories.get(session, {}).pop(self, None)
+        if memory is not None:
+            memory.drop()
 
     return dispose
 
@@ -81,10 +107,10 @@ def _pools() -> Any:
     return sys.modules["sqlalchemy.pool"]
 
 
-def _twin(pool: Any, kind: Any) -> Any:
+def _twin(pool: Any) -> Any:
     twin = vars(pool).get(_TWIN)
     if twin is None:
-        twin = vars(pool)[_TWIN] = _made(pool, kind)
+        twin = vars(pool)[_TWIN] = _made(pool, _pools().NullPool)
     return twin
 
 

@@ -22,7 +22,7 @@ import re
 import sqlite3
 import weakref
 from contextlib import closing
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -159,6 +159,7 @@ class RecordedConnection(sqlite3.Connection):
             open_it, sqlite3.OperationalError, sqlite3.Connection.close, is_sign=is_sign
         )
         weakref.finalize(self, self._link.drop)
+        durability.hold(durability.current_since(_NAME), self._link)
         self._closed = False
         self._state: list[Any] = [False, 0]
         self._level: str | None = options.get("isolation_level", "")
@@ -178,9 +179,10 @@ class RecordedConnection(sqlite3.Connection):
             raise closed("database")
         session = durability.current_since(_NAME)
         if session is None:
-            return perform()
+            return self._link.used(perform)
         try:
-            return durability.durable_call(session, name, kind, request, perform)
+            using = partial(self._link.used, perform)
+            return durability.durable_call(session, name, kind, request, using)
         except AgentControlSignal:
             self._link.drop()
             raise

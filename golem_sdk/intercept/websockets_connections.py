@@ -55,6 +55,7 @@ class Recorded:
         closed = self._library.ConnectionClosedError
         self._link = Link(functools.partial(_open, self._connector, original), closed, self.abort)
         weakref.finalize(self, self._link.drop).atexit = False
+        durability.hold(durability.current_since(NAME), self._link)
         self._lock = self.make_lock()
         self._is_used = False
         self._closing: Any = None

@@ -226,6 +226,7 @@ class Actor:
                 if self._execution is None:
                     if not session.definition.is_class:
                         self.session = None  # a function agent has run: nothing will ever be asked
+                        self.unload(session)
                         dissolve(session)
                     return
                 if self._puts_off(session, self._execution):
@@ -380,7 +381,7 @@ class Actor:
                 self._kernel.environment.call_at(session.suspended, wake)
 
     def unload(self, session: Session) -> None:
-        """Unwind what is left of a fenced session's code, inside its own context."""
+        """Unwind what is left of a session's code, inside its own context, and let go of what it holds."""
         session.pump.teardown()
 
     def fail(self, error: BaseException, *, refuse: bool) -> None:

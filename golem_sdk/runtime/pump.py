@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakSet
 
 from golem_sdk.core.entries import LATEST_NS, ImportedFunctionInvoked, TimerSet
 from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
@@ -50,15 +51,19 @@ class _Waiting:
         self.effect.launch(session, self.call)
 
 
-class Connection(Protocol):
-    """What agent code has opened, and what stays open from one invocation to the next."""
+class Droppable(Protocol):
+    """What agent code has opened."""
+
+    def drop(self) -> None:
+        """The session is over. Idempotent."""
+        ...
+
+
+class Connection(Droppable, Protocol):
+    """What stays open from one invocation to the next."""
 
     def read_on(self) -> None:
         """An invocation begins."""
-        ...
-
-    def drop(self) -> None:
-        """The session is over."""
         ...
 
 
@@ -67,12 +72,14 @@ class Pump:
 
     Attributes:
         connections: those that are open, in the order in which they were opened.
+        held: what else agent code has opened, as long as it keeps it; ``None``: nothing yet.
         loop: the agent's event loop, made with its first asynchronous invocation.
     """
 
     def __init__(self, session: Session) -> None:
         self.loop: AgentLoop | None = None
         self.connections: dict[int, Connection] = {}
+        self.held: WeakSet[Droppable] | None = None
         self._session = session
         self._waiting: dict[int, _Waiting] = {}
 
@@ -94,6 +101,14 @@ class Pump:
             self.loop.teardown()
         for connection in self.connections.values():
             connection.drop()
+        for held in list(self.held or ()):
+            held.drop()
+
+    def hold(self, thing: Droppable) -> None:
+        """Let go of it when the session is over, even if something of the agent's code lives on."""
+        if self.held is None:
+            self.held = WeakSet()
+        self.held.add(thing)
 
     def run(self, finished: Callable[[], bool]) -> bool:
         """Deliver completions until ``finished()``; ``False``: live, and nothing has arrived yet.

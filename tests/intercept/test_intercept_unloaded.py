@@ -1,0 +1,121 @@
+"""What agents hold is let go of when they are unloaded, although something of their code lives on."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sqlite3
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import sqlalchemy as sa
+
+from golem_sdk import Runtime, agent
+from golem_sdk.testing.driver import Step, drive
+from golem_sdk.testing.states import unload_agents
+from intercept.line_server import LineServer
+from intercept.suite.cases_psycopg import Postgres
+from intercept.suite.cases_sqlite import DatabaseFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from golem_sdk.testing.driver import End
+
+LEFT: list[Any] = []
+"""What keeps agents' connections from being garbage."""
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """In this block nothing is garbage."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        LEFT.clear()
+        gc.enable()
+
+
+def through(step: Step) -> End:
+    with uncollected():
+        return drive([step], suspend_after_s=0.0)
+
+
+@agent
+class Writer:
+    """Waits in the middle of a transaction."""
+
+    def __init__(self, address: str) -> None:
+        driver: Any = sqlite3 if address.endswith(".db") else psycopg
+        self.connection = driver.connect(address)
+        LEFT.append(self.connection)
+
+    def write(self) -> str:
+        self.connection.execute("UPDATE items SET name = 'locked' WHERE id = 1")
+        time.sleep(60)
+        self.connection.execute("INSERT INTO log SELECT name FROM items WHERE id = 1")
+        self.connection.commit()
+        self.connection.close()
+        return "written"
+
+
+def test_a_transaction_that_waits_is_in_nobodys_way() -> None:
+    with DatabaseFile() as file:
+        assert through(Step(Writer, (file.path,), "write")).results == (("result", "written"),)
+    assert file.writes == ["locked"]
+
+
+def test_a_transaction_of_a_server_that_waits_is_in_nobodys_way() -> None:
+    with Postgres() as database:
+        impatient = f"{database.conninfo} options='-c lock_timeout=5s'"
+        assert through(Step(Writer, (impatient,), "write")).results == (("result", "written"),)
+    assert database.writes == ["locked"]
+
+
+# --- SQLAlchemy ---------------------------------------------------------------------------------------
+
+ENGINE = sa.create_engine("sqlite://")
+
+
+@agent
+class Notebook:
+    """Keeps its notes in memory, by an engine that all agents have."""
+
+    def __init__(self, name: str) -> None:
+        with ENGINE.begin() as connection:
+            connection.execute(sa.text("CREATE TABLE notes (line)"))
+
+    def note(self, line: str) -> list[str]:
+        with ENGINE.begin() as connection:
+            connection.execute(sa.text("INSERT INTO notes VALUES (:line)"), {"line": line})
+            return [*connection.scalars(sa.text("SELECT line FROM notes"))]
+
+
+def test_a_database_in_memory_is_of_one_life_of_one_agent() -> None:
+    with Runtime.memory() as runtime:
+        one, other = runtime.get(Notebook, "one"), runtime.get(Notebook, "other")
+        assert one.note("a") == ["a"]
+        assert other.note("b") == ["b"]
+        unload_agents(runtime._kernel)
+        assert one.note("c") == ["a", "c"]
+    with ENGINE.connect() as connection:
+        assert connection.scalars(sa.text("SELECT name FROM sqlite_master")).all() == []
+
+
+# --- connections of asyncio ---------------------------------------------------------------------------
+
+
+@agent
+async def forgetful(port: int) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    LEFT.append(writer)
+    writer.write(b"one\n")
+
+
+def test_what_a_function_leaves_open_is_closed() -> None:
+    with uncollected(), LineServer() as server, Runtime.memory() as runtime:
+        runtime.trigger(forgetful, server.port).result(60)
+        assert server.finished.wait(60)
