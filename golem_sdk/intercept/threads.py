@@ -1,9 +1,9 @@
 """Threads that agent code starts, which become the agent's own, and processes, which are refused.
 
 Covers: `threading.Thread` and `threading.Timer`, ``ThreadPoolExecutor``; ``ProcessPoolExecutor.submit``,
-``multiprocessing`` processes, ``os.fork`` and ``os.forkpty``, which nothing could bring back; and
-``asyncio.to_thread``, ``as_completed`` and ``all_tasks``, whose order an agent must be able to repeat. What
-threads wait with is in `golem_sdk.intercept.locks`. While a durable call is being performed everything is
+processes and pools of ``multiprocessing``, ``os.fork`` and ``os.forkpty``, which nothing could bring back;
+and ``asyncio.to_thread``, ``as_completed`` and ``all_tasks``, whose order an agent must repeat. What threads
+wait with is in `golem_sdk.intercept.locks`. While a durable call is being performed everything is
 allowed: it is the call that is recorded.
 
 Does not cover: ``_thread.start_new_thread``, threads of compiled libraries, `subprocess`.
@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
+from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.patching import (
     Patch,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "fork_patches",
+    "old_pool_patches",
     "process_patches",
     "process_pool_patches",
     "task_patches",
@@ -45,8 +48,14 @@ _INSTEAD_OF_THREAD = (
     "the code that needs threads into a function decorated with @durable"
 )
 _INSTEAD_OF_PROCESS = "Put the code that needs it into a function decorated with @durable"
+_INSTEAD_OF_OLD_POOL = (
+    "Use concurrent.futures.ThreadPoolExecutor, whose threads are the agent's own, or put the code that needs"
+    " it into a function decorated with @durable"
+)
 _AS_LANES = 2
 """The version from which on threads are not refused."""
+_SIZED = 3
+"""The version from which on the default size of a thread pool is recorded; multiprocessing's are refused."""
 
 
 def thread_patches(module: ModuleType) -> list[Patch]:
@@ -68,7 +77,11 @@ def timer_patches(module: ModuleType) -> list[Patch]:
 def thread_pool_patches(module: ModuleType) -> list[Patch]:
     """The patches of `concurrent.futures.thread`."""
     pool = module.ThreadPoolExecutor
-    return [Patch(pool, "submit", _submitted), Patch(pool, "shutdown", _shut_down)]
+    return [
+        Patch(pool, "__init__", _made_pool),
+        Patch(pool, "submit", _submitted),
+        Patch(pool, "shutdown", _shut_down),
+    ]
 
 
 def process_pool_patches(module: ModuleType) -> list[Patch]:
@@ -76,6 +89,11 @@ def process_pool_patches(module: ModuleType) -> list[Patch]:
     return [
         _refusal(module.ProcessPoolExecutor, "submit", "use a process pool", _INSTEAD_OF_PROCESS)
     ]
+
+
+def old_pool_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `multiprocessing.pool`: threads of its thread pools wait for pipes."""
+    return [Patch(module.ThreadPool, "__init__", _made_old_pool)]
 
 
 def process_patches(module: ModuleType) -> list[Patch]:
@@ -172,6 +190,45 @@ def _timer(original: Callable[..., None]) -> Callable[..., None]:
         original(self, *args, **kwargs)
 
     return init
+
+
+def _made_pool(original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def init(self: Any, max_workers: int | None = None, *args: Any, **options: Any) -> None:
+        session = _with_sized() if max_workers is None else None
+        if session is not None:
+            max_workers = durability.durable_call(
+                session,
+                "concurrent.futures.thread.ThreadPoolExecutor",
+                FunctionType.READ_LOCAL,
+                None,
+                _default_size,
+            )
+        original(self, max_workers, *args, **options)
+
+    return init
+
+
+def _default_size() -> int:
+    processors: int | None = getattr(os, "process_cpu_count", os.cpu_count)()
+    return min(32, (processors or 1) + 4)
+
+
+def _made_old_pool(original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def init(self: Any, *args: Any, **options: Any) -> None:
+        if _with_sized() is not None:
+            self._state = "INIT"  # so that its finaliser does not complain
+            _refuse_in_agent("use a thread pool of multiprocessing", _INSTEAD_OF_OLD_POOL)
+        original(self, *args, **options)
+
+    return init
+
+
+def _with_sized() -> durability.Session | None:
+    session = durability.current()
+    is_older = session is None or durability.interceptor_version(session, "threads") < _SIZED
+    return None if is_older else session
 
 
 def _submitted(original: Callable[..., Any]) -> Callable[..., Any]:

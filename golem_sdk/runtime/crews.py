@@ -8,7 +8,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from golem_sdk import originals
 from golem_sdk.errors import AgentFencedSignal, NotDurableError, UsageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from golem_sdk.runtime.lanes import Baton
 
-__all__ = ["Lanes", "executor_size"]
+__all__ = ["Lanes", "LanesPort", "executor_size"]
 
 _log = logging.getLogger("golem_sdk")
 
@@ -40,6 +40,18 @@ def _started(name: str) -> LaneThread:
     return lane_thread
 
 
+class LanesPort(Protocol):
+    """What lanes need from their session."""
+
+    def cancel_call(self, number: int) -> None:
+        """A durable call is not waited for any more."""
+        ...
+
+    def stop(self, error: BaseException) -> object:
+        """The system has refused a thread: the agent cannot go on, and begins anew from its oplog."""
+        ...
+
+
 class _Crew:
     """The lanes of one executor: so many at once, the others wait their turn."""
 
@@ -48,6 +60,13 @@ class _Crew:
         self.waiting: deque[Lane] = deque()
         self.idle: list[LaneThread] = []
         self.waiters: deque[Waiter] = deque()
+        self.is_closed = False
+
+    def release(self) -> None:
+        """Let its idle threads go."""
+        idle, self.idle = self.idle, []
+        for thread in idle:
+            thread.jobs.put(None)
 
 
 class Lanes:
@@ -56,7 +75,7 @@ class Lanes:
     Args:
         loop: the agent's loop.
         baton: passed to the lane that runs.
-        withdraw: a durable call is not waited for any more; takes its number.
+        port: takes back calls, and ends the session.
 
     Attributes:
         futures: numbers for what agent code gets of thread pools.
@@ -67,12 +86,12 @@ class Lanes:
         self,
         loop: asyncio.AbstractEventLoop,
         baton: Baton,
-        withdraw: Callable[[int], None],
+        port: LanesPort,
     ) -> None:
         self.baton = baton
         self.futures = count(1)
         self.main: MainLane | None = None
-        self._withdraw = withdraw
+        self._port = port
         self._loop = loop
         self._lanes: dict[Lane, _Crew] = {}
         self._crews: dict[object, _Crew] = {}
@@ -122,6 +141,8 @@ class Lanes:
         self._rouse_all(lane.waiters)
         if crew not in self._lanes.values():
             self._rouse_all(crew.waiters)
+            if crew.is_closed:
+                self._forget_crew(crew)
         if not self._lanes:
             drained, self._drained = self._drained, []
             for future in drained:
@@ -148,17 +169,25 @@ class Lanes:
         while self._lanes:
             self.wait(lane, self._empty, None, "")
 
-    def of(self, executor: object) -> tuple[list[Lane], deque[Waiter]]:
-        """An executor's lanes that are not over, and where to wait until none is left."""
+    def close(self, executor: object) -> tuple[list[Lane], deque[Waiter]]:
+        """An executor gets no more lanes; those that are not over, and where to wait until none is left."""
         crew = self._crews.get(executor)
         if crew is None:
             return [], deque()
-        return [lane for lane, its in self._lanes.items() if its is crew], crew.waiters
+        crew.is_closed = True
+        lanes = [lane for lane, its in self._lanes.items() if its is crew]
+        if not lanes:
+            self._forget_crew(crew)
+        return lanes, crew.waiters
+
+    def _forget_crew(self, crew: _Crew) -> None:
+        self._crews = {executor: its for executor, its in self._crews.items() if its is not crew}
+        crew.release()
 
     def end_daemons(self) -> None:
         """The invocation's code is over: so are the threads for which it does not wait."""
         for lane in [lane for lane in self._lanes if lane.is_daemon]:
-            self._withdraw(lane.call)
+            self._port.cancel_call(lane.call)
             self._abandon(lane, AgentFencedSignal(NotDurableError("its invocation is over")))
             if lane in self._lanes:
                 self.ended(lane, None)
@@ -167,8 +196,7 @@ class Lanes:
         """No lane is left: let their threads go."""
         crews, self._crews = self._crews, {}
         for crew in crews.values():
-            for thread in crew.idle:
-                thread.jobs.put(None)
+            crew.release()
         self._numbers = count(1)
 
     def abandon(self, signal: Callable[[], BaseException]) -> None:
@@ -261,7 +289,12 @@ class Lanes:
             return
         idle = self._lanes[lane].idle
         thread = lane.own or (idle.pop() if idle else None)
-        lane.begin(self, thread or _started(f"golem-lane-{next(self._numbers)}"))
+        try:
+            thread = thread or _started(f"golem-lane-{next(self._numbers)}")
+        except RuntimeError as error:
+            self._port.stop(error)
+        else:
+            lane.begin(self, thread)
 
 
 def executor_size(executor: object) -> int:

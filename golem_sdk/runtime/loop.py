@@ -18,7 +18,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from golem_sdk.errors import NotDurableError, UsageError
-from golem_sdk.runtime.crews import Lanes
+from golem_sdk.runtime.crews import Lanes, LanesPort
 from golem_sdk.runtime.generators import Generators, is_collecting
 from golem_sdk.runtime.keys import branch
 from golem_sdk.runtime.lanes import Baton, Lane
@@ -48,7 +48,7 @@ _NEVER_S = 3e9
 """A delay of a century or more needs no durable timer (``asyncio.sleep(math.inf)``)."""
 
 
-class LoopPort(Protocol):
+class LoopPort(LanesPort, Protocol):
     """What the loop needs from its session."""
 
     def time_s(self) -> float:
@@ -57,10 +57,6 @@ class LoopPort(Protocol):
 
     def start_timer(self, delay_s: float) -> int:
         """Start a durable timer; the number under which `AgentLoop.fire_timer` will be called."""
-        ...
-
-    def cancel_call(self, number: int) -> None:
-        """The timer is not wanted any more."""
         ...
 
     def here(self) -> int:
@@ -87,7 +83,7 @@ class AgentLoop(BareLoop):
         self._timers: dict[int, AgentTimer] = {}
         self._tasks: dict[int, AgentTask] = {}
         self._baton = Baton()
-        self.lanes = Lanes(self, self._baton, port.cancel_call)
+        self.lanes = Lanes(self, self._baton, port)
         self._generators = Generators()
         self._default_executor: object = None
         self._closed = False

@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from golem_sdk.core.entries import LATEST_NS, ImportedFunctionInvoked, TimerSet
 from golem_sdk.core.function_type import COMMIT_TABLE, FunctionType
-from golem_sdk.errors import NotDurableError
+from golem_sdk.errors import AgentControlSignal, AgentFencedSignal, NotDurableError
 from golem_sdk.runtime.context import SCOPE
 from golem_sdk.runtime.effects import AlarmEffect, Effect, TimerEffect
 from golem_sdk.runtime.loop import AgentLoop
@@ -211,6 +211,10 @@ class Pump:
         if call.begin:
             self._session.operations.writes.withdrawn(call)
         waiting.effect.cancel()
+
+    def stop(self, error: BaseException) -> AgentControlSignal:
+        """The agent cannot go on, and begins anew from its oplog: what its code is to raise."""
+        return self._session.end(AgentFencedSignal(error))
 
     def scope_of(self, call: StartedCall) -> Scope:
         """The guards around the code that waits for a call."""

@@ -62,7 +62,13 @@ def start_thread(session: Session, thread: Thread) -> None:
     Args:
         session: the agent's.
         thread: what agent code has made.
+
+    Raises:
+        RuntimeError: it was started before, or not made.
+        AgentControlSignal: the system has refused it; replay would not be refused, so nobody may see that.
     """
+    if lane_of(thread) is not None or not vars(thread).get("_initialized"):
+        originals.start_thread(thread)  # which raises
     lanes = session.crowd.lanes()
     own, run = LaneThread(), thread.run
 
@@ -79,9 +85,9 @@ def start_thread(session: Session, thread: Thread) -> None:
     )  # the interpreter's end is not to wait for it
     try:
         originals.start_thread(thread)
-    except BaseException:
+    except RuntimeError as error:
         vars(thread).pop("run", None)
-        raise
+        raise session.pump.stop(error) from error
     finally:
         vars(thread)["_daemonic"] = is_daemon
     own.ident = thread.ident
@@ -167,7 +173,7 @@ def end_pool(
     pool._shutdown = True
     if session.pump.loop is None:
         return
-    lanes, queue = session.pump.loop.lanes.of(pool)
+    lanes, queue = session.pump.loop.lanes.close(pool)
     for lane in lanes if cancel_futures else ():
         if lane.job is not None:
             lane.job.cancel()

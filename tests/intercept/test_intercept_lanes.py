@@ -129,6 +129,43 @@ def test_a_pool_runs_so_many_at_once_and_drops_what_is_cancelled() -> None:
     assert cancelled == [False, True, False, True, True]
 
 
+def test_a_pool_has_as_many_threads_in_every_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    def body() -> list[int]:
+        seen: list[int] = []
+
+        def work(number: int) -> None:
+            seen.append(number)
+            nap()
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(work, range(4)))
+        return seen
+
+    sizes = iter([2, 1])
+    monkeypatch.setattr("golem_sdk.intercept.threads._default_size", lambda: next(sizes))
+    same(run(body))
+    assert next(sizes) == 1
+
+
+def test_a_pool_that_is_shut_down_lets_its_threads_go() -> None:
+    def after_a_nap() -> threading.Thread:
+        nap()
+        return threading.current_thread()
+
+    def body() -> list[bool]:
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(threading.current_thread).result()
+        waited = ThreadPoolExecutor(1)
+        job = waited.submit(after_a_nap)
+        waited.shutdown(wait=False)
+        second = job.result()
+        for thread in (first, second):
+            thread.join(20)
+        return [first.is_alive(), second.is_alive()]
+
+    assert same(run(body)) == [False, False]
+
+
 def test_threads_have_the_context_of_a_thread() -> None:
     def body() -> list[str]:
         VARIABLE.set("agent's")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
-from golem_sdk import Runtime, agent, durable
+from golem_sdk import Runtime, agent, durable, originals
 from golem_sdk.core.entries import Create, Suspend
-from golem_sdk.errors import NotDurableError
+from golem_sdk.errors import AgentFailedError, NotDurableError
 from golem_sdk.intercept import table
 from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.locks import AgentLock
@@ -157,6 +159,57 @@ def test_closing_the_runtime_ends_the_threads() -> None:
     while "a" not in TOLD or threading.active_count() > before + 3:
         threading.Event().wait(0.001)
     assert TOLD == ["b", "a"]
+
+
+@agent
+def pooled(name: str) -> bool:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(time.time).result() > 0
+
+
+@agent
+def threaded(name: str) -> bool:
+    thread = threading.Thread(target=time.sleep, args=(0.001,))
+    thread.start()
+    thread.join()
+    return True
+
+
+@pytest.mark.parametrize("kind", [pooled, threaded])
+def test_a_thread_that_the_system_refuses_is_no_outcome(
+    kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[str] = []
+    start = originals.start_thread
+
+    def start_thread(thread: threading.Thread) -> None:
+        if thread.name.startswith(("golem-lane", "Thread-")) and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(originals, "start_thread", start_thread)
+    engine = MemoryEngine()
+    with Runtime.over(engine, RealEnvironment(), Settings()) as runtime:
+        with suppress(AgentFailedError):  # who asks after it has stopped makes it go on
+            runtime.trigger(kind, "refused").result(60)
+        assert runtime.trigger(kind, "refused").result(60) is True
+    assert len(refused) == 1
+
+
+def test_a_thread_starts_once() -> None:
+    def body() -> list[str]:
+        thread = threading.Thread(target=time.sleep, args=(0.001,))
+        thread.start()
+        told: list[str] = []
+        for each in (thread, object.__new__(threading.Thread)):
+            with pytest.raises(RuntimeError) as caught:
+                each.start()
+            told.append(str(caught.value))
+        thread.join()
+        return told
+
+    assert same(run(body)) == ["threads can only be started once", "thread.__init__() not called"]
 
 
 def test_agents_older_than_lanes_are_refused_threads(monkeypatch: pytest.MonkeyPatch) -> None:

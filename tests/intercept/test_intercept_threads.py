@@ -9,6 +9,7 @@ import threading
 import time
 from asyncio.tasks import as_completed as early_as_completed
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,6 +41,7 @@ def prepared_pool() -> object:
             "@durable",
             id="process-pool-of-old",
         ),
+        pytest.param(lambda: ThreadPool(1), "concurrent.futures", id="thread-pool-of-old"),
         pytest.param(lambda: os.fork(), "@durable", id="fork"),
         pytest.param(lambda: os.forkpty(), "@durable", id="forkpty"),
     ],

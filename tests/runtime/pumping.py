@@ -82,6 +82,9 @@ class World:
         self.calls[number].due = self.now + delay_s
         return number
 
+    def stop(self, error: BaseException) -> None:
+        raise error
+
     def cancel_call(self, number: int) -> None:
         self.calls.pop(number, None)
 

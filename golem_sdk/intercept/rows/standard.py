@@ -76,11 +76,12 @@ STANDARD = (
     ),
     Interceptor(
         name="threads",
-        version=2,
+        version=3,
         adapters={
             "asyncio": "golem_sdk.intercept.threads:task_patches",
             "concurrent.futures.process": "golem_sdk.intercept.threads:process_pool_patches",
             "concurrent.futures.thread": "golem_sdk.intercept.threads:thread_pool_patches",
+            "multiprocessing.pool": "golem_sdk.intercept.threads:old_pool_patches",
             "multiprocessing.process": "golem_sdk.intercept.threads:process_patches",
             "os": "golem_sdk.intercept.threads:fork_patches",
             "threading": "golem_sdk.intercept.threads:thread_patches",
@@ -90,14 +91,19 @@ STANDARD = (
             Replaced(
                 "concurrent.futures.thread.ThreadPoolExecutor", "submit shutdown", Treatment.BY_LOOP
             ),
+            Replaced(
+                "concurrent.futures.thread.ThreadPoolExecutor", "__init__", Treatment.READ_LOCAL
+            ),
             Replaced("concurrent.futures.process.ProcessPoolExecutor", "submit", Treatment.REFUSED),
+            Replaced("multiprocessing.pool.ThreadPool", "__init__", Treatment.REFUSED),
             Replaced("multiprocessing.process.BaseProcess", "start", Treatment.REFUSED),
             Replaced("os", "fork forkpty", Treatment.REFUSED),
             Replaced("asyncio", "as_completed all_tasks to_thread", Treatment.BY_LOOP),
         ),
         limits="one thread of an agent runs at a time, and another goes on when it waits; at its end an "
-        "invocation waits for its threads, and ends daemons. Thread pools without `initializer`. Not "
-        "`_thread.start_new_thread`, nor threads of compiled libraries",
+        "invocation waits for its threads, and ends daemons. Thread pools without `initializer`; how many "
+        "threads one has by default is recorded, if agent code makes it. Not `_thread.start_new_thread`, nor "
+        "threads of compiled libraries",
     ),
     Interceptor(
         name="locks",
