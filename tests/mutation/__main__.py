@@ -1,9 +1,9 @@
-"""``PYTHONPATH=tests python -m mutation``: see `mutation.run`."""
+"""``PYTHONPATH=tests python -m mutation``: see `mutation.command`."""
 
 from __future__ import annotations
 
 import sys
 
-from mutation.run import main
+from mutation.command import main
 
 sys.exit(main())

@@ -7,17 +7,11 @@ fastest first, until one fails or the time for a mutant is used up.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
-import os
-import sys
 import time
-import traceback
 from collections import Counter, defaultdict
-from fnmatch import fnmatch
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Sequence  # attrs classes are resolved at run time
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING
@@ -25,44 +19,15 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from mutation.forks import KILLED, SURVIVED, Session, Verdict, forked, load_mutated, run_items
-from mutation.listed import Listed, read_list
-from mutation.mutants import Mutant, changed_functions, mutants_of
-from mutation.timing import Timed, time_tests
+from mutation.mutants import Mutant, changed_functions
+from mutation.timing import Timed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     import pytest
 
-__all__ = ["ROOMS", "all_mutants", "main"]
-
-ROOMS = ("core", "runtime")
-TESTS = (
-    "core",
-    "codec",
-    "golden",
-    "oplog",
-    "runtime",
-    "guards",
-    "testing",
-    "acceptance",
-    "intercept",
-)
-OF_PROCESSES = (
-    "*_kill.py",
-    "*_scripts.py",
-    "*_fork.py",
-    "*_plugin.py",
-    "*_readme.py",
-    "*_cassette.py",
-    "*_fuzz_agents.py",
-    "*_libraries.py",
-    "*_every_index.py",
-)
-"""They start processes, which know nothing of the mutant, or take long for what others show, too."""
-
-HEAVY = ("hypothesis", "cattrs", "httpx", "tenacity")
-"""Loaded once, before anything of the package."""
+__all__ = ["Campaign", "Key", "run_fresh", "run_loaded"]
 
 Functions = dict[tuple[str, str, int], list[FunctionType]]
 Key = tuple[str, str, str, str]
@@ -78,7 +43,8 @@ class Campaign:
         timed: the tests.
         seconds: of tests for one mutant.
         results: the file to which each result is added.
-        total: how many mutants there are.
+        sources: the digest of each file that has mutants.
+        mutants: all of these files.
         verdicts: what came of each so far.
         killers: by function and by file: how many mutants each test has killed.
     """
@@ -88,7 +54,8 @@ class Campaign:
     timed: Timed
     seconds: float
     results: Path
-    total: int
+    sources: dict[str, str]
+    mutants: Sequence[Mutant]
     verdicts: list[tuple[Mutant, Verdict]] = field(factory=list)
     killers: dict[str, Counter[str]] = field(factory=lambda: defaultdict(Counter))
     _unchanged: dict[str, CodeType] = field(factory=dict)
@@ -146,13 +113,16 @@ class Campaign:
         """Keep and print a result."""
         self._count(mutant, verdict)
         took = time.monotonic() - began
-        line = {"key": mutant.key, "line": mutant.lines[0], "status": verdict.status}
+        line = {"key": mutant.key, "line": mutant.lines[0], "source": self.sources[mutant.file]}
+        line |= {"status": verdict.status, "killer": verdict.killer, "seconds": round(took, 2)}
         with self.results.open("a") as file:
-            file.write(json.dumps({**line, "killer": verdict.killer, "seconds": round(took, 2)}))
-            file.write("\n")
+            file.write(json.dumps(line) + "\n")
         count = len(self.verdicts)
         if verdict.status != KILLED or count % 50 == 0:
-            print(f"{count}/{self.total} {verdict.status} in {took:.1f} s: {mutant}", flush=True)
+            print(
+                f"{count}/{len(self.mutants)} {verdict.status} in {took:.1f} s: {mutant}",
+                flush=True,
+            )
 
     def read_verdicts(self, mutants: Sequence[Mutant]) -> None:
         """Take over what another process has noted of these mutants, in this order."""
@@ -264,122 +234,3 @@ def _functions_of(package: str) -> Functions:
             code = item.__code__
             found[code.co_filename, code.co_qualname, code.co_firstlineno].append(item)
     return found
-
-
-def report(campaign: Campaign, mutants: Sequence[Mutant], listed: Listed) -> int:
-    """Print what came of it; gives the exit status."""
-    survived: dict[Key, bool] = defaultdict(bool)
-    for mutant, verdict in campaign.verdicts:
-        survived[mutant.key] |= verdict.status == SURVIVED
-    unexplained = [
-        mutant
-        for mutant, verdict in campaign.verdicts
-        if verdict.status == SURVIVED and mutant.key not in listed.reasons
-    ]
-    for title, lines in (
-        ("survived", [str(mutant) for mutant in unexplained]),
-        ("listed, but there is no such mutant", listed.without_mutant(mutants)),
-        ("listed, but a test kills it", listed.killed(survived)),
-    ):
-        for line in lines:
-            print(f"{title}: {line}")
-    counts = Counter(verdict.status for _, verdict in campaign.verdicts)
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    explained = counts[SURVIVED] - len(unexplained)
-    print(f"{len(mutants)} mutants: {told}; {explained} listed, {len(unexplained)} unexplained")
-    return int(bool(unexplained or listed.without_mutant(mutants) or listed.killed(survived)))
-
-
-def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("mutation", description=__doc__)
-    parser.add_argument("files", nargs="*", default=ROOMS, help="rooms or files of the package")
-    parser.add_argument("--tests", nargs="*", type=Path, help="files or directories of tests")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of tests for one mutant")
-    parser.add_argument(
-        "--resume", action="store_true", help="only mutants that have not been killed"
-    )
-    parser.add_argument(
-        "--kept", type=Path, default=Path(".mutation"), help="where results are kept"
-    )
-    parser.add_argument("--package", default="golem_sdk")
-    parser.add_argument("--list", type=Path, help="of the mutants that no test can kill")
-    return parser.parse_args(arguments)
-
-
-def all_mutants(root: Path, files: Sequence[str]) -> list[Mutant]:
-    paths = [
-        path for name in files for path in (sorted((root / name).rglob("*.py")) or [root / name])
-    ]
-    return [
-        mutant
-        for path in paths
-        for mutant in mutants_of(path.relative_to(root).as_posix(), path.read_text())
-    ]
-
-
-def _tests(places: Sequence[Path] | None) -> list[Path]:
-    here = Path(__file__).resolve().parents[1]
-    files = [
-        file
-        for place in places or [here / name for name in TESTS]
-        for file in (
-            sorted(place.resolve().rglob("test_*.py")) if place.is_dir() else [place.resolve()]
-        )
-    ]
-    return [file for file in files if not any(fnmatch(file.name, name) for name in OF_PROCESSES)]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; gives its exit status: 0 no unexplained survivor and no idle entry of the list."""
-    given = _arguments(arguments)
-    spec = find_spec(given.package)
-    if spec is None or spec.origin is None:
-        raise SystemExit(f"there is no package {given.package}")
-    for name in HEAVY:
-        import_module(name)
-    root = Path(spec.origin).parent
-    listed = read_list(given.list) if given.list else read_list()
-    mutants = all_mutants(root, given.files)
-    timed = time_tests(root, _tests(given.tests), given.kept)
-    results = given.kept / "results.jsonl"
-    killed = _killed(results) if given.resume else Counter[Key]()
-    results = results if given.resume else _emptied(results)
-    campaign = Campaign(given.package, root, timed, given.seconds, results, len(mutants))
-    todo = []
-    for mutant in mutants:
-        if killed[mutant.key]:
-            killed[mutant.key] -= 1
-            campaign.verdicts.append((mutant, Verdict(KILLED)))
-        else:
-            todo.append((mutant, campaign.changed(mutant)))
-    bodies = [(mutant, changed) for mutant, changed in todo if changed is not None]
-    _in_child(lambda: run_loaded(campaign, bodies))
-    campaign.read_verdicts([mutant for mutant, _ in bodies])
-    run_fresh(campaign, [mutant for mutant, changed in todo if changed is None])
-    return report(campaign, mutants, listed)
-
-
-def _in_child(work: Callable[[], object]) -> None:
-    """Do something that loads the package: this process must not, for the sake of `run_fresh`."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        sys.stdout.flush()
-        os._exit(0)
-    if os.waitpid(child, 0)[1]:
-        raise SystemExit(1)
-
-
-def _killed(results: Path) -> Counter[Key]:
-    lines = results.read_text().splitlines() if results.exists() else []
-    found = [json.loads(line) for line in lines]
-    return Counter(tuple(line["key"]) for line in found if line["status"] != SURVIVED)
-
-
-def _emptied(results: Path) -> Path:
-    results.write_text("")
-    return results

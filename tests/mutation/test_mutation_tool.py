@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import golem_sdk
+from mutation.command import ROOMS, all_mutants
 from mutation.listed import LIST, read_list
 from mutation.mutants import changed_functions, mutants_of
-from mutation.run import ROOMS, all_mutants
+from mutation.record import RECORD, digest, read_record
 
 pytestmark = pytest.mark.once
 
@@ -135,22 +137,24 @@ def test_a_mutated_function_is_told_by_its_name_and_line() -> None:
     assert compile(mutant.tree, "f.py", "exec") == before, "the tree is as it was"
 
 
-def planted(directory: Path, entries: str = "") -> subprocess.CompletedProcess[str]:
+def planted(
+    directory: Path, entries: str = "", *options: str, source: str = PLANTED
+) -> subprocess.CompletedProcess[str]:
     """Run the command over a package of one file."""
     room = directory / "planted" / "room"
     room.mkdir(parents=True, exist_ok=True)
     (room.parent / "__init__.py").touch()
     (room / "__init__.py").touch()
-    (room / "code.py").write_text(PLANTED)
+    (room / "code.py").write_text(source)
     (directory / "test_planted.py").write_text(TEST)
     (directory / "test_disturbed.py").write_text(DISTURBED)
     (directory / "test_other.py").write_text(DISTURBING)
     (directory / "listed.toml").write_text(entries)
     command = [sys.executable, "-m", "mutation", "room", "--package", "planted"]
     tests = ["test_planted.py", "test_disturbed.py", "test_other.py"]
-    options = ["--tests", *tests, "--list", "listed.toml"]
+    files = ["--tests", *tests, "--list", "listed.toml", "--record-file", "record.toml"]
     return subprocess.run(
-        [*command, *options],
+        [*command, *files, *options],
         cwd=directory,
         env={"PYTHONPATH": f"{TESTS}:{directory}", "PATH": "/usr/bin:/bin"},
         capture_output=True,
@@ -174,6 +178,55 @@ def test_planted_mutants_are_killed_and_survivors_found(tmp_path: Path) -> None:
     assert found.returncode == 1
 
 
+def survivors_listed() -> str:
+    mutants = mutants_of("room/code.py", PLANTED)
+    return "".join(
+        ENTRY.format(mutant.function, mutant.before, mutant.after)
+        for mutant in mutants
+        if mutant.function == "unrun"
+        or mutant.before == "UNSEEN = 7"
+        or (mutant.function == "unchecked" and mutant.after != "return None")
+    )
+
+
+def test_a_file_is_recorded_when_all_is_explained_and_then_run_only_if_it_has_changed(
+    tmp_path: Path,
+) -> None:
+    unexplained = planted(tmp_path, "", "--record")
+    assert "room/code.py: not run yet\n" in unexplained.stdout
+    assert "room/code.py" not in read_record(tmp_path / "record.toml")
+    listed = survivors_listed()
+
+    idle = planted(
+        tmp_path, listed + ENTRY.format("checked", "gone", "None"), "--record", "--resume"
+    )
+    assert idle.returncode == 1
+    assert "room/code.py" not in read_record(tmp_path / "record.toml")
+
+    explained = planted(tmp_path, listed, "--record", "--resume")
+    counts = "9 mutants, 4 killed, 5 listed"
+    assert "room/code.py: " + counts in explained.stdout, explained.stdout + explained.stderr
+    assert f"2 of 2 files are run: {counts}\n" in explained.stdout
+    results = tmp_path / ".mutation/results.jsonl"
+    assert len(results.read_text().splitlines()) == 9 + 5 + 5, "but what was killed"
+    record = read_record(tmp_path / "record.toml")
+    assert record["room/code.py"].source == digest(tmp_path / "planted/room/code.py")
+
+    again = planted(tmp_path, listed, "--changed")
+    assert again.returncode == 0
+    assert "survived" not in again.stdout
+
+    source = PLANTED + "# changed\n"
+    (tmp_path / "planted/room/code.py").write_text(source)
+    changed = planted(tmp_path, listed, "--status", source=source)
+    assert "room/code.py: has changed since 20" in changed.stdout
+    assert "1 of 2 files are run: 0 mutants" in changed.stdout, "the other one is as it was"
+    anew = planted(tmp_path, listed, "--changed", "--resume", "--record", source=source)
+    assert counts in anew.stdout
+    source_of = [json.loads(line)["source"] for line in results.read_text().splitlines()]
+    assert source_of.count(digest(tmp_path / "planted/room/code.py")) == 9, "none is taken over"
+
+
 def test_entries_that_no_longer_apply_are_errors(tmp_path: Path) -> None:
     gone = ENTRY.format("unchecked", "return gone", "return None")
     killed = ENTRY.format("checked", "return number < LIMIT", "return None")
@@ -186,3 +239,14 @@ def test_entries_that_no_longer_apply_are_errors(tmp_path: Path) -> None:
 def test_every_listed_mutant_exists() -> None:
     keys = {mutant.key for mutant in all_mutants(PACKAGE, ROOMS)}
     assert [key for key in read_list(LIST).reasons if key not in keys] == []
+
+
+@pytest.mark.static
+def test_the_record_agrees_with_the_mutants_and_the_list() -> None:
+    reasons = read_list(LIST).reasons
+    for file, entry in read_record(RECORD).items():
+        if (PACKAGE / file).exists() and digest(PACKAGE / file) == entry.source:
+            keys = [mutant.key for mutant in all_mutants(PACKAGE, [file])]
+            assert entry.mutants == len(keys) == entry.killed + entry.listed, file
+            assert {key for key in reasons if key[0] == file} <= set(keys), file
+            assert (entry.listed > 0) == any(key[0] == file for key in reasons), file
