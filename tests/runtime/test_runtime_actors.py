@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from golem_sdk.core.entries import Suspend
+from golem_sdk.errors import StoreFullError
 from golem_sdk.runtime import actor as actors
 from golem_sdk.runtime.actor import Actor
 from golem_sdk.runtime.completion import Completion
@@ -238,6 +239,27 @@ def test_one_that_was_interrupted_unloads_no_other_later(runtime: Runtime) -> No
     runtime._kernel._interrupt(actor_of(runtime, "x"))
     assert not runtime._kernel._resting
     assert not runtime._kernel._actors
+
+
+def test_one_that_falls_asleep_unloads_no_other_later(runtime: Runtime) -> None:
+    assert runtime.get(Acting, "x").add(1) == 1
+    runtime._kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
+    assert list(runtime._kernel._resting) == ['Acting("x")']
+    runtime.trigger(runtime.get(Acting, "x").nap, 1, key="nap")
+    runtime._kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
+    assert not runtime._kernel._resting
+
+
+def test_one_that_a_full_store_stopped_unloads_no_other_later(
+    runtime: Runtime, engine: Refusing
+) -> None:
+    assert runtime.get(Acting, "x").add(1) == 1
+    runtime._kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
+    assert list(runtime._kernel._resting) == ['Acting("x")']
+    engine.refusal = StoreFullError("no room")
+    with pytest.raises(StoreFullError):
+        runtime.get(Acting, "y").add(1)
+    assert not runtime._kernel._resting
 
 
 def test_who_comes_just_before_is_taken_along(

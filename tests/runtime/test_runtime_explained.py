@@ -118,6 +118,11 @@ def test_the_likely_cause_is_told(hash_seed: int, code: str, cause: str) -> None
     assert f"  likely cause: {cause}" in str(of_session(ask))
 
 
+def test_stores_hold_the_hash_of_this_text() -> None:
+    """With another text all of them would seem to be from processes with another hash seed."""
+    assert hash_canary() == hash("golem-hash-canary")
+
+
 def test_places() -> None:
     site = DescribeCallSite(1, 1, "/a/b/orders.py", 88, "charge", "pay(card)")
     assert describe_site(site) == "orders.py:88 in charge(): pay(card)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from threading import Semaphore
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from golem_sdk import Runtime, agent
 from golem_sdk.errors import StoreError, StoreFullError
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.base import Space
+from golem_sdk.storage.committer import Committer
 from golem_sdk.testing.environment import VirtualEnvironment
 from storage.gates import Gate, acquire, claim, join, run
 
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from threading import Thread
 
-    from golem_sdk.storage.committer import Committer
+    from golem_sdk.storage.memory import MemoryEngine
     from golem_sdk.storage.tickets import Ticket, Told
 
 STORES: list[Gate] = []
 SEEN: list[int] = []
+COPIES: list[MemoryEngine] = []
 
 
 def entries() -> int:
@@ -162,3 +165,36 @@ def test_no_virtual_time_passes_while_it_is_put_off(
 def test_without_a_commit_under_way_it_begins_at_once(runtime: Runtime) -> None:
     assert runtime.run(put_off, "alone") == "alone"
     assert SEEN == [0]
+
+
+@agent
+def begun_before(name: str) -> str:
+    SEEN.append(entries())
+    COPIES.append(STORES[0].snapshot())
+    return name
+
+
+@agent
+async def put_off_naps(name: str) -> None:
+    for _ in range(5):
+        await asyncio.sleep(1)
+
+
+def test_what_has_begun_before_a_crash_is_not_put_off_again(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Committer, "is_busy", True)
+    runtime.run(begun_before, "a")
+    (STORES[0]._spaces, SEEN[:]) = (COPIES.pop()._spaces, [])
+    environment = VirtualEnvironment()
+    with Runtime.over(STORES[0], environment, Settings(write_behind_s=None)):
+        environment.rest(30)
+    assert SEEN == [1]
+
+
+def test_only_the_begin_has_a_commit_of_its_own(
+    runtime: Runtime, engine: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Committer, "is_busy", True)
+    runtime.run(put_off_naps, "a")
+    assert len(engine.flushes) == 2
