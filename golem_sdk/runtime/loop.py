@@ -152,10 +152,10 @@ class AgentLoop(BareLoop):
             for _ in range(_MOST_ROUNDS):
                 while self._tasks:
                     task = self._tasks.pop(next(iter(self._tasks)))
-                    if not task.done():
+                    if task.done():
+                        self._task_done(task)
+                    else:
                         unwind_task(task, unloaded)
-                        continue
-                    self._task_done(task)
                 for generator in (generators := self._generators.take()):
                     unwind_generator(generator, self._context, unloaded)
                 self.lanes.abandon(unloaded)

@@ -11,7 +11,8 @@ import pytest
 from golem_sdk import FunctionType, Runtime, agent, atomically, durable, idempotence_mode
 from golem_sdk.core.entries import Entry, ImportedFunctionInvoked
 from golem_sdk.core.ids import storage_key
-from golem_sdk.durability import current
+from golem_sdk.durability import Session, current
+from golem_sdk.errors import AgentFailedError, AgentFencedSignal
 from golem_sdk.oplog.reader import read_entries
 from golem_sdk.runtime.effects import AlarmEffect, Effect, HostEffect, TimerEffect
 from golem_sdk.runtime.settings import Settings
@@ -22,7 +23,7 @@ from golem_sdk.testing.driver import Step, drive
 from golem_sdk.testing.environment import VirtualEnvironment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 CANCELLED_EFFECT = Event()
 SEEN: list[Any] = []
@@ -130,6 +131,34 @@ def test_p3_p4_what_is_on_disk_before_and_after_a_write() -> None:
     assert looked < paying, "everything before it, and its announcement"
     assert paying < paid, "its outcome, before the agent goes on"
     assert paid == paying_again == paid_again, "nothing is left to say; what came of it may wait"
+
+
+class Ends:
+    """A performer that ends the session."""
+
+    def perform(self, session: Session, *_: object) -> None:
+        raise AgentFencedSignal(RuntimeError("the simulated process is gone"))
+
+    def perform_async(self, session: Session, *_: object) -> Callable[[], Awaitable[Any]]:
+        raise AssertionError("no asynchronous code runs")
+
+
+@agent
+def asks_for_the_end(name: str) -> None:
+    with idempotence_mode(False):  # what becomes of it is on disk at once
+        pay()
+
+
+def test_when_a_performer_ends_the_session_that_is_no_outcome() -> None:
+    engine = MemoryEngine()
+    settings = Settings(write_behind_s=None, performer=Ends())
+    with (
+        Runtime.over(engine, VirtualEnvironment(), settings) as runtime,
+        pytest.raises(AgentFailedError, match="the simulated process is gone"),
+    ):
+        runtime.run(asks_for_the_end, "x")
+    entries = read_entries(engine.snapshot(), storage_key('asks_for_the_end("x")'))
+    assert not [entry for _, entry in entries if is_outcome(entry)]
 
 
 @durable(function_type=FunctionType.READ_REMOTE)

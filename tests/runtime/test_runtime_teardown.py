@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import subprocess
 import sys
 import warnings
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from golem_sdk.errors import AgentControlSignal
+from golem_sdk.errors import AgentControlSignal, AgentFencedSignal
 from runtime.programs import program
 from runtime.pumping import World
 
@@ -267,6 +268,30 @@ def test_coroutines_that_were_still_to_be_awaited_are_no_mistake() -> None:
         await inner
 
     assert torn_down(main) == ["main ends"]
+
+
+def test_a_task_that_was_over_when_its_agent_was_interrupted_is_ended_like_all() -> None:
+    """An interrupt comes before the loop was told that the task is over."""
+
+    async def ends(world: World) -> None:
+        later = forever(world, "later")
+        try:
+            raise AgentFencedSignal(RuntimeError("over"))
+        finally:
+            world.keep.append(later)
+
+    async def interrupts(_: World) -> None:
+        raise KeyboardInterrupt
+
+    world = World()
+    for main in (ends, interrupts):
+        world.loop.start_main(main(world))
+    with pytest.raises(KeyboardInterrupt):
+        world.loop.run_ready()
+    world.crash()
+    (later,) = world.keep
+    assert inspect.getcoroutinestate(later) == inspect.CORO_CLOSED
+    assert world.trace == []
 
 
 def test_a_result_nobody_asked_for_is_not_reported_after_the_end() -> None:
