@@ -6,13 +6,22 @@ from typing import Any
 
 import pytest
 
-from golem_sdk import NamedPolicy, RetryPolicy, agent, atomically, durable, retry_policy
+from golem_sdk import (
+    NamedPolicy,
+    PersistenceLevel,
+    RetryPolicy,
+    agent,
+    atomically,
+    durable,
+    persistence_level,
+    retry_policy,
+)
 from golem_sdk.codec.values import encode
 from golem_sdk.core.entries import Error, Suspend
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.http_status import HttpStatusError
 from golem_sdk.core.machine import StartedCall
-from golem_sdk.durability import current
+from golem_sdk.durability import current, durable_call
 from golem_sdk.errors import UndecidedError
 from golem_sdk.policies import Always, And, CountLimit, Eq, Immediate, Jitter, Periodic, TimeLimit
 from golem_sdk.runtime.retries import _properties, _state
@@ -46,6 +55,13 @@ def fresh() -> None:
     SENT.clear()
 
 
+def send() -> int:
+    SENT.append("down")
+    if len(SENT) == 1:
+        raise ConnectionError("down")
+    return len(SENT)
+
+
 @durable
 def fails(fault: str, times: int) -> int:
     SENT.append(fault)
@@ -58,6 +74,20 @@ def fails(fault: str, times: int) -> int:
 def retried_here(policy: str, fault: str, times: int) -> int:
     with retry_policy(POLICIES[policy]):
         return fails(fault, times)
+
+
+@agent
+def retried_never(what: str) -> int:
+    """A call that cannot be made again, and one of which nothing is recorded."""
+    with retry_policy(POLICIES["growing"]):
+        if what == "unrecorded":
+            with persistence_level(PersistenceLevel.PERSIST_NOTHING):
+                return fails("down", 1)
+        session = current()
+        assert session is not None
+        given = (session, "a stream", FunctionType.READ_REMOTE, None, send)
+        sent: int = durable_call(*given, repeatable=what == "call")
+        return sent
 
 
 @durable
@@ -139,6 +169,13 @@ def test_a_server_s_wish_is_respected() -> None:
     SENT.clear()
     (delay_s,) = delays_s(drive([Step(retried_here, ("status", "busy until", 1))]))
     assert 59 < delay_s < 60
+
+
+@pytest.mark.parametrize(("what", "times"), [("call", 2), ("stream", 1), ("unrecorded", 1)])
+def test_what_cannot_be_made_again_is_made_once(what: str, times: int) -> None:
+    end = drive([Step(retried_never, (what,))])
+    assert end.results[0][0] == ("result" if what == "call" else "error")
+    assert ["down"] * times == SENT
 
 
 def test_what_is_no_fault_of_the_network_is_not_tried_again() -> None:
