@@ -9,6 +9,7 @@ import pytest
 
 from golem_sdk.core.redaction import (
     fingerprint_of_secret,
+    names_secret,
     stored_headers,
     stored_url,
     without_url_secrets,
@@ -63,6 +64,27 @@ def test_urls_are_redacted(url: str) -> None:
 )
 def test_harmless_urls_are_stored_as_they_are(url: str) -> None:
     assert stored_url(url) == without_url_secrets(url) == url
+
+
+@pytest.mark.parametrize("text", ["GET /x?key={} failed", "sent to https://{}@api/x", "#token={}"])
+def test_secrets_within_texts_are_blanked(text: str) -> None:
+    assert without_url_secrets(text.format(CANARY)) == text.format("<redacted>")
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("Cookie", True),
+        ("Proxy-Authorization", True),
+        ("API_KEY", True),
+        ("accessToken", True),
+        ("client_secret[]", True),
+        ("keyboard", False),
+        ("page", False),
+    ],
+)
+def test_names_of_secrets(name: str, secret: bool) -> None:
+    assert names_secret(name) is secret
 
 
 def test_two_secrets_are_told_apart() -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "TIMEOUT",
     "Session",
     "Verdict",
+    "check_mutated",
     "forked",
     "load_mutated",
     "run_items",
@@ -36,7 +37,7 @@ _LARGEST_DATA = 6 << 30
 _BROKEN = 70
 _LONGEST_S = 600.0
 _OPTIONS = [
-    *("-q", "--capture=no", "--tb=no", "-o", "faulthandler_timeout=0"),
+    *("-q", "--capture=no", "--tb=no", "--assert=plain", "-o", "faulthandler_timeout=0"),
     *("-p", "no:golem", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:pytest_cov"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 ]
@@ -158,3 +159,14 @@ def load_mutated(module: str, code: CodeType) -> None:
             return spec
 
     sys.meta_path.insert(0, Finder)
+
+
+def check_mutated(module: str) -> None:
+    """Make sure that it was `load_mutated` that has loaded a module, if anything has.
+
+    Raises:
+        RuntimeError: somebody else was asked for it.
+    """
+    loaded = sys.modules.get(module)
+    if loaded is not None and not isinstance(loaded.__loader__, _Loader):
+        raise RuntimeError(f"{module} was loaded unchanged, by {loaded.__loader__}")

@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from mutation.forks import KILLED, SURVIVED, Session, Verdict, forked, load_mutated, run_items
+from mutation.forks import (
+    KILLED,
+    SURVIVED,
+    Session,
+    Verdict,
+    check_mutated,
+    forked,
+    load_mutated,
+    run_items,
+)
 from mutation.mutants import Mutant, changed_functions
 from mutation.timing import Timed
 
@@ -28,6 +37,8 @@ if TYPE_CHECKING:
     import pytest
 
 __all__ = ["Campaign", "Key", "run_fresh", "run_loaded"]
+
+_FIRST = 10
 
 Functions = dict[tuple[str, str, int], list[FunctionType]]
 Key = tuple[str, str, str, str]
@@ -63,19 +74,20 @@ class Campaign:
     def tests_for(self, mutant: Mutant) -> list[str]:
         """The tests to run, the most promising first."""
         by_line = self.timed.lines[mutant.file]
-        tests = {test for line in mutant.lines for test in by_line.get(line, ())}
+        direct = {test for line in mutant.lines for test in by_line.get(line, ())}
+        tests = of_file = direct
         if self.is_at_import(mutant):
             room = (
                 f"/{mutant.file.split('/')[0]}/"  # tables and defaults have no lines that tests run
             )
-            tests |= {test for test in self.timed.seconds if room in test}
-            tests |= {test for some in by_line.values() for test in some}
+            of_file = {test for some in by_line.values() for test in some}
+            tests = of_file | {test for test in self.timed.seconds if room in test}
             tests = tests or set(self.timed.seconds)
         room, name = mutant.file.split("/")[0], Path(mutant.file).stem
         function = self.killers[f"{mutant.file} {mutant.function}"]
 
         def order(test: str) -> tuple[float, ...]:
-            near = (f"/{room}/" in test) + (name in test)
+            near = (f"/{room}/" in test) + (name in test) + (test in direct) + (test in of_file)
             return (
                 -function[test],
                 -near,
@@ -147,13 +159,18 @@ def run_fresh(campaign: Campaign, mutants: Sequence[Mutant]) -> None:
             campaign.note(mutant, Verdict(SURVIVED), began)
             continue
         code = mutant.code(str(campaign.root / mutant.file))
-        verdict = _against_fresh(campaign, mutant, code, tests)
-        if verdict.status == KILLED and not verdict.killer and tuple(tests) not in sound:
-            # It could not be loaded. So say, unless the tests cannot be loaded without it, either.
-            control = _against_fresh(campaign, mutant, None, tests)
-            if control.status != SURVIVED:
-                raise RuntimeError(f"without a mutant there is a {control} in {tests}")
-            sound.add(tuple(tests))
+        # Most mutants are killed by one of the first: for those the other tests need not be loaded.
+        verdict = Verdict(SURVIVED)
+        for part in (tests[:_FIRST], tests[_FIRST:]):
+            if not part or verdict.status != SURVIVED:
+                continue
+            verdict = _against_fresh(campaign, mutant, code, part)
+            if verdict.status == KILLED and not verdict.killer and tuple(part) not in sound:
+                # It could not be loaded. So say, unless the tests cannot be loaded without it, either.
+                control = _against_fresh(campaign, mutant, None, part)
+                if control.status != SURVIVED:
+                    raise RuntimeError(f"without a mutant there is a {control} in {part}")
+                sound.add(tuple(part))
         campaign.note(mutant, verdict, began)
 
 
@@ -161,10 +178,11 @@ def _against_fresh(
     campaign: Campaign, mutant: Mutant, code: CodeType | None, tests: list[str]
 ) -> Verdict:
     name = ".".join((campaign.package, *Path(mutant.file).with_suffix("").parts))
+    name = name.removesuffix(".__init__")
 
     def attempt(say: Callable[[str], object]) -> bool:
         if code is not None:
-            load_mutated(name.removesuffix(".__init__"), code)
+            load_mutated(name, code)
         passed: list[bool] = []
 
         def work(items: list[pytest.Item]) -> None:
@@ -173,6 +191,8 @@ def _against_fresh(
             passed.append(run_items(items, limits_s, say))
 
         Session(work).collect(tests)
+        if code is not None:
+            check_mutated(name)
         return any(passed)
 
     return forked(attempt)

@@ -52,6 +52,10 @@ sys.modules["test_disturbing"] = sys
 def test_nothing() -> None:
     pass
 """
+REWRITTEN = """
+import pytest
+pytest.register_assert_rewrite("planted")  # as pytest does with a package that has a plugin
+"""
 ENTRY = """
 [[mutant]]
 file = "room/code.py"
@@ -147,6 +151,7 @@ def planted(
     (room / "__init__.py").touch()
     (room / "code.py").write_text(source)
     (directory / "test_planted.py").write_text(TEST)
+    (directory / "conftest.py").write_text(REWRITTEN)
     (directory / "test_disturbed.py").write_text(DISTURBED)
     (directory / "test_other.py").write_text(DISTURBING)
     (directory / "listed.toml").write_text(entries)
