@@ -286,6 +286,15 @@ def test_what_an_older_version_has_queued_without_a_head_runs(engine: Watched) -
         assert runtime.trigger(add, 0, key="later").result(30) == 2
 
 
+def test_what_alone_an_older_version_has_queued_without_a_head_runs(engine: Watched) -> None:
+    agent_id, none = 'TakenIn("x")', encode([["x"], {}])
+    queued = Invocation("TakenIn", agent_id, "queued", "add", encode([[1], {}]), none, 7)
+    engine.commit([Batch(puts=((Space.INBOX, inbox_key(agent_id, 7), queued.to_row()),))])
+    with opened(engine) as runtime:
+        rest(runtime)
+        assert load_inbox(engine, agent_id) == []
+
+
 def test_what_is_given_up_before_it_was_read_is_read_yet(engine: Watched) -> None:
     with opened(engine) as runtime:
         handle = tomorrow(runtime)

@@ -67,6 +67,30 @@ def test_others_can_ask_for_all_tasks() -> None:
     assert all_tasks(world.loop) == {task}
 
 
+def test_all_tasks_leaves_out_what_is_over_and_what_is_not_the_agent_s_own() -> None:
+    async def main(world: World) -> None:
+        over = asyncio.create_task(asyncio.sleep(0))
+        background = asyncio.create_task(forever(world))
+        assert isinstance(background, AgentTask)
+        background.is_background = True
+
+        async def looks() -> None:
+            assert over.done()  # in this very turn
+            assert all_tasks() == {me, asyncio.current_task()}
+
+        me = asyncio.current_task()
+        await asyncio.sleep(0)
+        await asyncio.create_task(looks())
+
+    async def forever(world: World) -> None:
+        await world.effect("wait")
+
+    world = World()
+    task = world.loop.start_main(main(world))
+    world.loop.run_ready()
+    task.result()
+
+
 def test_all_tasks_iterates_by_creation_whatever_other_loops_do() -> None:
     async def main(world: World) -> None:
         for number in (7, 15, 23):  # hashes that collide in a small table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import inspect
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import PackageNotFoundError, version
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import pytest
 from golem_sdk import Runtime, originals
 from golem_sdk.core.entries import BeginAtomicRegion, Create
 from golem_sdk.core.plan import EMPTY_PLAN
+from golem_sdk.errors import UsageError
 from golem_sdk.oplog.writer import OplogWriter
 from golem_sdk.runtime import environment as environments
 from golem_sdk.runtime import settings
@@ -207,6 +208,18 @@ def test_settings_are_by_default_those_of_a_runtime() -> None:
     defaults = inspect.signature(Runtime.__init__).parameters
     assert Settings().max_loaded == defaults["max_loaded"].default == 1024
     assert Settings().suspend_after_s == defaults["suspend_after"].default == 1.0
+
+
+def test_what_is_chosen_is_checked() -> None:
+    assert settings.chosen(2, 3, True) == Settings(2.0, 3, strict=True)
+    for strict in (None, 1, "yes"):
+        with pytest.raises(UsageError, match="strict is True or False, not"):
+            settings.chosen(1, 3, strict)
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    settings.sdk_version.cache_clear()
+    assert settings.sdk_version() == version("golem-sdk")
 
 
 def test_the_version_of_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
