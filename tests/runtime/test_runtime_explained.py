@@ -243,6 +243,20 @@ def test_outcomes_that_are_the_same() -> None:
     ALIKE.clear()
 
 
+def test_where_an_outcome_rose_does_not_count() -> None:
+    def risen(error: BaseException) -> bytes:
+        try:
+            raise error
+        except BaseException as caught:
+            return encode(caught)
+
+    here, there = encode(ValueError("x")), risen(ValueError("x"))
+    assert here != there
+    assert same_outcome(here, there) is True
+    assert same_outcome(here, risen(ValueError("y"))) is False
+    assert same_outcome(here, risen(KeyError("x"))) is False
+
+
 def test_a_failure_that_is_no_exception_is_damaged() -> None:
     with pytest.raises(DecodingError, match="not an exception"):
         reveal(encode(5), True)
