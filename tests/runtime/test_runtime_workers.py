@@ -208,6 +208,9 @@ def test_settings_are_by_default_those_of_a_runtime() -> None:
     defaults = inspect.signature(Runtime.__init__).parameters
     assert Settings().max_loaded == defaults["max_loaded"].default == 1024
     assert Settings().suspend_after_s == defaults["suspend_after"].default == 1.0
+    assert Settings().strict is defaults["strict"].default is False
+    committers = inspect.signature(Committer).parameters
+    assert Settings().write_behind_s == committers["write_behind_s"].default == 0.002
 
 
 def test_what_is_chosen_is_checked() -> None:
