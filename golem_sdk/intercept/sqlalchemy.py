@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
