@@ -55,11 +55,10 @@ def test_a_watch_is_lost_in_a_crash(server: KeyValueServer) -> None:
                         value: Any = pipeline.get("name")
                         pipeline.multi()
                         pipeline.set("copy", value)
-                        redis.set("noted", "one")  # on disk is then: it watches
+                        redis.set("noted", "one")
                         if not waits.is_set():
-                            redis.rpush("list", "c")
-                            waits.set()
-                            go_on.wait(60)
+                            server.asked, server.answers = waits, go_on
+                            redis.rpush("slow", "c")  # on disk is before: it watches
                         return [*found, pipeline.execute()]
                 except WatchError as error:
                     found.append(str(error))
