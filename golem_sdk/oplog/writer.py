@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from functools import cache
 from operator import attrgetter
@@ -40,6 +41,9 @@ _MOST_BYTES = 256 * 1024
 
 _FRAME_BYTES = 200
 
+_MOST_BEHIND_BYTES = 32 * 1024 * 1024
+"""Who records faster than the disk takes it waits for it when so much is on its way there."""
+
 
 class OplogWriter:
     """The only way to append to an agent's oplog. One session owns it; flushing is thread-safe.
@@ -68,6 +72,8 @@ class OplogWriter:
         self._fence: BaseException | None = None
         self._mutex = RLock()
         self._asked = False
+        self._behind: deque[tuple[Ticket, int]] = deque()
+        self._behind_bytes = 0
 
     @property
     def plan(self) -> Plan:
@@ -83,14 +89,14 @@ class OplogWriter:
 
         Raises:
             OplogRuleError: the entry would break L1, L2, R1 or R2.
+            StoreError: the store refused what was appended before.
             BaseException: what fenced this writer.
         """
         with self._mutex:
             if self._fence is not None:
                 raise self._fence
             if len(self._buffer) >= _MOST_ENTRIES or self._size_bytes >= _MOST_BYTES:
-                self.flush()
-                self._committer.soon()
+                self._hand_on()
             index = self.last + 1
             if self._plan.concerns(type(entry)):
                 self._plan = plan_after(self._plan, index, entry)
@@ -124,9 +130,26 @@ class OplogWriter:
                 for space, key, piece in puts:
                     self._puts[space, key] = piece
                     if len(self._puts) >= _MOST_ENTRIES // 8:
-                        self.flush()
-                        self._committer.soon()  # or all of them wait in memory until somebody waits
+                        self._hand_on()  # or all of them wait in memory until somebody waits
         return payload
+
+    def _hand_on(self) -> None:
+        """Have what is buffered committed soon; wait, if too much is on its way already.
+
+        Raises:
+            StoreError: the store refused; this writer is of no use any more.
+        """
+        size = self._size_bytes + sum(map(len, self._puts.values()))
+        ticket = self.flush()
+        self._committer.soon()
+        if ticket is None:
+            return
+        self._behind.append((ticket, size))
+        self._behind_bytes += size
+        while self._behind and self._behind[0][0].settled:
+            self._behind_bytes -= self._behind.popleft()[1]
+        if self._behind_bytes > _MOST_BEHIND_BYTES:
+            self._committer.wait(ticket)
 
     def flush(self) -> Ticket | None:
         """Queue everything buffered for the next commit; the newest ticket, if there ever was one."""

@@ -20,6 +20,7 @@ from golem_sdk.errors import (
     StoreError,
     StoreFencedError,
 )
+from golem_sdk.oplog import writer as writing
 from golem_sdk.oplog.reader import (
     Survey,
     agents_with_entries,
@@ -179,6 +180,24 @@ def test_long_payloads_do_not_wait_in_memory_until_somebody_waits() -> None:
     for number in range(4):
         writer.keep(bytes([number]) * 256 * 1024 * 20)
     assert asked == [1, 2, 3, 4, 5]
+
+
+def test_who_records_faster_than_the_disk_takes_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    most, piece = 4 * 2**20, 2**20
+    monkeypatch.setattr(writing, "_MOST_BEHIND_BYTES", most)
+    queued: list[int] = []
+
+    class Slow(Committer):
+        def soon(self, prepare: Callable[[], object] | None = None) -> None:
+            queued.append(sum(len(p[2]) for ticket in self._queue for p in ticket.batch.puts))
+
+    engine = MemoryEngine()
+    writer = OplogWriter(KEY, Slow(engine, write_behind_s=None), 0, EMPTY_PLAN)
+    for number in range(32):
+        writer.keep(number.to_bytes() * piece)
+        writer.append(Log(number, "info", "", "x" * 2**18))
+    assert max(queued) <= 2 * most + piece
+    assert engine.scan(Space.PAYLOAD, b"", None, limit=100)
 
 
 @pytest.mark.parametrize("missing", [1, 2, 3])
