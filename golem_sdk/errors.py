@@ -26,6 +26,7 @@ __all__ = [
     "NotDurableWarning",
     "OutcomeRowError",
     "RecordedError",
+    "ResponseTooLargeError",
     "RuntimeClosedError",
     "StoreBrokenError",
     "StoreCorruptError",
@@ -109,6 +110,23 @@ class RecordedError(GolemError):
 
 
 # --- database transactions ------------------------------------------------------------------------
+
+
+class ResponseTooLargeError(GolemError):
+    """The body of a response is longer than a runtime records (its ``max_response_bytes``).
+
+    Attributes:
+        limit_bytes: so many are recorded at most.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        super().__init__(
+            f"the body of a response is longer than {limit_bytes:_} bytes, and all that an agent receives is"
+            " recorded: the rest was not read. Fetch such amounts in a function decorated with @durable that"
+            " returns where it has put them, ask for a part (a Range header), or give the runtime another"
+            " limit: Runtime(max_response_bytes=...)"
+        )
 
 
 class OutcomeRowError(GolemError):

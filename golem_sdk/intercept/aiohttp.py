@@ -26,7 +26,13 @@ from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.redaction import stored_url
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.aiohttp_connectors import Twins
-from golem_sdk.intercept.http import WHOLE_BODY_BYTES, AsyncBody, Pump, is_small
+from golem_sdk.intercept.http import (
+    WHOLE_BODY_BYTES,
+    AsyncBody,
+    Pump,
+    announced_bytes,
+    is_small,
+)
 from golem_sdk.intercept.patching import Patch, in_agents
 from golem_sdk.intercept.wire import described
 
@@ -186,7 +192,7 @@ class _Connection:
         async def perform() -> list[Any]:
             if real:  # an attempt before, which was not good enough
                 real.pop().stop()
-            return await self._sent(head + b"\r\n\r\n" + data, real)
+            return await self._sent(session, head + b"\r\n\r\n" + data, real)
 
         answer = await durability.durable_call_async(
             session,
@@ -198,7 +204,7 @@ class _Connection:
         )
         return self._parsed(answer, real[0] if real else None)
 
-    async def _sent(self, data: bytes, real: list[Pump]) -> list[Any]:
+    async def _sent(self, session: durability.Session, data: bytes, real: list[Pump]) -> list[Any]:
         """The exchange on the host loop: what is recorded of it."""
         library = self._adapter.library
         connector = self._adapter.twins.of(self._connector)
@@ -218,7 +224,8 @@ class _Connection:
         except BaseException:
             connection.close()
             raise
-        pump = Pump(_Payload(connection, payload))
+        announced = announced_bytes(message.raw_headers)
+        pump = Pump(session, _Payload(connection, payload), announced)
         body = None
         if payload.is_eof() or is_small(message.raw_headers):
             try:

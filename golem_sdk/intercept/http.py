@@ -20,7 +20,7 @@ from attrs import frozen
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.redaction import stored_headers, stored_url, without_url_secrets
-from golem_sdk.errors import NotDurableError
+from golem_sdk.errors import NotDurableError, ResponseTooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -32,8 +32,11 @@ __all__ = [
     "Exchange",
     "Pump",
     "SyncBody",
+    "announced_bytes",
+    "checked_size",
     "describe",
     "is_small",
+    "limited",
     "take",
 ]
 
@@ -92,10 +95,43 @@ def describe(method: str, url: str, headers: Iterable[tuple[str, str]], body: by
     return Exchange(kind, request, [method, without_url_secrets(url), digest])
 
 
+def announced_bytes(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """How long the body is according to its head; ``None``: it does not say."""
+    lengths = [value for name, value in headers if name.lower() == b"content-length"]
+    return int(lengths[0]) if len(lengths) == 1 and lengths[0].isdigit() else None
+
+
 def is_small(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether the body is announced to be so short that it is recorded at once in any case."""
-    lengths = [value for name, value in headers if name.lower() == b"content-length"]
-    return len(lengths) == 1 and lengths[0].isdigit() and int(lengths[0]) <= _SMALL_BODY_BYTES
+    announced = announced_bytes(headers)
+    return announced is not None and announced <= _SMALL_BODY_BYTES
+
+
+def checked_size(session: durability.Session, size: int) -> None:
+    """See that a body of this size, which is known or announced, may be recorded.
+
+    Raises:
+        ResponseTooLargeError: it is longer than the runtime's ``max_response_bytes``.
+    """
+    limit = session.kernel.settings.max_response_bytes
+    if size > limit:
+        raise ResponseTooLargeError(limit)
+
+
+def limited(
+    session: durability.Session, chunks: Iterable[bytes], announced: int | None
+) -> Iterator[bytes]:
+    """The chunks of a body, up to the limit.
+
+    Raises:
+        ResponseTooLargeError: at the first, if more is announced (without a body, that means nothing), or
+            when it is passed.
+    """
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        checked_size(session, max(size, announced or 0))
+        yield chunk
 
 
 def take(chunks: Iterator[bytes], least_bytes: int) -> bytes:
@@ -209,14 +245,19 @@ class Pump:
     on the host loop; stopped from anywhere, or by being dropped: nobody may take a response that comes when
     its call was cancelled, and an agent that is unloaded drops its responses without closing them.
 
+    Args:
+        session: of the agent that reads.
+        stream: the real body: an asynchronous iterator of chunks with ``aclose()``.
+        announced: its length, if the head says it.
+
     Attributes:
         stop: closes the real response, now or soon; nobody waits for it.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, session: durability.Session, stream: Any, announced: int | None) -> None:
         self._queue: _Queue = asyncio.Queue(_QUEUED_CHUNKS)
         loop = asyncio.get_running_loop()
-        task = loop.create_task(_fill(self._queue, stream))
+        task = loop.create_task(_fill(self._queue, session, stream, announced))
         self.stop = weakref.finalize(self, _stop_soon, loop, task, self._queue)
         self.stop.atexit = False
         self._ended = False
@@ -237,12 +278,17 @@ class Pump:
         return b"".join(parts)
 
 
-async def _fill(queue: _Queue, stream: Any) -> None:
+async def _fill(
+    queue: _Queue, session: durability.Session, stream: Any, announced: int | None
+) -> None:
     """Put the chunks into the queue, and how they end."""
     end: Exception | None = None
+    size = 0
     try:
         try:
             async for chunk in stream:
+                size += len(chunk)
+                checked_size(session, max(size, announced or 0))
                 await queue.put(chunk)
         finally:
             await stream.aclose()

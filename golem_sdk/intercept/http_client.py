@@ -161,7 +161,7 @@ class _Adapter:
                 _hang_up(connection)
                 raise
             try:
-                line.wire = self._wire(connection)
+                line.wire = self._wire(session, connection)
             except (OSError, HTTPException) as error:
                 _hang_up(connection)
                 if not in_two_steps:
@@ -184,7 +184,7 @@ class _Adapter:
             identity=exchange.identity,
         )
 
-    def _wire(self, connection: Any) -> Wire:
+    def _wire(self, session: durability.Session, connection: Any) -> Wire:
         response = self._getresponse(connection)
         # The connection must not be kept: it holds the response that the agent gets.
         sock, connected = connection.sock, weakref.ref(connection)
@@ -197,7 +197,7 @@ class _Adapter:
             if left is not None and left.sock is sock:
                 left.sock = None
 
-        return Wire(response, finish)
+        return Wire(session, response, finish)
 
 
 def _connect(original: Callable[..., None]) -> Callable[..., None]:

@@ -27,8 +27,10 @@ from golem_sdk.intercept.http import (
     Exchange,
     Pump,
     SyncBody,
+    announced_bytes,
     describe,
     is_small,
+    limited,
     take,
 )
 from golem_sdk.intercept.patching import Patch, in_agents
@@ -81,7 +83,7 @@ class _Adapter:
                     real[1]()
                     real.clear()
                 response = original(transport, sent)
-                chunks = iter(response.stream)
+                chunks = limited(session, response.stream, announced_bytes(response.headers.raw))
                 body = None
                 if _wants_whole(response):
                     try:
@@ -126,7 +128,8 @@ class _Adapter:
                     real.pop().stop()
                 self._forget_closed(transport)
                 response = await original(transport, sent)
-                pump = Pump(response.stream)
+                announced = announced_bytes(response.headers.raw)
+                pump = Pump(session, response.stream, announced)
                 body = None
                 if _wants_whole(response):
                     try:

@@ -153,7 +153,7 @@ class _Adapter:
         def perform() -> Answer:
             if real:  # an attempt before, which was not good enough
                 real.pop().close()
-            real.append(self._sent(pool, method, url, sent))
+            real.append(self._sent(session, pool, method, url, sent))
             try:
                 return answer_of(real[0], whole=whole)
             finally:
@@ -171,7 +171,14 @@ class _Adapter:
         parts = parsed(answer, real[0] if real else None, _READ, method, HTTPResponse)
         return self._made(pool, method, url, options, parts)
 
-    def _sent(self, pool: Any, method: str, url: str, sent: dict[str, Any]) -> Wire:
+    def _sent(
+        self,
+        session: durability.Session,
+        pool: Any,
+        method: str,
+        url: str,
+        sent: dict[str, Any],
+    ) -> Wire:
         """The real exchange, with the pool's real connections."""
         response = self._urlopen(
             pool,
@@ -191,7 +198,7 @@ class _Adapter:
                 response.close()
             response.release_conn()
 
-        return Wire(response._original_response, finish)
+        return Wire(session, response._original_response, finish)
 
     def _made(self, pool: Any, method: str, url: str, options: dict[str, Any], parts: Any) -> Any:
         """urllib3's response around one of `http.client`, as its connections make it."""

@@ -20,6 +20,7 @@ from golem_sdk.intercept.http import (
     WHOLE_BODY_BYTES,
     Exchange,
     SyncBody,
+    checked_size,
     describe,
     is_small,
 )
@@ -39,12 +40,20 @@ class Wire:
     """A real response, as the bytes of its body.
 
     Args:
+        session: of the agent that reads.
         response: whose head is read. Nobody else reads it any more.
         finish: is called once, when no more is wanted: with whether the connection can be used again.
     """
 
-    def __init__(self, response: HTTPResponse, finish: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        session: durability.Session,
+        response: HTTPResponse,
+        finish: Callable[[bool], None],
+    ) -> None:
+        self._session = session
         self._response = response
+        self._announced, self._taken = response.length or 0, 0
         self._tee = _Tee(response.fp)
         response.fp = self._tee  # type: ignore[assignment]  # it has what the response calls
         # An agent that is unloaded drops its responses without closing them.
@@ -80,13 +89,16 @@ class Wire:
 
         Raises:
             OSError: of the connection; after what was received before it.
+            ResponseTooLargeError: it is longer than the runtime records; again whenever more is wanted.
         """
         if self._error is not None:
             error, self._error, self._broken = self._error, None, True
             raise error
+        self._check_size()
         try:
             while self._tee.size < least_bytes and not self.has_ended:
                 self._step()
+                self._check_size()
         except OSError as error:
             if not self._tee.size:
                 self._broken = True
@@ -94,7 +106,13 @@ class Wire:
             self._error = error
         except (HTTPException, ValueError):  # who parses the bytes will find out, too
             self._broken = True
-        return self._tee.drained()
+        taken = self._tee.drained()
+        self._taken += len(taken)
+        return taken
+
+    def _check_size(self) -> None:
+        if received := self._taken + self._tee.size:
+            checked_size(self._session, max(received, self._announced))
 
     def take_first(self) -> tuple[bytes, OSError | None]:
         """As much as is recorded at once, and the error that the next bytes will be, if it is known."""

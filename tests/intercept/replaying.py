@@ -34,6 +34,7 @@ __all__ = [
 
 _BODIES: dict[str, Callable[[], Any]] = {}
 _SEEN: dict[str, list[Any]] = {}
+_USUAL = Settings()
 
 
 @agent
@@ -53,8 +54,8 @@ class Intercepted:
         """Does nothing; to answer, a reloaded agent has to be replayed."""
 
 
-def _open_runtime(engine: MemoryEngine) -> Runtime:
-    return Runtime.over(engine, RealEnvironment(), Settings())
+def _open_runtime(engine: MemoryEngine, settings: Settings = _USUAL) -> Runtime:
+    return Runtime.over(engine, RealEnvironment(), settings)
 
 
 class Runs:
@@ -75,17 +76,24 @@ class Runs:
         self.engine = engine
 
 
-def run(body: Callable[[], Any], between: Callable[[], None] = lambda: None) -> Runs:
+def run(
+    body: Callable[[], Any],
+    between: Callable[[], None] = lambda: None,
+    settings: Settings = _USUAL,
+) -> Runs:
     """Run a function in a synchronous agent, restart the runtime, and have it replayed.
 
-    ``between`` is called before it is replayed.
+    Args:
+        body: the function.
+        between: is called before it is replayed.
+        settings: of the live run; those of the replay are the usual ones.
     """
-    return _run(body, "go", between)
+    return _run(body, "go", between, settings)
 
 
-def run_async(body: Callable[[], Awaitable[Any]]) -> Runs:
+def run_async(body: Callable[[], Awaitable[Any]], settings: Settings = _USUAL) -> Runs:
     """The same for a coroutine function in an asynchronous agent."""
-    return _run(body, "go_async")
+    return _run(body, "go_async", settings=settings)
 
 
 def crashed(body: Callable[[], Any], waits: Event, go_on: Event) -> Any:
@@ -160,9 +168,14 @@ def let_connections_close(runtime: Runtime) -> None:
 
 
 @only_new_objects()
-def _run(body: Callable[[], Any], method: str, between: Callable[[], None] = lambda: None) -> Runs:
+def _run(
+    body: Callable[[], Any],
+    method: str,
+    between: Callable[[], None] = lambda: None,
+    settings: Settings = _USUAL,
+) -> Runs:
     name = _prepare(body)
-    with _open_runtime(MemoryEngine()) as runtime:
+    with _open_runtime(MemoryEngine(), settings) as runtime:
         handle = runtime.get(Intercepted, name)
         runtime.trigger(getattr(handle, method)).result()
         left = engine_of(runtime).snapshot()

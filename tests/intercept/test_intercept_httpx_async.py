@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,6 +13,7 @@ import httpx2
 import pytest
 
 from golem_sdk.intercept.http import Pump
+from golem_sdk.runtime.settings import Settings
 from intercept.replaying import crashed_async, run_async
 from intercept.web import LARGE
 
@@ -151,9 +153,11 @@ def test_a_response_that_nobody_takes_is_closed() -> None:
         async def aclose(self) -> None:
             self.closed = True
 
+    session: Any = SimpleNamespace(kernel=SimpleNamespace(settings=Settings()))
+
     async def body() -> bool:
         stream = Endless()
-        pump = Pump(stream)
+        pump = Pump(session, stream, None)
         first = await pump.take(1)
         del pump  # its call was cancelled when it had just ended
         for _ in range(5):
