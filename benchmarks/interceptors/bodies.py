@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import random
 import subprocess
+import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Final
 
 from attrs import frozen
+
+from benchmarks.interceptors import serving
+from benchmarks.interceptors.places import Places
 
 __all__ = ["BODIES", "Body"]
 
@@ -28,61 +34,64 @@ class Body:
     Attributes:
         interceptor: its row in the table.
         what: the call, for people.
-        open: from a directory and the URL of a web server to what is called. It is opened by agent code, too.
+        open: from the servers to what is called. It is opened by agent code, too.
         is_async: whether both are asynchronous.
         is_dear: whether a call takes a millisecond or so.
         needs: the module without which it cannot be done.
+        talks_to: the attribute of `Places` that it asks for a server; ``"web"``, which is always there.
     """
 
     interceptor: str
     what: str
-    open: Callable[[Path, str], Any]
+    open: Callable[[Places], Any]
     needs: str = "sys"
     is_async: bool = False
     is_dear: bool = False
+    talks_to: str = "web"
 
-    @property
-    def is_possible(self) -> bool:
-        """Whether its library is installed."""
-        return find_spec(self.needs) is not None
+    def lacks(self, places: Places) -> str:
+        """What it needs and is not there, ``""``: nothing."""
+        if find_spec(self.needs) is None:
+            return self.needs
+        return "" if getattr(places, self.talks_to) else f"server for {self.talks_to}"
 
 
-def _plain(call: Callable[[], Any]) -> Callable[[Path, str], Any]:
+def _plain(call: Callable[[], Any]) -> Callable[[Places], Any]:
     @contextmanager
-    def opened(directory: Path, url: str) -> Iterator[Callable[[], Any]]:
+    def opened(places: Places) -> Iterator[Callable[[], Any]]:
         yield call
 
     return opened
 
 
 @contextmanager
-def _reading_files(directory: Path, url: str) -> Iterator[Callable[[], Any]]:
-    path = directory / "read"
+def _reading_files(places: Places) -> Iterator[Callable[[], Any]]:
+    path = places.directory / "read"
     yield lambda: path.read_bytes()
 
 
 @contextmanager
-def _writing_files(directory: Path, url: str) -> Iterator[Callable[[], Any]]:
-    path = directory / "written"
+def _writing_files(places: Places) -> Iterator[Callable[[], Any]]:
+    path = places.directory / "written"
     yield lambda: path.write_bytes(b"x" * 200)
 
 
 @contextmanager
-def _asking_for_files(directory: Path, url: str) -> Iterator[Callable[[], Any]]:
-    yield lambda: os.stat(directory).st_mode
+def _asking_for_files(places: Places) -> Iterator[Callable[[], Any]]:
+    yield lambda: os.stat(places.directory).st_mode
 
 
 @contextmanager
-def _logging(directory: Path, url: str) -> Iterator[Callable[[], Any]]:
+def _logging(places: Places) -> Iterator[Callable[[], Any]]:
     logger = logging.Logger("benchmark")
     logger.addHandler(logging.NullHandler())
     yield lambda: logger.warning("%s of %s", 1, 2)
 
 
 @contextmanager
-def _urllib(directory: Path, url: str) -> Iterator[Callable[[], Any]]:
+def _urllib(places: Places) -> Iterator[Callable[[], Any]]:
     def call() -> bytes:
-        with urllib.request.urlopen(url) as response:
+        with urllib.request.urlopen(places.web) as response:
             body: bytes = response.read()
             return body
 
@@ -90,48 +99,66 @@ def _urllib(directory: Path, url: str) -> Iterator[Callable[[], Any]]:
 
 
 @contextmanager
-def _urllib3(directory: Path, url: str) -> Iterator[Callable[[], Any]]:
+def _urllib3(places: Places) -> Iterator[Callable[[], Any]]:
     with import_module("urllib3").PoolManager() as pool:
-        yield lambda: pool.request("GET", url).data
+        yield lambda: pool.request("GET", places.web).data
 
 
 @contextmanager
-def _requests(directory: Path, url: str) -> Iterator[Callable[[], Any]]:
+def _requests(places: Places) -> Iterator[Callable[[], Any]]:
     with import_module("requests").Session() as session:
-        yield lambda: session.get(url).content
+        yield lambda: session.get(places.web).content
 
 
-def _httpx(library: str) -> Callable[[Path, str], Any]:
+def _httpx(library: str) -> Callable[[Places], Any]:
     @contextmanager
-    def opened(directory: Path, url: str) -> Iterator[Callable[[], Any]]:
+    def opened(places: Places) -> Iterator[Callable[[], Any]]:
         with import_module(library).Client(trust_env=False) as client:
-            yield lambda: client.get(url).content
+            yield lambda: client.get(places.web).content
 
     return opened
 
 
 @asynccontextmanager
-async def _aiohttp(directory: Path, url: str) -> AsyncIterator[Callable[[], Any]]:
+async def _aiohttp(places: Places) -> AsyncIterator[Callable[[], Any]]:
     async with import_module("aiohttp").ClientSession() as session:
 
         async def call() -> Any:
-            async with session.get(url) as response:
+            async with session.get(places.web) as response:
                 return await response.read()
 
         yield call
 
 
 @contextmanager
-def _sqlite(directory: Path, url: str) -> Iterator[Callable[[], Any]]:
-    connection = import_module("sqlite3").connect(directory / "items.db")
+def _sqlite(places: Places) -> Iterator[Callable[[], Any]]:
+    connection = import_module("sqlite3").connect(places.directory / "items.db")
     try:
         yield lambda: connection.execute("SELECT 1, 'one'").fetchone()
     finally:
         connection.close()
 
 
-def _runs() -> Any:
-    return subprocess.run(["true"], check=True).returncode
+def _writes_temporarily() -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"x" * 200)
+
+
+@contextmanager
+def _submitting(places: Places) -> Iterator[Callable[[], Any]]:
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda: pool.submit(int).result()
+
+
+def _starts_a_thread() -> None:
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
+
+
+@asynccontextmanager
+async def _lending_a_thread(places: Places) -> AsyncIterator[Callable[[], Any]]:
+    yield lambda: asyncio.to_thread(int)
 
 
 def _numpy() -> Any:
@@ -152,11 +179,47 @@ BODIES: Final = (
     Body(
         "processes", "subprocess.run(['true'])", _plain(lambda: subprocess.run(["true"]).returncode)
     ),
+    Body("temporary-files", "NamedTemporaryFile, 200 B", _plain(_writes_temporarily)),
+    Body("threads", "pool.submit(int).result()", _submitting),
+    Body("threads", "Thread: start, join", _plain(_starts_a_thread)),
+    Body("threads", "asyncio.to_thread(int)", _lending_a_thread, is_async=True),
     Body("sqlite3", "SELECT of one row", _sqlite, "sqlite3"),
+    Body("sqlalchemy", "SELECT, sqlite3, pool", serving.sqlalchemy, "sqlalchemy"),
+    Body("psycopg", "SELECT of one row", serving.psycopg, "psycopg", talks_to="database"),
+    Body(
+        "psycopg",
+        "SELECT, asynchronous",
+        serving.psycopg_async,
+        "psycopg",
+        is_async=True,
+        talks_to="database",
+    ),
+    Body("redis", "GET", serving.redis, "redis"),
+    Body("connections", "redis.asyncio: GET", serving.redis_async, "redis", is_async=True),
+    Body(
+        "connections",
+        "asyncpg: SELECT of one row",
+        serving.asyncpg,
+        "asyncpg",
+        is_async=True,
+        talks_to="database",
+    ),
     Body("http.client", "urlopen(...).read()", _urllib),
     Body("urllib3", "GET, connection kept", _urllib3, "urllib3"),
     Body("requests", "GET, connection kept", _requests, "requests"),
     Body("httpx", "GET, connection kept", _httpx("httpx"), "httpx"),
     Body("httpx2", "GET, connection kept", _httpx("httpx2"), "httpx2"),
     Body("aiohttp", "GET, connection kept", _aiohttp, "aiohttp", is_async=True),
+    Body("openai", "chat completion", serving.openai, "openai", is_dear=True),
+    Body("anthropic", "message", serving.anthropic, "anthropic", is_dear=True),
+    Body("websockets", "send, recv", serving.websockets, "websockets", talks_to="sockets"),
+    Body(
+        "websockets",
+        "send, recv, asynchronous",
+        serving.websockets_async,
+        "websockets",
+        is_async=True,
+        talks_to="sockets",
+    ),
+    Body("mcp", "call of a tool", serving.mcp, "mcp", is_async=True, is_dear=True),
 )

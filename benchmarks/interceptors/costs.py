@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -17,11 +14,10 @@ from benchmarks.interceptors.bodies import BODIES
 from benchmarks.interceptors.inside import Inside, measured
 from benchmarks.interceptors.opening import Opening, opening
 from benchmarks.interceptors.outside import Outside, outside
+from benchmarks.interceptors.places import places
 from benchmarks.report import aligned, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from benchmarks.__main__ import Plan
 
 __all__ = ["Costs", "as_json", "costs", "figures", "report"]
@@ -35,8 +31,8 @@ _HEADER_OUTSIDE = ("", "functions", "median ns", "dearest ns", "which")
 _FOOTNOTE = """\
 original: the call without golem_sdk; live, replay: in an agent on a store in memory, commits included.
 outside: how much more a replaced function costs outside agents, around a function that does nothing.
-Medians. What is not here needs a server of its own (psycopg, websockets, mcp), is refused in agents
-(timers, most of threads) or goes through another row (openai and anthropic: httpx)."""
+Medians. What is not here is refused in agents or only passed on (timers, locks), or made by another row:
+openai and anthropic are those of httpx2, asyncpg and redis.asyncio those of connections."""
 
 
 @frozen
@@ -46,11 +42,13 @@ class Costs:
     Attributes:
         outside: a round each of all interceptors.
         inside: the bodies whose libraries are installed.
+        missing: bodies of which something is not installed.
         opening: a pair of processes each.
     """
 
     outside: list[list[Outside]]
     inside: list[Inside]
+    missing: list[str]
     opening: list[Opening]
 
 
@@ -58,25 +56,16 @@ def costs(plan: Plan) -> Costs:
     """Measure everything."""
     opened = [opening() for _ in range(plan.rounds)]
     around = [list(outside(plan.size)) for _ in range(plan.rounds)]
-    inside = []
-    with TemporaryDirectory(dir=plan.directory) as scratch, _web() as url:
+    inside, missing = [], []
+    with TemporaryDirectory(dir=plan.directory) as scratch, places(Path(scratch)) as servers:
         (Path(scratch) / "read").write_bytes(b"x" * 200)
         for at, body in enumerate(BODIES):
-            if body.is_possible:
-                calls = min(plan.size, _DEAR_CALLS) if body.is_dear else plan.size
-                inside.append(measured(at, Path(scratch), url, calls, plan.rounds))
-    return Costs(around, inside, opened)
-
-
-@contextmanager
-def _web() -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.interceptors.web"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}/"
-        finally:
-            server.kill()
+            if lacking := body.lacks(servers):
+                missing.append(f"inside: {body.interceptor}: no {lacking} here")
+                continue
+            calls = min(plan.size, _DEAR_CALLS) if body.is_dear else plan.size
+            inside.append(measured(at, servers, calls, plan.rounds))
+    return Costs(around, inside, missing, opened)
 
 
 def figures(found: Costs) -> list[Figure]:
@@ -106,7 +95,7 @@ def report(found: Costs) -> str:
     for rows in zip(*found.outside, strict=True):
         around.append(_around(rows))
         missing += [f"outside: {name}: {reason}" for name, reason in rows[0].not_measured.items()]
-    missing += [f"inside: {b.interceptor}: no {b.needs} here" for b in BODIES if not b.is_possible]
+    missing += found.missing
     blocks = ["interceptors, per call in an agent", *aligned(inside, {0, 1}), ""]
     blocks += ["interceptors outside agents", *aligned(around, {0, 4}), "", *missing, _FOOTNOTE]
     return "\n".join(blocks)

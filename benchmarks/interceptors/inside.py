@@ -16,14 +16,15 @@ from golem_sdk.storage.memory import MemoryEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from benchmarks.interceptors.places import Places
 
 __all__ = ["Inside", "measured"]
 
 _TAKEN_S: list[float] = []
 """Seconds per call. By a clock that is looked up where nothing is replaced: here it would be recorded."""
 
-_WITH: list[tuple[Path, str]] = []
+_WITH: list[Places] = []
 
 
 @frozen
@@ -60,7 +61,7 @@ class Calling:
 
 
 def _work(body: Body, calls: int) -> None:
-    with body.open(*_WITH[-1]) as call:
+    with body.open(_WITH[-1]) as call:
         call()  # connects
         begin = originals.perf_counter()
         for _ in range(calls):
@@ -69,7 +70,7 @@ def _work(body: Body, calls: int) -> None:
 
 
 async def _work_async(body: Body, calls: int) -> None:
-    async with body.open(*_WITH[-1]) as call:
+    async with body.open(_WITH[-1]) as call:
         await call()
         begin = originals.perf_counter()
         for _ in range(calls):
@@ -77,10 +78,10 @@ async def _work_async(body: Body, calls: int) -> None:
         _TAKEN_S.append((originals.perf_counter() - begin) / calls)
 
 
-def measured(number: int, directory: Path, url: str, calls: int, rounds: int) -> Inside:
+def measured(number: int, places: Places, calls: int, rounds: int) -> Inside:
     """One body, in rounds of original, live and replay."""
     body = BODIES[number]
-    _WITH.append((directory, url))
+    _WITH.append(places)
     result = Inside(body, [], [], [])
     for _ in range(rounds):
         intercept.uninstall()
