@@ -25,7 +25,7 @@ from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.redaction import stored_url
 from golem_sdk.errors import NotDurableError
-from golem_sdk.intercept.aiohttp_connectors import Twins
+from golem_sdk.intercept.aiohttp_connectors import TWIN, Twins
 from golem_sdk.intercept.http import (
     WHOLE_BODY_BYTES,
     AsyncBody,
@@ -77,7 +77,8 @@ class _Adapter:
     def close(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def close(connector: Any, **options: Any) -> Any:
-            self.twins.close(connector)
+            if TWIN in vars(connector):
+                self.twins.close(connector)
             return original(connector, **options)
 
         return close

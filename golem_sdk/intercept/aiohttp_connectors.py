@@ -12,7 +12,7 @@ from golem_sdk import durability
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["Twins"]
+__all__ = ["TWIN", "Twins"]
 
 _SETTINGS = frozenset(
     {
@@ -28,7 +28,7 @@ _SETTINGS = frozenset(
 )
 """What a connector was told about connecting, besides what it is made with below."""
 
-_TWIN = "_golem_twin"
+TWIN = "_golem_twin"
 """What a connector has under this name: what stops its twin when it is collected."""
 
 _HARMLESS = frozenset({"_close", "close"})
@@ -52,20 +52,18 @@ class Twins:
 
     def of(self, connector: Any) -> Any:
         """The connector on the host loop, which asks for it, that does what the agent's would do."""
-        known = vars(connector).get(_TWIN)
+        known = vars(connector).get(TWIN)
         if known is None:
             twin = self._made_like(connector)
             known = weakref.finalize(connector, _stop, twin, asyncio.get_running_loop())
             known.atexit = False
-            vars(connector)[_TWIN] = known
+            vars(connector)[TWIN] = known
             return twin
         return known.peek()[2][0]
 
     def close(self, connector: Any) -> None:
-        """Close the twin, if there is one."""
-        dropped = vars(connector).pop(_TWIN, None)
-        if dropped is None:
-            return
+        """Close the twin, which there is."""
+        dropped = vars(connector).pop(TWIN)
         session = durability.current()
         if session is not None:
             _, _, (twin, _), _ = dropped.detach()

@@ -80,9 +80,10 @@ def os_patches(module: ModuleType) -> list[Patch]:
 def _run(original: Callable[..., Any]) -> MethodType:
     nearby = durability.nearby
 
-    def run(_home: object, /, *args: Any, check: bool = False, **options: Any) -> Any:
+    def run(_home: object, /, *args: Any, **options: Any) -> Any:
         if nearby() is None or (session := durability.current_since(PROCESSES)) is None:
-            return original(*args, check=check, **options)
+            return original(*args, **options)
+        check = options.pop("check", False)
 
         def perform() -> list[Any]:
             try:

@@ -124,6 +124,8 @@ def with_lanes() -> durability.Session | None:
 
 
 def _made(original: Callable[..., None]) -> Callable[..., None]:
+    nearby = durability.nearby
+
     @functools.wraps(original)
     def init(
         self: Any,
@@ -135,8 +137,7 @@ def _made(original: Callable[..., None]) -> Callable[..., None]:
         **options: Any,
     ) -> None:
         original(self, group, target, name, args, kwargs, **options)
-        session = with_lanes()
-        if session is not None:
+        if nearby() is not None and (session := with_lanes()) is not None:
             is_daemon = options.get("daemon") is not None
             durability.name_thread(session, self, is_named=bool(name), is_daemon=is_daemon)
 
