@@ -45,7 +45,7 @@ from golem_sdk.viewer import open_viewer
 if TYPE_CHECKING:
     from golem_sdk.runtime.handles import InvocationHandle
 
-__all__ = ["encodings", "formats", "handle_of", "main"]
+__all__ = ["encodings", "formats", "handle_of", "main", "pack"]
 
 HERE = Path(__file__).parent
 
@@ -133,7 +133,7 @@ def make(target: Path) -> None:
         agents = {agent.agent_id: agent.status.value for agent in viewer.agents()}
         viewer.close()
         target.mkdir(parents=True, exist_ok=True)
-        _pack(store / "data.mdb", target / "store.tar.xz")
+        pack(store / "data.mdb", target / "store.tar.xz")
     found = encodings()
     digest = sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
     text = {"formats": formats(), "digest": digest, "encodings": found}
@@ -141,7 +141,7 @@ def make(target: Path) -> None:
         (target / name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
-def _pack(data: Path, archive: Path) -> None:
+def pack(data: Path, archive: Path) -> None:
     """Without times, owners and modes, so that the same store gives the same archive."""
     with tarfile.open(archive, "w:xz", preset=9) as tar:
         info = tarfile.TarInfo(data.name)
