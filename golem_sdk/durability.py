@@ -370,6 +370,15 @@ def invocation_memory(session: Session, name: str, make: Callable[[], T]) -> T:
     return memory
 
 
+def life_memory(session: Session, name: str, make: Callable[[], T]) -> T:
+    """What an interceptor remembers until the agent is unloaded; made when it is first asked for."""
+    memory = session.pump.memory
+    if name not in memory:
+        memory[name] = make()
+    found: T = memory[name]
+    return found
+
+
 def virtual_time_ns(session: Session) -> int:
     """Logical time: the timestamp of the last delivered entry, nanoseconds since the epoch. No entry."""
     return session.machine.now

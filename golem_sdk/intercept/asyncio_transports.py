@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.errors import AgentControlSignal
+from golem_sdk.errors import AgentControlSignal, NotDurableError
 from golem_sdk.intercept.asyncio_sockets import Socket, Tls
 
 if TYPE_CHECKING:
@@ -33,6 +33,12 @@ MOST_RECEIVED_BYTES = 1024 * 1024 * 1024
 """So much is recorded of one connection."""
 
 _HIGH_BYTES = 64 * 1024
+
+_OF_ANOTHER = (
+    "An agent has written to a connection that another agent, or an earlier life of this one, has opened."
+    " Nothing was sent: answers would go astray, and neither agent could be replayed. A client that keeps"
+    " connections of asyncio is of one agent: make one in each, in its state (self...)"
+)
 
 
 class AgentTransport(asyncio.Transport):
@@ -218,6 +224,8 @@ class AgentTransport(asyncio.Transport):
             return
         if self._is_closing:
             return
+        if session is not self._session:
+            raise NotDurableError(_OF_ANOTHER)
         digest = hashlib.sha256(data or b"").digest()
         is_sent = durability.durable_call(
             session,
@@ -287,6 +295,8 @@ class AgentTransport(asyncio.Transport):
         self._close(error, self.line.drop)
 
     def _close(self, error: BaseException | None, end: Callable[[], None]) -> None:
+        if durability.current() not in (None, self._session):
+            return  # replay of the agent whose it is would not find it closed
         end()
         # What is collected as garbage is closed, but nobody is told: that would not repeat itself.
         if self._is_closing or durability.current() is None:

@@ -4,7 +4,8 @@ A command is one durable call, and so is a pipeline when it is executed. The ser
 ``WATCH`` ends with the connection that it was made on: after a crash the pipeline raises ``WatchError``, as
 it does when a key was changed, and its caller begins again. Values are in the oplog, long ones as a hash.
 
-``redis.asyncio`` speaks over connections of asyncio: see `golem_sdk.intercept.asyncio_connections`.
+``redis.asyncio`` speaks over connections of asyncio: see `golem_sdk.intercept.asyncio_connections`. These are
+of one agent and one of its lives, so of each pool every agent has a copy, whoever else uses the client.
 
 Does not cover: ``RedisCluster``, clients with ``single_connection_client=True``. Subscriptions and monitors
 are refused.
@@ -12,9 +13,12 @@ are refused.
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import functools
 import sys
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
@@ -43,6 +47,9 @@ _READS = frozenset(
     """.split()  # noqa: SIM905  # a list of them would be 110 lines
 )
 _SECRET = frozenset({"AUTH", "HELLO", "ACL"})
+_USES = ("get_connection", "release", "disconnect", "reset")
+"""What uses the connections of a pool."""
+_COPY = "_golem_copy"
 _UNWATCHING = frozenset({"UNWATCH", "EXEC", "DISCARD"})
 
 
@@ -58,9 +65,36 @@ def client_patches(module: ModuleType) -> list[Patch]:
 
 
 def async_patches(module: ModuleType) -> list[Patch]:
-    """The patch of `redis.asyncio.connection`."""
+    """The patches of `redis.asyncio.connection`."""
     kind = module.AbstractConnection
-    return [Patch(kind, "__del__", lambda done: unless_unloaded(done, _transport_of))]
+    return [
+        Patch(kind, "__del__", lambda done: unless_unloaded(done, _transport_of)),
+        *(Patch(module.ConnectionPool, name, _of_agent) for name in _USES),
+        *(Patch(module.BlockingConnectionPool, name, _of_agent) for name in _USES[:2]),
+    ]
+
+
+def _of_agent(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def use(pool: Any, *args: Any, **options: Any) -> Any:
+        session = durability.current_since(_NAME)
+        if session is None or hasattr(pool, _COPY):
+            return original(pool, *args, **options)
+        return getattr(_copy_of(session, pool), original.__name__)(*args, **options)
+
+    return use
+
+
+def _copy_of(session: durability.Session, pool: Any) -> Any:
+    copies = durability.life_memory(session, _NAME, WeakKeyDictionary[Any, Any])
+    if pool not in copies:
+        made = copies[pool] = copy.copy(pool)
+        setattr(made, _COPY, True)
+        made._available_connections, made._in_use_connections = [], set()
+        made._lock = asyncio.Lock()
+        if hasattr(made, "_condition"):
+            made._condition = asyncio.Condition()
+    return copies[pool]
 
 
 def _transport_of(connection: Any) -> Any:

@@ -34,10 +34,6 @@ _CALL = "sqlalchemy.initialize"
 
 _TWIN = "_golem_twin"
 """What an engine's pool has under this name: the one that agents have in its place."""
-_memories: WeakKeyDictionary[durability.Session, WeakKeyDictionary[Any, _Memory]] = (
-    WeakKeyDictionary()
-)
-"""The same for databases in memory, by the agent."""
 _known: WeakSet[Any] = WeakSet()
 """Pools whose engines this process knows the server of."""
 
@@ -80,7 +76,7 @@ def _connect_memory(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         session = durability.current_since(_NAME)
         if session is None:
             return original(self)
-        memories = _memories.setdefault(session, WeakKeyDictionary())
+        memories = _memories(session)
         memory = memories.get(self)
         if memory is None:
             memory = memories[self] = _Memory(_made(self, _pools().StaticPool))
@@ -96,11 +92,16 @@ def _dispose(original: Callable[[Any], None]) -> Callable[[Any], None]:
         if session is None:
             original(self)
             return
-        memory = _memories.get(session, {}).pop(self, None)
+        memory = _memories(session).pop(self, None)
         if memory is not None:
             memory.drop()
 
     return dispose
+
+
+def _memories(session: durability.Session) -> WeakKeyDictionary[Any, _Memory]:
+    """By the engine's pool, the databases in memory of an agent."""
+    return durability.life_memory(session, _NAME, WeakKeyDictionary)
 
 
 def _pools() -> Any:

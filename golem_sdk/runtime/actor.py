@@ -186,8 +186,11 @@ class Actor:
             waiting = any(end.status is not InvocationStatus.SCHEDULED for end in ends)
             if self.queue or self._scheduled or waiting:
                 return False
-            self.retired, self.session = not ends, None
-            return self.retired
+            self.retired = not ends
+            session, self.session = self.session, None
+        if session is not None:
+            session.pump.let_go()
+        return self.retired
 
     def run(self) -> None:
         """Advance for as long as there is something to do (by who has claimed that)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
 from golem_sdk.core.entries import LATEST_NS, ImportedFunctionInvoked, TimerSet
@@ -73,6 +73,7 @@ class Pump:
     Attributes:
         connections: those that are open, in the order in which they were opened.
         held: what else agent code has opened, as long as it keeps it; ``None``: nothing yet.
+        memory: what interceptors remember as long as the session lasts, by their names for it.
         loop: the agent's event loop, made with its first asynchronous invocation.
     """
 
@@ -80,6 +81,7 @@ class Pump:
         self.loop: AgentLoop | None = None
         self.connections: dict[int, Connection] = {}
         self.held: WeakSet[Droppable] | None = None
+        self.memory: dict[str, Any] = {}
         self._session = session
         self._waiting: dict[int, _Waiting] = {}
 
@@ -99,6 +101,10 @@ class Pump:
         """The session is over: unwind what is left of its code, and let go of its connections."""
         if self.loop is not None:
             self.loop.teardown()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """The session is over, or is taken from memory while nothing runs: let go of what it has opened."""
         for connection in self.connections.values():
             connection.drop()
         for held in list(self.held or ()):

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis import WatchError
+from redis.asyncio import BlockingConnectionPool, ConnectionPool
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as LostError
 
+from golem_sdk import Runtime, agent
 from golem_sdk.core.entries import ImportedFunctionInvoked
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
+from golem_sdk.testing.states import unload_agents
 from intercept.keyvalue import KeyValueServer
-from intercept.replaying import crashed, crashed_async, run, run_async
+from intercept.replaying import crashed, crashed_async, let_connections_close, run, run_async
 from intercept.suite.cases_redis import asynchronous, client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECRET = "canary-8841"
+CLIENTS: list[Any] = []
 
 
 @pytest.fixture
@@ -85,6 +93,34 @@ def test_a_connection_of_an_asynchronous_client_is_lost_in_a_crash(server: KeyVa
                     found.append(type(error).__name__)
 
     assert crashed_async(body, waits, go_on) == ["ConnectionError", None]
+
+
+@agent
+class Shelf:
+    """Uses the client that all agents of the process use."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def put(self, word: str) -> Any:
+        client = CLIENTS[-1]
+        await asyncio.gather(client.rpush(self.name, word), client.rpush(self.name, word))
+        return await client.lrange(self.name, 0, -1)
+
+
+@pytest.mark.parametrize("kind", [ConnectionPool, BlockingConnectionPool])
+def test_each_agent_has_connections_of_its_own(kind: Any, server: KeyValueServer) -> None:
+    pool = kind(port=server.port, protocol=2, retry=Retry(NoBackoff(), 1))  # as clients have it
+    CLIENTS[:] = [AsyncRedis(connection_pool=pool)]
+    with Runtime.memory() as runtime:
+        for words in (b"aa", b"aabb"):
+            for name in ("one", "other"):
+                put = runtime.get(Shelf, name).put
+                found = runtime.trigger(put, words[-1:].decode()).result(60)
+                assert b"".join(found) == words
+            unload_agents(runtime._kernel)
+        let_connections_close(runtime)
+    assert not pool._available_connections
 
 
 def test_asynchronous_subscriptions(server: KeyValueServer) -> None:

@@ -13,6 +13,7 @@ import psycopg
 import sqlalchemy as sa
 
 from golem_sdk import Runtime, agent
+from golem_sdk.errors import NotDurableError
 from golem_sdk.testing.driver import Step, drive
 from golem_sdk.testing.states import unload_agents
 from intercept.line_server import LineServer
@@ -113,6 +114,47 @@ async def forgetful(port: int) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     LEFT.append(writer)
     writer.write(b"one\n")
+
+
+@agent
+class Stranger:
+    """Opens a connection, and uses what others have opened."""
+
+    def __init__(self, port: int, number: int) -> None:
+        self.port = port
+
+    async def open(self) -> None:
+        LEFT[:] = await asyncio.open_connection("127.0.0.1", self.port)
+        LEFT[1].write(b"one\n")
+
+    async def use(self) -> str:
+        try:
+            LEFT[1].write(b"two\n")
+        except NotDurableError as error:
+            LEFT[1].close()
+            return str(error)
+        return ""
+
+    async def read(self) -> bytes:
+        line: bytes = await LEFT[0].readline()
+        return line
+
+
+def test_a_connection_is_of_one_agent() -> None:
+    with LineServer() as server, Runtime.memory() as runtime:
+        owner, stranger = (runtime.get(Stranger, server.port, n) for n in range(2))
+        runtime.trigger(owner.open).result(60)
+        assert "another agent" in runtime.trigger(stranger.use).result(60)
+        assert runtime.trigger(owner.read).result(60) == b"one\n"
+    LEFT.clear()
+    assert server.received == ["one"]
+
+
+def test_who_is_taken_from_memory_leaves_nothing_open() -> None:
+    with uncollected(), LineServer() as server, Runtime.memory() as runtime:
+        runtime.trigger(runtime.get(Stranger, server.port, 0).open).result(60)
+        unload_agents(runtime._kernel)
+        assert server.finished.wait(60)
 
 
 def test_what_a_function_leaves_open_is_closed() -> None:

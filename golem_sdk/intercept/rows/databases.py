@@ -72,12 +72,23 @@ DATABASES = (
             Replaced("redis.client.Redis", "monitor", Treatment.REFUSED),
             Replaced("redis.client.PubSub", "execute_command", Treatment.REFUSED),
             Replaced("redis.asyncio.connection.AbstractConnection", "__del__", Treatment.PASSED_ON),
+            Replaced(
+                "redis.asyncio.connection.ConnectionPool",
+                "get_connection release disconnect reset",
+                Treatment.PASSED_ON,
+            ),
+            Replaced(
+                "redis.asyncio.connection.BlockingConnectionPool",
+                "get_connection release",
+                Treatment.PASSED_ON,
+            ),
         ),
         limits="a command, or an executed pipeline, is one call; one that writes and was under way in a crash"
         " is sent again. After a crash a `WATCH` is lost (`WatchError`). Values are in the oplog (long ones"
         " by hash). Not `RedisCluster`, nor `single_connection_client=True`; subscriptions are refused. "
-        "`redis.asyncio` goes over `connections`, as bytes, subscriptions too; after a crash its connections "
-        "raise `redis.ConnectionError` (with `retry=...` it connects again by itself)",
+        "`redis.asyncio` goes over `connections`, as bytes, subscriptions too, and each agent has its own, "
+        "even of a client that all agents use; after a crash they raise `redis.ConnectionError` (with "
+        "`retry=...` it connects again by itself)",
     ),
     Interceptor(
         name="sqlalchemy",
