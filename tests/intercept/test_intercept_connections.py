@@ -22,7 +22,8 @@ from intercept.line_server import LineServer, client_context
 from intercept.replaying import crashed_async, engine_of, let_connections_close, run_async
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from threading import Event
 
 SECRET = "canary-8841"
 
@@ -103,7 +104,6 @@ def test_a_fresh_connection_that_cannot_be_opened_again_is_lost(server: LineServ
             with pytest.raises(ConnectionResetError):
                 await used[0].readline()
             used[1].close()
-            other.__exit__()
             try:
                 ask(fresh[1], "two")
                 await fresh[0].readline()
@@ -111,7 +111,19 @@ def test_a_fresh_connection_that_cannot_be_opened_again_is_lost(server: LineServ
                 return [type(error.__cause__).__name__, fresh[1].is_closing()]
             return []
 
+        server.hold.set = downfall(other, server.hold)  # type: ignore[method-assign]  # between the lives
         assert crashed_async(body, server.held, server.hold) == ["ConnectionRefusedError", True]
+
+
+def downfall(server: LineServer, goes_on: Event) -> Callable[[], None]:
+    """Ends a server, and then lets the agent go on: else it might still be reached."""
+    go_on = goes_on.set
+
+    def fall() -> None:
+        server.__exit__()
+        go_on()
+
+    return fall
 
 
 def test_what_is_written_after_a_crash_is_sent_also_while_nobody_reads(server: LineServer) -> None:
