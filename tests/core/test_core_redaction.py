@@ -28,6 +28,24 @@ def test_secret_headers_are_redacted(name: str) -> None:
     assert value == f"<redacted:{hashlib.sha256(CANARY.encode()).hexdigest()[:8]}>"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "content-encoding",
+        "content-type",
+        "idempotency-key",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-unmodified-since",
+        "prefer",
+        "range",
+    ],
+)
+def test_harmless_headers_are_stored(name: str) -> None:
+    assert stored_headers([(name.title(), "as it is")]) == [[name, "as it is"]]
+
+
 def test_only_known_harmless_headers_are_stored() -> None:
     headers = [("Content-Type", "text/plain"), ("Idempotency-Key", "7"), ("X-New", CANARY)]
     assert stored_headers(headers) == [["content-type", "text/plain"], ["idempotency-key", "7"]]
@@ -42,6 +60,8 @@ def test_only_known_harmless_headers_are_stored() -> None:
         f"https://api/x?access_token={CANARY}",
         f"https://api/x?SIG={CANARY}",
         f"https://api/x?client_secret={CANARY}",
+        f"https://api/x?accesskey={CANARY}",
+        f"https://api/x?awsAccessKey={CANARY}",
         f"https://user:{CANARY}@api/x",
         f"https://{CANARY}@api/x?y=z",
         f"https://user:{CANARY}@{CANARY}@api/x",
