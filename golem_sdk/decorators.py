@@ -194,9 +194,14 @@ def _durable(target: Any, function_type: FunctionType, name: str | None) -> Any:
             if session is None:
                 return await target(*args, **kwargs)
             request = call.request(args, kwargs)
-            return await working_call_async(
-                session, call.name, function_type, request, lambda: target(*args, **kwargs)
-            )
+
+            async def body_async() -> Any:
+                try:
+                    return await target(*args, **kwargs)
+                finally:
+                    session.pump.body_over()
+
+            return await working_call_async(session, call.name, function_type, request, body_async)
 
         return perform_async
 
@@ -206,9 +211,14 @@ def _durable(target: Any, function_type: FunctionType, name: str | None) -> Any:
         if session is None:
             return target(*args, **kwargs)
         request = call.request(args, kwargs)
-        return working_call(
-            session, call.name, function_type, request, lambda: target(*args, **kwargs)
-        )
+
+        def body() -> Any:
+            try:
+                return target(*args, **kwargs)
+            finally:
+                session.pump.body_over()
+
+        return working_call(session, call.name, function_type, request, body)
 
     return perform
 

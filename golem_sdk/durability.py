@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from golem_sdk.core.entries import OplogIndex
     from golem_sdk.runtime.custom import PersistedInvocation
     from golem_sdk.runtime.environment import Source as Source
-    from golem_sdk.runtime.pump import Droppable
+    from golem_sdk.runtime.pump import Held
 
 __all__ = [
     "begin_durable_function",
@@ -294,7 +294,7 @@ def host_call(session: Session, perform: Callable[[], Awaitable[Any]]) -> None:
     session.on_host(perform)
 
 
-def hold(session: Session | None, thing: Droppable) -> None:
+def hold(session: Session | None, thing: Held) -> None:
     """Have ``thing.drop()`` called when this life of the agent is over, if it is still there then."""
     if session is not None:
         session.pump.hold(thing)

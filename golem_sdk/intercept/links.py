@@ -14,12 +14,14 @@ temporary tables, server-side cursors, locks.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Hashable  # attrs classes are resolved at run time
 from typing import Any
 
 from attrs import define, field, frozen
 
 from golem_sdk import originals
+from golem_sdk.errors import NotDurableError
 from golem_sdk.steps import Steps  # as above
 
 __all__ = ["Link", "Made", "MadeBeforeError"]
@@ -44,6 +46,57 @@ class Made:
     statement: str
 
 
+class Visits:
+    """What bodies of durable functions do with a connection of their agent: replay does not run them.
+
+    So agent code knows the connection, after a body, as it was before: what a body begins, it ends.
+
+    Args:
+        connection: it, with its ``_link``, and its ``_state``: first of all whether a transaction is open.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = weakref.ref(connection)
+        self._known: list[Any] | None = None
+
+    def begin(self, *, changes: bool) -> None:
+        """A body does something with the connection.
+
+        Raises:
+            NotDurableError: it ``changes`` a transaction of agent code, which replay would not know.
+        """
+        connection: Any = self._connection()
+        if self._known is None:
+            self._known = connection._state
+        if changes and self._known[0]:
+            raise NotDurableError(
+                "A function decorated with @durable writes in a transaction that the agent's code has begun:"
+                " replay, and a transaction that is made again after a crash, would lack it. Nothing was"
+                " done. Commit before, write in the agent's code, or give the function its own connection"
+            )
+
+    def end(self) -> None:
+        """The body is over.
+
+        Raises:
+            NotDurableError: it has left a transaction open, which is rolled back.
+        """
+        connection, known = self._connection(), self._known
+        self._known = None
+        if connection is None or known is None:
+            return
+        is_left_open = connection._state[0] and not known[0]
+        connection._state = known
+        if is_left_open:
+            connection._link.made.clear()
+            connection._link.drop()
+            raise NotDurableError(
+                "A function decorated with @durable has left a transaction open on a connection of its agent:"
+                " replay, which does not run it, would not know. It was rolled back. Commit in the function"
+                " (with connection: ...), or give it a connection of its own"
+            )
+
+
 @define(eq=False)
 class Link:
     """The real connection, if it is open, and what is needed to open it again.
@@ -56,6 +109,7 @@ class Link:
         is_sign: whether an error of a statement that worked before says that the database is another one.
         settings: what is to be set on it, by what it is.
         made: the open transaction's statements.
+        visits: of bodies of durable functions, where these are watched.
     """
 
     open: Callable[[], Any]
@@ -65,6 +119,7 @@ class Link:
     is_sign: Callable[[Exception], bool] = lambda error: False
     settings: dict[Hashable, Callable[[Any], Any]] = field(factory=dict)
     made: list[Made] = field(factory=list)
+    visits: Visits | None = None
     _mutex: Any = field(init=False, factory=originals.allocate_lock)
     _users: int = field(init=False, default=0)
     _is_dropped: bool = field(init=False, default=False)
@@ -101,6 +156,11 @@ class Link:
             real, self.real = self.real, None
         if real is not None:
             self.close(real)
+
+    def body_over(self) -> None:
+        """See `Droppable.body_over`."""
+        if self.visits is not None:
+            self.visits.end()
 
     def used(self, perform: Callable[[], Any]) -> Any:
         """Let a blocking driver do something with the real connection, which is not closed meanwhile."""

@@ -29,7 +29,7 @@ from urllib.parse import unquote, urlsplit
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import AgentControlSignal, NotDurableError
-from golem_sdk.intercept.links import Link, MadeBeforeError
+from golem_sdk.intercept.links import Link, MadeBeforeError, Visits
 from golem_sdk.intercept.patching import Patch, replacement_of
 from golem_sdk.intercept.paths import is_own
 from golem_sdk.intercept.sqlite_cursors import closed, cursor_class, note_state
@@ -159,15 +159,15 @@ class RecordedConnection(sqlite3.Connection):
             open_it, sqlite3.OperationalError, sqlite3.Connection.close, is_sign=is_sign
         )
         weakref.finalize(self, self._link.drop)
+        self._link.visits = self._visits = Visits(self)
         durability.hold(durability.current_since(_NAME), self._link)
         self._closed = False
         self._state: list[Any] = [False, 0]
         self._level: str | None = options.get("isolation_level", "")
         self._row_factory: Any = None
         self._text_factory: Any = str
-        opened = self._call(
-            "sqlite3.connect", FunctionType.READ_REMOTE, [_shown(database)], self._ask
-        )
+        name = database if isinstance(database, str) else repr(database)
+        opened = self._call("sqlite3.connect", FunctionType.READ_REMOTE, [name], self._ask)
         self._state = opened
 
     def _ask(self) -> list[Any]:
@@ -179,6 +179,9 @@ class RecordedConnection(sqlite3.Connection):
             raise closed("database")
         session = durability.current_since(_NAME)
         if session is None:
+            self._visits.begin(
+                changes=kind is FunctionType.WRITE_REMOTE or name == "sqlite3.rollback"
+            )
             return self._link.used(perform)
         try:
             using = partial(self._link.used, perform)
@@ -392,7 +395,3 @@ for _method in _TOLD:
     setattr(RecordedConnection, _method, _telling(_method))
 for _method in _REFUSED:
     setattr(RecordedConnection, _method, _refusing(_method))
-
-
-def _shown(database: Any) -> str:
-    return database if isinstance(database, str) else repr(database)

@@ -59,6 +59,14 @@ class Droppable(Protocol):
         ...
 
 
+class Held(Droppable, Protocol):
+    """What is let go of with the session, as long as agent code keeps it."""
+
+    def body_over(self) -> None:
+        """The body of a durable function is over, which may have used it."""
+        ...
+
+
 class Connection(Droppable, Protocol):
     """What stays open from one invocation to the next."""
 
@@ -80,7 +88,7 @@ class Pump:
     def __init__(self, session: Session) -> None:
         self.loop: AgentLoop | None = None
         self.connections: dict[int, Connection] = {}
-        self.held: WeakSet[Droppable] | None = None
+        self.held: WeakSet[Held] | None = None
         self.memory: dict[str, Any] = {}
         self._session = session
         self._waiting: dict[int, _Waiting] = {}
@@ -110,11 +118,16 @@ class Pump:
         for held in list(self.held or ()):
             held.drop()
 
-    def hold(self, thing: Droppable) -> None:
+    def hold(self, thing: Held) -> None:
         """Let go of it when the session is over, even if something of the agent's code lives on."""
         if self.held is None:
             self.held = WeakSet()
         self.held.add(thing)
+
+    def body_over(self) -> None:
+        """The body of a durable function is over."""
+        for held in list(self.held or ()):
+            held.body_over()
 
     def run(self, finished: Callable[[], bool]) -> bool:
         """Deliver completions until ``finished()``; ``False``: live, and nothing has arrived yet.

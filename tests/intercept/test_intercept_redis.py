@@ -96,7 +96,7 @@ def test_a_connection_of_an_asynchronous_client_is_lost_in_a_crash(server: KeyVa
 
 
 @agent
-class Shelf:
+class WordList:
     """Uses the client that all agents of the process use."""
 
     def __init__(self, name: str) -> None:
@@ -115,7 +115,7 @@ def test_each_agent_has_connections_of_its_own(kind: Any, server: KeyValueServer
     with Runtime.memory() as runtime:
         for words in (b"aa", b"aabb"):
             for name in ("one", "other"):
-                put = runtime.get(Shelf, name).put
+                put = runtime.get(WordList, name).put
                 found = runtime.trigger(put, words[-1:].decode()).result(60)
                 assert b"".join(found) == words
             unload_agents(runtime._kernel)

@@ -326,6 +326,38 @@ def test_a_durable_function_uses_the_agents_connection(file: DatabaseFile) -> No
     assert lines(file) == ["inside"]
 
 
+def test_a_durable_function_ends_its_transactions(file: DatabaseFile) -> None:
+    connections: list[sqlite3.Connection] = []
+
+    @durable
+    def note(line: str) -> int:
+        return connections[-1].execute("INSERT INTO log VALUES (?)", (line,)).rowcount
+
+    def body() -> list[Any]:
+        connections.append(sqlite3.connect(file.path))
+        told = [str(error(lambda: note("left open")))]
+        with connections[-1] as connection:
+            connection.execute("INSERT INTO log VALUES ('kept')")
+            told.append(str(error(lambda: note("in it"))))
+            found = connection.in_transaction, connection.total_changes
+        connection.close()
+        return [*told, *found]
+
+    runs = run(body)
+    left_open, in_it, *found = runs.live
+    assert "has left a transaction open" in left_open
+    assert "a transaction that the agent's code has begun" in in_it
+    assert found == [True, 1]
+    assert runs.replayed == runs.live
+    assert lines(file) == ["kept"]
+
+
+def error(call: Callable[[], object]) -> Exception:
+    with pytest.raises(NotDurableError) as caught:
+        call()
+    return caught.value
+
+
 # --- statements ---------------------------------------------------------------------------------------
 
 
