@@ -20,7 +20,7 @@ from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.testing.states import unload_agents
 from intercept.keyvalue import KeyValueServer
-from intercept.replaying import crashed, crashed_async, let_connections_close, run, run_async
+from intercept.replaying import crashed, crashed_async, run, run_async
 from intercept.suite.cases_redis import asynchronous, client
 
 if TYPE_CHECKING:
@@ -119,7 +119,6 @@ def test_each_agent_has_connections_of_its_own(kind: Any, server: KeyValueServer
                 found = runtime.trigger(put, words[-1:].decode()).result(60)
                 assert b"".join(found) == words
             unload_agents(runtime._kernel)
-        let_connections_close(runtime)
     assert not pool._available_connections
 
 

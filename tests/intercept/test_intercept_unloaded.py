@@ -153,8 +153,8 @@ def test_a_connection_is_of_one_agent() -> None:
 def test_who_is_taken_from_memory_leaves_nothing_open() -> None:
     with uncollected(), LineServer() as server, Runtime.memory() as runtime:
         runtime.trigger(runtime.get(Stranger, server.port, 0).open).result(60)
-        unload_agents(runtime._kernel)
-        assert server.finished.wait(60)
+        while not server.finished.wait(0.001):  # it may not be at rest yet
+            unload_agents(runtime._kernel)
 
 
 def test_what_a_function_leaves_open_is_closed() -> None:
