@@ -25,6 +25,9 @@ from golem_sdk.testing.environment import VirtualEnvironment
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from golem_sdk.core.machine import StartedCall
+    from golem_sdk.core.scopes import Scope
+
 CANCELLED_EFFECT = Event()
 SEEN: list[Any] = []
 ENGINES: list[MemoryEngine] = []
@@ -159,6 +162,37 @@ def test_when_a_performer_ends_the_session_that_is_no_outcome() -> None:
         runtime.run(asks_for_the_end, "x")
     entries = read_entries(engine.snapshot(), storage_key('asks_for_the_end("x")'))
     assert not [entry for _, entry in entries if is_outcome(entry)]
+
+
+class Asked:
+    """A performer that notes for what it is asked."""
+
+    def perform(
+        self, session: Session, call: StartedCall, scope: Scope, action: Callable[[], Any]
+    ) -> Any:
+        SEEN.append((call.function_name.rpartition(".")[2], scope.idempotent))
+        return action()
+
+    def perform_async(self, session: Session, *_: object) -> Callable[[], Awaitable[Any]]:
+        raise AssertionError("no asynchronous code runs")
+
+
+@durable
+def give_away(what: str) -> str:
+    return what
+
+
+@agent
+async def gives_in_a_thread(name: str) -> str:
+    with idempotence_mode(False):
+        return await asyncio.to_thread(give_away, name)
+
+
+def test_a_performer_is_asked_for_the_calls_of_threads_too() -> None:
+    settings = Settings(write_behind_s=None, performer=Asked())
+    with Runtime.over(MemoryEngine(), VirtualEnvironment(), settings) as runtime:
+        assert runtime.trigger(gives_in_a_thread, "x").result(timeout=30) == "x"
+    assert SEEN == [("give_away", False)]
 
 
 @durable(function_type=FunctionType.READ_REMOTE)
