@@ -164,6 +164,26 @@ def test_when_a_performer_ends_the_session_that_is_no_outcome() -> None:
     assert not [entry for _, entry in entries if is_outcome(entry)]
 
 
+@durable
+async def cancels_itself() -> None:
+    raise asyncio.CancelledError
+
+
+@agent
+async def hears_of_it(name: str) -> str:
+    try:
+        await cancels_itself()
+    except asyncio.CancelledError:
+        return name
+    return ""
+
+
+def test_an_effect_that_cancels_itself_is_an_outcome() -> None:
+    settings = Settings(write_behind_s=None)
+    with Runtime.over(MemoryEngine(), VirtualEnvironment(), settings) as runtime:
+        assert runtime.trigger(hears_of_it, "x").result(timeout=30) == "x"
+
+
 class Asked:
     """A performer that notes for what it is asked."""
 
