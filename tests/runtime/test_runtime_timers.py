@@ -175,6 +175,23 @@ def test_write_behind_is_started_again(threads: Threads) -> None:
 # --- memory ----------------------------------------------------------------------------------------
 
 
+def test_a_timer_fires_once_and_keeps_nothing_then() -> None:
+    fired: list[str] = []
+    timer = Timer(lambda: fired.append("now"))
+    timer.fire()
+    timer.fire()
+    assert fired == ["now"]
+    assert timer.callback is None
+
+
+def test_a_heap_that_is_cleared_is_empty() -> None:
+    heap = TimerHeap()
+    heap.add(1, Timer(lambda: None))
+    heap.clear()
+    assert len(heap) == 0
+    assert heap.due_ns() is None
+
+
 def test_cancelled_timers_are_thrown_out() -> None:
     heap = TimerHeap()
     live = [Timer(nothing) for _ in range(100)]
