@@ -184,6 +184,20 @@ def test_a_timer_fires_once_and_keeps_nothing_then() -> None:
     assert timer.callback is None
 
 
+def test_closing_ends_the_thread_and_forgets_all_timers() -> None:
+    fired = TimerThread()
+    fired.call_at(originals.time_ns() + 10**15, lambda: None)
+    thread = fired._thread
+    assert thread is not None
+    assert thread.daemon
+    fired.close()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(fired._heap) == 0
+    fired.call_at(0, lambda: None)
+    assert len(fired._heap) == 0
+
+
 def test_a_heap_that_is_cleared_is_empty() -> None:
     heap = TimerHeap()
     heap.add(1, Timer(lambda: None))
