@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import copy_context
-from threading import Event, Semaphore
+from threading import Condition, Event, Semaphore
 from typing import TYPE_CHECKING
 
 import pytest
@@ -185,12 +185,20 @@ def test_a_timer_fires_once_and_keeps_nothing_then() -> None:
 
 
 def test_closing_ends_the_thread_and_forgets_all_timers() -> None:
-    fired = TimerThread()
+    fired, waits = TimerThread(), Event()
+
+    class Watched(Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.set()
+            return super().wait(timeout)
+
+    fired._changed = Watched()
     fired.call_at(originals.time_ns() + 10**15, lambda: None)
     thread = fired._thread
     assert thread is not None
     assert thread.daemon
-    fired.close()
+    assert waits.wait(30)
+    fired.close()  # takes the lock, which the thread gives back as it begins to wait
     thread.join(30)
     assert not thread.is_alive()
     assert len(fired._heap) == 0

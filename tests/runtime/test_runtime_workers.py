@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 import inspect
+import logging
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -236,3 +238,15 @@ def test_the_version_of_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -
     settings.sdk_version.cache_clear()
     assert settings.sdk_version() == "0"
     settings.sdk_version.cache_clear()
+
+
+def test_all_that_is_told_is_told_to_one_logger() -> None:
+    """Users filter by its name."""
+    loggers = {
+        value.name
+        for name, module in list(sys.modules.items())
+        if name.startswith("golem_sdk.runtime.")
+        for value in vars(module).values()
+        if isinstance(value, logging.Logger)
+    }
+    assert loggers == {"golem_sdk"}
