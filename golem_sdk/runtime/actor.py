@@ -86,7 +86,7 @@ class Actor:
         self.completions = {i.key: self._completion(i.key) for i in queue}
         self.session: Session | None = None
         self.retired = False
-        self.asleep = head is not None and is_asleep(head, kernel.environment.now_ns())
+        self.asleep = bool(queue and head and is_asleep(head, kernel.environment.now_ns()))
         self.blank = blank
         self.intake: Writer
         self.parked: AgentFailedError | None = None

@@ -48,7 +48,10 @@ class Sleeper:
 
 
 def is_asleep(head: AgentHead, now_ns: int) -> bool:
-    """Whether an agent is suspended until its timer is due. Then there is a `Sleeper` for it."""
+    """Whether an agent is suspended until its timer is due. If anything is queued, there is a `Sleeper` for it.
+
+    Nothing is if its constructor waits, and the call for which it was made was taken back.
+    """
     return head.record.status is AgentStatus.SUSPENDED and head.record.wake_at > now_ns
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from datetime import timedelta
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MANY = 20
+PATIENCE_S = 60
 
 
 @agent
@@ -31,6 +33,16 @@ class KeptForLater:
     def tick(self) -> int:
         self.ticks += 1
         return self.ticks
+
+
+@agent
+class MadeSlowly:
+    def __init__(self, number: int) -> None:
+        time.sleep(86_400)
+        self.number = number
+
+    def ask(self) -> int:
+        return self.number
 
 
 @agent
@@ -164,3 +176,18 @@ def test_who_waits_for_a_sleeper_is_told(runtime: Runtime, environment: VirtualE
     waiting.join(60)
     thread.join(60)
     assert told == [7, 7]
+
+
+def test_an_agent_whose_constructor_sleeps_wakes_for_a_new_call_after_a_restart(
+    environment: VirtualEnvironment,
+) -> None:
+    """The first call was taken back: with nothing queued, no timer was set when the store was opened."""
+    engine, settings = MemoryEngine(), Settings(write_behind_s=None)
+    with Runtime.over(engine, environment, settings) as runtime:
+        first = runtime.trigger(runtime.get(MadeSlowly, 7).ask, key="first")
+        environment.join(60)
+        assert first.cancel()
+        survives = engine.snapshot()
+    again = VirtualEnvironment(start_ns=environment.now_ns())
+    with Runtime.over(survives, again, settings) as runtime:
+        assert runtime.trigger(runtime.get(MadeSlowly, 7).ask, key="second").result(PATIENCE_S) == 7
