@@ -368,12 +368,13 @@ class Committer:
             self._pause(delay_s)
             self._asked = False
             with suppress(BaseException):  # no signal arrives here: only an engine can raise
-                last = None
+                prepared = []
                 while self._prepare:
                     with suppress(Exception):  # its writer is broken or fenced, which others learn
-                        last = self._prepare.popleft()() or last
-                if last is not None:
-                    self._see_to(last)
+                        prepared.append(self._prepare.popleft()())
+                for ticket in filter(None, prepared):  # in no order: some had nothing new
+                    with suppress(Exception):
+                        self._see_to(ticket)
 
     def _newest(self) -> Ticket | None:
         return self._last

@@ -155,6 +155,22 @@ def test_while_somebody_commits_write_behind_leaves_what_is_queued_to_them(engin
     assert told == [None]
 
 
+def test_write_behind_commits_also_for_who_asks_before_one_with_nothing_new(engine: Gate) -> None:
+    pause = Pause()
+    committer = Committer(engine, write_behind_s=0.25, pause=pause)
+    durable = committer.submit(claim(b"1"))
+    committer.wait(durable)
+    acquire(engine.left)
+    committer.soon(lambda: committer.submit(claim(b"2")))
+    acquire(pause.begun)
+    committer.soon(lambda: durable)  # it has committed all that it had meanwhile
+    pause.go.release()
+    acquire(engine.left)
+    assert engine.flushes == [[b"1"], [b"2"]]
+    pause.go.release()
+    committer.close()
+
+
 def test_write_behind_survives_failures_which_the_tickets_keep(engine: Gate) -> None:
     committer = Committer(engine, write_behind_s=0.0, pause=lambda seconds: None)
     for failure in (StoreFullError("full"), ValueError("a bug"), SystemExit()):
