@@ -56,9 +56,10 @@ class _Swap:
     def modules(self) -> None:
         """Their globals."""
         for name, module in list(sys.modules.items()):
-            if not hasattr(module, "__dict__"):
+            try:  # past what a lazy module does when it is asked: it would import what it stands for
+                names = object.__getattribute__(module, "__dict__")
+            except AttributeError:
                 continue
-            names = vars(module)
             self._globals.add(id(names))
             if not self._holds_none(map(id, list(names.values()))) and not self._keeps(name):
                 self._in_place(names)

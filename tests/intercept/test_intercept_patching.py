@@ -7,6 +7,7 @@ import builtins
 import copy
 import gc
 import importlib
+import importlib.util
 import inspect
 import logging
 import os
@@ -35,6 +36,7 @@ from intercept.replaying import engine_of, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 ORIGINALS: dict[str, object] = {}
 
@@ -225,6 +227,25 @@ def test_lazy_proxies_are_not_loaded(bare: dict[str, object]) -> None:
     assert gc.is_tracked(proxy)
     replace()
     assert Proxy.loaded == 0
+
+
+def test_lazy_modules_are_not_loaded(
+    bare: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "loaded_late.py"
+    file.write_text("from time import perf_counter\nLOADED.append(1)\n")
+    spec = importlib.util.spec_from_file_location("loaded_late", file)
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    loaded = vars(module)["LOADED"] = list[int]()
+    monkeypatch.setitem(sys.modules, "loaded_late", module)
+    spec.loader.exec_module(module)
+    replace()
+    assert loaded == []
+    assert module.perf_counter is time.perf_counter
+    assert loaded == [1]
 
 
 # --- healing --------------------------------------------------------------------------------------
