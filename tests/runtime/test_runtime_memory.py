@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from golem_sdk import Runtime, agent, trigger
+from golem_sdk.errors import StoreCorruptError
+from golem_sdk.runtime import actor as actors
 from golem_sdk.runtime.session import Session
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
@@ -33,6 +35,10 @@ class KeptForLater:
     def tick(self) -> int:
         self.ticks += 1
         return self.ticks
+
+    async def nap(self) -> int:
+        await asyncio.sleep(86_400)
+        return self.tick()
 
 
 @agent
@@ -141,7 +147,8 @@ def test_of_sleepers_nothing_is_kept_but_who_they_are(
     assert len(runtime._kernel._actors) <= 1
     gc.collect()
     sessions = [each for each in gc.get_objects() if type(each) is Session]
-    assert runtime._kernel not in [session.kernel for session in sessions]
+    assert not [each for each in sessions if each.kernel is runtime._kernel]
+    del sessions
     environment.leave()
     assert [handle.result(60) for handle in handles] == [*range(MANY)]
 
@@ -191,3 +198,33 @@ def test_an_agent_whose_constructor_sleeps_wakes_for_a_new_call_after_a_restart(
     again = VirtualEnvironment(start_ns=environment.now_ns())
     with Runtime.over(survives, again, settings) as runtime:
         assert runtime.trigger(runtime.get(MadeSlowly, 7).ask, key="second").result(PATIENCE_S) == 7
+
+
+def test_what_is_queued_for_a_sleeper_waits_until_it_is_awake(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    kept = runtime.get(KeptForLater, 0)
+    first = runtime.trigger(kept.nap)
+    environment.join(60)
+    second = runtime.trigger(kept.tick)
+    environment.join(60)
+    assert loaded(runtime) == 0
+    assert (first.status(), second.status()) == (InvocationStatus.RUNNING, InvocationStatus.PENDING)
+    environment.leave()
+    assert (first.result(60), second.result(60)) == (1, 2)
+
+
+def test_a_sleeper_that_cannot_be_loaded_any_more_keeps_nobody_waiting(
+    runtime: Runtime, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = runtime.trigger(sleeps_long, 0)
+    environment.join(60)
+
+    def damaged(*_: object) -> None:
+        raise StoreCorruptError("it is damaged", "OPLOG", b"")
+
+    monkeypatch.setattr(actors, "load_session", damaged)
+    environment.leave()  # it is woken, and nobody waits for it
+    environment.join(60)
+    with pytest.raises(StoreCorruptError, match="it is damaged"):
+        handle.result(60)
