@@ -95,8 +95,11 @@ def decode(data: bytes) -> Any:
             class or field that this process does not have.
     """
     try:
-        if len(data) > _SMALL and may_be_heavy(data) and weigh(data) > MAX_WEIGHT:
-            raise DecodingError(f"stored value has too many parts (weight over {MAX_WEIGHT:,})")
+        if len(data) > _SMALL:
+            if data[0] in _BYTES_MARKS:  # nothing can be in it
+                return unpackb(data)
+            if may_be_heavy(data) and weigh(data) > MAX_WEIGHT:
+                raise DecodingError(f"stored value has too many parts (weight over {MAX_WEIGHT:,})")
         marks = data.translate(None, _HARMLESS)
         if len(marks) <= 1 and marks in _FLAT_MARKS:  # at most one list or dict, and that one short
             value = unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
@@ -126,7 +129,7 @@ def decode(data: bytes) -> Any:
 def pack_checked(value: object) -> bytes:
     """Like `encode`, but fails with the codec's internal signals and msgpack's own errors."""
     kind = type(value)
-    if ((kind is list or kind is dict) and not is_shallow(value)) or kind is bytes:
+    if (kind is list or kind is dict) and not is_shallow(value):
         return _pack_any(value)
     try:
         # One of its own each time: a collection in here may run code that encodes, too.
@@ -134,6 +137,8 @@ def pack_checked(value: object) -> bytes:
     except (ValueError, OverflowError, TypeError):
         return _pack_any(value)
     # What is small and holds no byte that even looks like one of bytes or of an extension is right.
+    if kind is bytes:
+        return packed
     if len(packed) <= _SMALL and not packed.translate(None, _CLEAR):
         return packed
     return _pack_any(value)
