@@ -1,6 +1,6 @@
-"""``python -m benchmarks [NAME ...]``: W1 W1r W2 W3 W4 W6 W7 guards outside agents interceptors curves peers.
+"""``python -m benchmarks [NAME ...]``.
 
-Without names, everything.
+W1 W1r W2 W3 W4 W5 W6 W7 flushes volume guards outside agents interceptors curves peers; without names, all.
 
 ``peers`` installs other systems into a cache of its own and does the same work with them and with us.
 """
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from benchmarks import readme
 from benchmarks.agent_calls import agent_calls
 from benchmarks.comparing import compare_files
 from benchmarks.curves import curve as growth
 from benchmarks.curves.questions import curves
+from benchmarks.flushes import flushes
 from benchmarks.guards import guards
 from benchmarks.interceptors import costs as interceptors
 from benchmarks.package import outside, w6
@@ -29,8 +31,10 @@ from benchmarks.peers.peers import PEERS
 from benchmarks.peers.rounds import compare
 from benchmarks.plots import plot
 from benchmarks.recovery import w4
-from benchmarks.report import table, write_json
+from benchmarks.report import disk, table, write_json
 from benchmarks.rounds import WORKLOADS, run_rounds, w7
+from benchmarks.sleepers import w5
+from benchmarks.volume import volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +53,8 @@ class Plan:
         raw_commits: raw commits of a sample of the limit.
         recovered_steps, kills: steps before a kill, and how many kills.
         largest: to how many entries and agents the curves go.
+        sleepers: how many agents sleep.
+        volume: how many workflows one process does; and ten times as many reads.
     """
 
     directory: Path
@@ -58,12 +64,17 @@ class Plan:
     recovered_steps: int = 10_000
     kills: int = 3
     largest: int = 1000
+    sleepers: int = 10_000
+    volume: int = 10_000
 
 
 SINGLES: dict[str, Callable[[Plan], list[Figure]]] = {
     "W4": w4,
+    "W5": w5,
     "W6": w6,
     "W7": w7,
+    "flushes": flushes,
+    "volume": volume,
     "guards": guards,
     "outside": outside,
     "agents": agent_calls,
@@ -81,12 +92,15 @@ def main() -> None:
     if options.plot:
         print(*plot(*options.plot), sep="\n")
         return
+    if options.readme:
+        print(*readme.write(options.readme), sep="\n")
+        return
     names = options.names or NAMES
-    plan = Plan(options.directory, options.rounds, largest=options.largest)
+    sizes = {name: getattr(options, name) for name in ("largest", "sleepers", "volume")}
+    plan = Plan(options.directory, options.rounds, **sizes)
     if options.smoke:
-        plan = evolve(
-            plan, rounds=1, size=20, raw_commits=5, recovered_steps=30, kills=1, largest=10
-        )
+        plan = evolve(plan, rounds=1, size=20, raw_commits=5, recovered_steps=30, kills=1)
+        plan = evolve(plan, largest=10, sleepers=100, volume=100)
     figures = run_rounds(plan, names) if set(names) & set(WORKLOADS) else []
     for name, measure in SINGLES.items():
         if name in names:
@@ -95,7 +109,7 @@ def main() -> None:
     if costs is not None:
         figures += interceptors.figures(costs)
     if figures:
-        print(table(figures))
+        print(table(figures, disk(options.directory)))
     if costs is not None:
         print(interceptors.report(costs))
     grown = curves(plan) if "curves" in names else []
@@ -113,7 +127,7 @@ def main() -> None:
         }
         if costs is not None:
             told["interceptors"] = [interceptors.as_json(costs)]
-        write_json(figures, told, options.json)
+        write_json(figures, told, disk(options.directory), options.json)
 
 
 def _options() -> argparse.Namespace:
@@ -126,6 +140,12 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--largest", type=int, default=1000, help="how far the curves go: entries, agents (1000)"
+    )
+    parser.add_argument(
+        "--sleepers", type=int, default=10_000, help="how many agents sleep in W5 (10000)"
+    )
+    parser.add_argument(
+        "--volume", type=int, default=10_000, help="how many workflows one process does (10000)"
     )
     parser.add_argument(
         "--peer", action="append", choices=PEERS, help="which peers (all); may be repeated"
@@ -149,6 +169,12 @@ def _options() -> argparse.Namespace:
         nargs=2,
         metavar=("FILE", "DIRECTORY"),
         help="measure nothing: draw the curves of a file that --json wrote, as PNG and SVG",
+    )
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing: write the README's tables from a file that --json wrote",
     )
     parser.add_argument("--smoke", action="store_true", help="only see whether everything runs")
     return parser.parse_args()

@@ -6,12 +6,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmarks.figures import Figure
+from benchmarks.latencies import between, percentiles_us
 from golem_sdk import Runtime, agent, get, originals
 
 if TYPE_CHECKING:
     from benchmarks.__main__ import Plan
 
 __all__ = ["agent_calls"]
+
+_TAKEN_S: list[list[float]] = []
 
 
 @agent
@@ -27,17 +30,22 @@ class Answering:
 
 @agent
 def caller(run: int, calls: int) -> int:
-    other = get(Answering, run)
-    return sum(other.answer(number) for number in range(calls))
+    other, stamps, answered = get(Answering, run), [originals.perf_counter()], 0
+    for number in range(calls):
+        answered += other.answer(number)
+        stamps.append(originals.perf_counter())
+    _TAKEN_S.append(between(stamps))
+    return answered
 
 
 def agent_calls(plan: Plan) -> list[Figure]:
     """Microseconds per call whose answer is waited for, one after the other."""
-    samples = []
+    samples, each_us = [], []
     with TemporaryDirectory(dir=plan.directory) as scratch, Runtime(scratch) as runtime:
         runtime.run(caller, 0, 1)
         for run in range(1, plan.rounds + 1):
             begin = originals.perf_counter()
             runtime.run(caller, run, plan.size)
             samples.append((originals.perf_counter() - begin) / plan.size * 1e6)
-    return [Figure("agent call", samples)]
+            each_us.append(percentiles_us(_TAKEN_S.pop()))
+    return [Figure("agent call", samples, each_us=each_us)]

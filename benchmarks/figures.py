@@ -42,6 +42,9 @@ _DBOS: Final = {"W1": 644, "W2/1": 231, "W2/64": 205, "W3": 372}
 _RESTATE: Final = {"W1": 955, "W2/64": 847, "W3": 1184}
 _DBOS_RECOVERY_S: Final = 4.0
 
+_MILLIONTH_KIB: Final = (500 - 60) * 1024 / 1e6
+"""A million sleepers are to fit into 500 MiB, with a process that takes 60 MiB without them."""
+
 TARGETS: Final[dict[str, Target]] = {
     "raw": Target("LMDB put + commit, a record like W1's", "us"),
     "sync": Target("fdatasync of one 4 KiB page", "us"),
@@ -80,11 +83,25 @@ TARGETS: Final[dict[str, Target]] = {
         "killed after 10,000 steps: start to finish", "s", _DBOS_RECOVERY_S / 10, 0.25
     ),
     "W4 replay": Target("the same, replayed", "steps/s", 100_000, 250_000),
+    "W5 resident": Target("an agent that sleeps in memory", "KiB", 5),
+    "W5 evicted": Target("one that sleeps unloaded, after a restart", "KiB", 0.5, _MILLIONTH_KIB),
+    "W5 process": Target("the process with all of those (--sleepers)", "MiB"),
+    "W5 opening": Target("opening their store, for each", "us"),
     "W6 import": Target("import golem_sdk, over a bare interpreter", "ms", 100, 70),
     "W6 needs": Target("packages that it depends on", "packages", 6, 6),
     "W6 size": Target("installed, with them", "MiB"),
     "W7 W1": Target("bytes on disk per step of W1", "B", 350, 260),
     "W7 W2": Target("bytes on disk per workflow of W2", "B"),
+    "flushes W1": Target("flushes for a write-remote step", "flushes", 2, 2),
+    "flushes W1r": Target("for a read", "flushes", 0, 0),
+    "flushes W2": Target("for a one-step workflow, 1 in flight", "flushes", 4, 4),
+    "flushes W4": Target("for a step that is replayed", "flushes", 0, 0),
+    "flushes call": Target("for a call of an agent that is loaded", "flushes"),
+    "flushes agents": Target("for a call from agent to agent, answered", "flushes"),
+    "volume workflow": Target("blocks of memory that stay of a workflow", "blocks", 0.5, 0.1),
+    "volume read": Target("the same, of a read by an agent that stays", "blocks", 0.5, 0.1),
+    "volume growth": Target("the process, per workflow done", "B"),
+    "volume process": Target("the process after all those workflows (--volume)", "MiB"),
     "guard atomically": Target("entering and leaving atomically()", "us"),
     "guard idempotence": Target("idempotence_mode(True)", "us"),
     "guard level": Target("persistence_level(PERSIST_NOTHING)", "us"),
@@ -108,11 +125,23 @@ class Figure:
         name: its row in `TARGETS`.
         samples: in the target's unit.
         raw_us: the raw commit around each sample, if the disk decides it.
+        each_us: p50 and p99 of the single ones of each sample, in microseconds, where that was measured.
     """
 
     name: str
     samples: list[float]
     raw_us: list[float] = field(factory=list)
+    each_us: list[tuple[float, float]] = field(factory=list)
+
+    @property
+    def p50_us(self) -> float | None:
+        """What half of the single ones take at most: the median of the rounds."""
+        return median(half for half, _ in self.each_us) if self.each_us else None
+
+    @property
+    def p99_us(self) -> float | None:
+        """What 99 % of them take at most."""
+        return median(most for _, most in self.each_us) if self.each_us else None
 
     @property
     def target(self) -> Target:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import lmdb
 
+from benchmarks.latencies import Sample, between
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RawStore", "sync_us"]
+__all__ = ["RawStore", "syncs"]
 
 _RECORD = b"x" * 290
 """As long as the record of one step of W1."""
@@ -28,19 +30,24 @@ class RawStore:
 
     def commit_us(self, commits: int) -> float:
         """Microseconds per put and commit, from so many in a row."""
-        begin = perf_counter()
+        return self.commits(commits).value
+
+    def commits(self, commits: int) -> Sample:
+        """The same, with what each of them took."""
+        stamps = [perf_counter()]
         for number in range(self._next, self._next + commits):
             with self._env.begin(write=True, db=self._database) as txn:
                 txn.put(b"one-agent" + number.to_bytes(8, "big"), _RECORD)
+            stamps.append(perf_counter())
         self._next += commits
-        return (perf_counter() - begin) / commits * 1e6
+        return Sample((stamps[-1] - stamps[0]) / commits * 1e6, between(stamps))
 
     def close(self) -> None:
         """Let go of the file."""
         self._env.close()
 
 
-def sync_us(path: Path, times: int) -> float:
+def syncs(path: Path, times: int) -> Sample:
     """Microseconds per write and fdatasync of one page of a file."""
     page = b"x" * 4096
     taken = []
@@ -53,4 +60,4 @@ def sync_us(path: Path, times: int) -> float:
             taken.append(perf_counter() - begin)
     finally:
         os.close(file)
-    return mean(taken) * 1e6
+    return Sample(mean(taken) * 1e6, taken)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["plot"]
 
 _COLOUR: Final = "#20639b"
+_NUMBER: Final = "{x:,.10g}"
 
 
 @frozen
@@ -29,6 +30,7 @@ class _Picture:
     Attributes:
         curve: whose points it shows.
         value: from a size and the seconds for all of it to what is drawn.
+        is_rate: it is drawn on a linear scale from zero; costs are drawn on a logarithmic one.
     """
 
     file: str
@@ -37,16 +39,18 @@ class _Picture:
     x: str
     y: str
     value: Callable[[int, float], float]
+    is_rate: bool = False
 
 
 _PICTURES: Final = (
     _Picture(
         "throughput",
-        "runnable",
+        "in flight",
         "Throughput against concurrency",
-        "one-step workflows that are queued at once",
+        "callers, each of which waits for its one-step workflow",
         "workflows per second",
         lambda size, taken_s: size / taken_s,
+        is_rate=True,
     ),
     _Picture(
         "recovery",
@@ -98,12 +102,15 @@ def _draw(
         sizes, *zip(*map(_middle, values), strict=True), color=_COLOUR, alpha=0.2, lw=0
     )
     axes.plot(sizes, list(map(median, values)), "o-", color=_COLOUR)
-    axes.set(xscale="log", yscale="log", xlabel=picture.x, ylabel=picture.y)
-    axes.xaxis.set_major_formatter("{x:,g}")
-    axes.yaxis.set_major_formatter("{x:,g}")
-    axes.yaxis.set_minor_formatter(
-        "{x:,g}" if max(map(max, values)) < 10 * min(map(min, values)) else ""
-    )
+    axes.set(xscale="log", xlabel=picture.x, ylabel=picture.y)
+    axes.xaxis.set_major_formatter(_NUMBER)
+    if picture.is_rate:
+        axes.set_ylim(bottom=0)
+    else:
+        axes.set_yscale("log")
+        is_short = max(map(max, values)) < 10 * min(map(min, values))
+        axes.yaxis.set_minor_formatter(_NUMBER if is_short else "")
+    axes.yaxis.set_major_formatter(_NUMBER)
     axes.set_title(picture.title, loc="left", weight="bold")
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -7,21 +7,25 @@ import os
 import platform
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.figures import REFERENCE_RAW_US
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from benchmarks.figures import Figure
 
-__all__ = ["DURABILITY", "aligned", "machine", "number", "table", "versions", "write_json"]
+__all__ = ["DURABILITY", "aligned", "disk", "machine", "number", "table", "versions", "write_json"]
 
-_HEADER = ("", "what", "median", "middle half", "unit", "of raw", "floor", "aim", "verdict")
-_TEXT_COLUMNS = {0, 1, 4, 8}
+_HEADER = (
+    *("", "what", "median", "middle half", "unit"),
+    *("p50 us", "p99 us", "of raw", "floor", "aim", "verdict"),
+)
+_TEXT_COLUMNS = {0, 1, 4, 10}
 
 DURABILITY: Final = (
     "durable: on disk, flushed, when a step or a call returns (LMDB's default flags)"
@@ -29,6 +33,8 @@ DURABILITY: Final = (
 """There is no other mode."""
 
 _FOOTNOTE = f"""\
+median, middle half: of the rounds. p50, p99: what half and 99 % of the single steps, calls or workflows of a
+round take at most, the median of the rounds (W3: each step since all have begun).
 of raw: the median of what each round reached, divided by the raw LMDB commits just before and after it
 (rates: 1.00 is one durable thing per raw commit; times: how many raw commits fit in).
 Floor and aim of W1, W2 and W3 stem from peers, measured where a raw commit took {REFERENCE_RAW_US:.0f} us:
@@ -38,11 +44,11 @@ commit, stores with a write-ahead log once: on a slow disk those may win W1; gro
 where many wait at once."""
 
 
-def table(figures: list[Figure]) -> str:
+def table(figures: list[Figure], disk: str) -> str:
     """One row per figure, then what the columns mean."""
     lines = aligned([_HEADER, *map(_row, figures)], _TEXT_COLUMNS)
     told = ", ".join(f"{name} {version}" for name, version in versions().items())
-    return "\n".join([*lines, "", f"{machine()}; {told}", DURABILITY, _FOOTNOTE])
+    return "\n".join([*lines, "", f"{machine()}, {disk}; {told}", DURABILITY, _FOOTNOTE])
 
 
 def aligned(rows: Sequence[tuple[str, ...]], text_columns: set[int]) -> list[str]:
@@ -59,7 +65,7 @@ def aligned(rows: Sequence[tuple[str, ...]], text_columns: set[int]) -> list[str
 
 
 def write_json(
-    figures: list[Figure], others: dict[str, list[dict[str, object]]], path: Path
+    figures: list[Figure], others: dict[str, list[dict[str, object]]], disk: str, path: Path
 ) -> None:
     """Everything that was measured, for other programs; `others` is what has tables of its own."""
     rows = [
@@ -70,6 +76,8 @@ def write_json(
             "samples": figure.samples,
             "raw_us": figure.raw_us,
             "median": figure.median,
+            "p50_us": figure.p50_us,
+            "p99_us": figure.p99_us,
             "ratio": figure.ratio,
             "floor": figure.scaled(figure.target.floor),
             "aim": figure.scaled(figure.target.aim),
@@ -78,7 +86,9 @@ def write_json(
         for figure in figures
     ]
     told = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": machine(),
+        "disk": disk,
         "versions": versions(),
         "durability": DURABILITY,
         "figures": rows,
@@ -96,14 +106,16 @@ def _row(figure: Figure) -> tuple[str, ...]:
         number(figure.median),
         f"{number(low)} .. {number(high)}",
         target.unit,
+        _maybe(figure.p50_us),
+        _maybe(figure.p99_us),
         "" if ratio is None else f"{ratio:.2f}",
-        _goal(figure.scaled(target.floor)),
-        _goal(figure.scaled(target.aim)),
+        _maybe(figure.scaled(target.floor)),
+        _maybe(figure.scaled(target.aim)),
         figure.verdict,
     )
 
 
-def _goal(value: float | None) -> str:
+def _maybe(value: float | None) -> str:
     return "" if value is None else number(value)
 
 
@@ -126,4 +138,25 @@ def versions() -> dict[str, str]:
 def machine() -> str:
     """What everything was measured on."""
     python = platform.python_version()
-    return f"CPython {python}, {os.cpu_count()} CPUs, {sys.platform} {platform.release()}"
+    processor = f"{os.cpu_count()} CPUs{_processor()}"
+    return f"CPython {python}, {processor}, {sys.platform} {platform.release()}"
+
+
+def _processor() -> str:
+    """Its name, where Linux knows it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return f" ({line.partition(':')[2].strip()})"
+    return ""
+
+
+def disk(directory: Path) -> str:
+    """What kind of file system the stores are on, where Linux knows it."""
+    kinds = {}
+    with suppress(OSError):
+        for line in Path("/proc/mounts").read_text().splitlines():
+            _, place, kind, *_ = line.split()
+            kinds[Path(place)] = kind
+    here = directory.resolve()
+    return next((kinds[place] for place in (here, *here.parents) if place in kinds), "some disk")

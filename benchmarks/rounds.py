@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks import workloads
 from benchmarks.figures import TARGETS, Figure
-from benchmarks.limits import RawStore, sync_us
+from benchmarks.latencies import Sample, percentiles_us
+from benchmarks.limits import RawStore, syncs
 from golem_sdk import Runtime
 from golem_sdk.originals import perf_counter
 
@@ -22,20 +23,24 @@ if TYPE_CHECKING:
 
 __all__ = ["WORKLOADS", "flows", "run_rounds"]
 
-Values = dict[str, float]
+Values = dict[str, Sample]
 
 
 def w1(runtime: Runtime, run: int, size: int) -> Values:
     begin = perf_counter()
-    runtime.run(workloads.many, run, size)
-    return {"W1": size / (perf_counter() - begin)}
+    runtime.run(workloads.many_timed, run, size)
+    return {"W1": Sample(size / (perf_counter() - begin), workloads.TAKEN_S.pop())}
 
 
 def w1r(runtime: Runtime, run: int, size: int) -> Values:
     values = {}
-    for name, target in (("W1r read", workloads.reads), ("W1r clock", workloads.clocks)):
+    for name, target, each in (
+        ("W1r read", workloads.reads, workloads.each_read),
+        ("W1r clock", workloads.clocks, workloads.each_clock),
+    ):
         runtime.run(target, run, size)
-        values[name] = workloads.CALL_S.pop() * 1e6
+        runtime.run(each, run, size)
+        values[name] = Sample(workloads.CALL_S.pop() * 1e6, workloads.TAKEN_S.pop())
     return values
 
 
@@ -51,7 +56,9 @@ def w2(runtime: Runtime, run: int, size: int) -> Values:
 def w3(runtime: Runtime, run: int, size: int) -> Values:
     begin = perf_counter()
     runtime.run(workloads.together, run, size)
-    return {"W3": size / (perf_counter() - begin)}
+    rate = size / (perf_counter() - begin)
+    runtime.run(workloads.each_together, run, size)
+    return {"W3": Sample(rate, workloads.TAKEN_S.pop())}
 
 
 WORKLOADS: dict[str, Callable[[Runtime, int, int], Values]] = {
@@ -64,26 +71,31 @@ WORKLOADS: dict[str, Callable[[Runtime, int, int], Values]] = {
 
 def run_rounds(plan: Plan, names: Iterable[str]) -> list[Figure]:
     """Every named workload once per round; the limit is measured before and after each."""
-    samples: dict[str, list[float]] = defaultdict(list)
+    samples: dict[str, list[Sample]] = defaultdict(list)
     paired: dict[str, list[float]] = defaultdict(list)
     chosen = [name for name in WORKLOADS if name in names]
     with TemporaryDirectory(dir=plan.directory) as scratch:
         raw = RawStore(Path(scratch, "raw"))
         with Runtime(Path(scratch, "store")) as runtime:
             for number in range(plan.rounds):
-                samples["sync"].append(sync_us(Path(scratch, "page"), plan.raw_commits))
+                samples["sync"].append(syncs(Path(scratch, "page"), plan.raw_commits))
                 before = raw.commit_us(plan.raw_commits)
                 for name in chosen:
                     values = WORKLOADS[name](runtime, number, plan.size)
-                    after = raw.commit_us(plan.raw_commits)
-                    samples["raw"].append(after)
+                    limit = raw.commits(plan.raw_commits)
+                    samples["raw"].append(limit)
                     for key, value in values.items():
                         samples[key].append(value)
-                        paired[key].append((before + after) / 2)
-                    before = after
+                        paired[key].append((before + limit.value) / 2)
+                    before = limit.value
         raw.close()
     return [
-        Figure(key, samples[key], paired[key] if _beside_raw(key) else [])
+        Figure(
+            key,
+            [sample.value for sample in samples[key]],
+            paired[key] if TARGETS[key].disk else [],
+            [percentiles_us(sample.taken_s) for sample in samples[key] if sample.taken_s],
+        )
         for key in TARGETS
         if key in samples
     ]
@@ -104,10 +116,6 @@ def _growth(plan: Plan, work: Callable[[Runtime], object]) -> int:
             before = Path(scratch, "data.mdb").stat().st_size
             work(runtime)
         return Path(scratch, "data.mdb").stat().st_size - before
-
-
-def _beside_raw(key: str) -> bool:
-    return TARGETS[key].disk
 
 
 def flows(runtime: Runtime, runs: Iterable[int], in_flight: int) -> Values:
@@ -134,11 +142,11 @@ def flows(runtime: Runtime, runs: Iterable[int], in_flight: int) -> Values:
         for thread in threads:
             thread.join()
     whole_s, cpu_s = perf_counter() - begin, time.process_time() - cpu
-    taken_s.sort()
     count = len(taken_s)
+    half_us, most_us = percentiles_us(taken_s)
     return {
-        "": count / whole_s,
-        " p50": taken_s[count // 2] * 1e3,
-        " p99": taken_s[count * 99 // 100] * 1e3,
-        " CPU": cpu_s / count * 1e6,
+        "": Sample(count / whole_s, taken_s),
+        " p50": Sample(half_us / 1e3),
+        " p99": Sample(most_us / 1e3),
+        " CPU": Sample(cpu_s / count * 1e6),
     }

@@ -5,14 +5,30 @@ from __future__ import annotations
 import asyncio
 import time
 
+from benchmarks.latencies import between
 from benchmarks.row import ROW, Row
-from golem_sdk import FunctionType, agent, durable
-from golem_sdk.originals import perf_counter
+from golem_sdk import FunctionType, agent, durable, originals
 
-__all__ = ["CALL_S", "PERFORMED", "clocks", "flow", "many", "reads", "together"]
+__all__ = [
+    "CALL_S",
+    "PERFORMED",
+    "TAKEN_S",
+    "clocks",
+    "each_clock",
+    "each_read",
+    "each_together",
+    "flow",
+    "many",
+    "many_timed",
+    "reads",
+    "together",
+]
 
 CALL_S: list[float] = []
 """Seconds per call, as `reads` and `clocks` measured them around nothing but their calls."""
+
+TAKEN_S: list[list[float]] = []
+"""Seconds of each single step or call of the last agent that measured them."""
 
 PERFORMED: list[int] = []
 """The numbers of the steps that were really performed in this process."""
@@ -41,6 +57,17 @@ def many(run: int, steps: int) -> int:
 
 
 @agent
+def many_timed(run: int, steps: int) -> int:
+    """The same, with the time that each of them takes."""
+    stamps, paid = [originals.perf_counter()], 0
+    for number in range(steps):
+        paid += bool(step(number)["paid"])
+        stamps.append(originals.perf_counter())
+    TAKEN_S.append(between(stamps))
+    return paid
+
+
+@agent
 def flow(run: int) -> object:
     """W2: a workflow of one step."""
     return step(run)["id"]
@@ -53,18 +80,51 @@ async def together(run: int, steps: int) -> int:
 
 
 @agent
+async def each_together(run: int, steps: int) -> None:
+    """The same: how long each of them takes since they have begun."""
+    begin, taken_s = originals.perf_counter(), list[float]()
+
+    async def one(number: int) -> None:
+        await concurrent_step(number)
+        taken_s.append(originals.perf_counter() - begin)
+
+    await asyncio.gather(*map(one, range(steps)))
+    TAKEN_S.append(taken_s)
+
+
+@agent
 def reads(run: int, calls: int) -> None:
     """W1r: sequential reads, nothing of which has to be on disk before the next."""
-    begin = perf_counter()
+    begin = originals.perf_counter()
     for number in range(calls):
         read(number)
-    CALL_S.append((perf_counter() - begin) / calls)
+    CALL_S.append((originals.perf_counter() - begin) / calls)
 
 
 @agent
 def clocks(run: int, calls: int) -> None:
     """W1r: a clock that is read again and again."""
-    begin = perf_counter()
+    begin = originals.perf_counter()
     for _ in range(calls):
         time.time()
-    CALL_S.append((perf_counter() - begin) / calls)
+    CALL_S.append((originals.perf_counter() - begin) / calls)
+
+
+@agent
+def each_read(run: int, calls: int) -> None:
+    """W1r again: each read by itself, which measuring makes a little slower."""
+    stamps = [originals.perf_counter()]
+    for number in range(calls):
+        read(number)
+        stamps.append(originals.perf_counter())
+    TAKEN_S.append(between(stamps))
+
+
+@agent
+def each_clock(run: int, calls: int) -> None:
+    """The same of a clock."""
+    stamps = [originals.perf_counter()]
+    for _ in range(calls):
+        time.time()
+        stamps.append(originals.perf_counter())
+    TAKEN_S.append(between(stamps))

@@ -17,7 +17,7 @@ from benchmarks.budget.paths import PATHS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Counts", "count_everything"]
+__all__ = ["Counts", "count_everything", "count_flushes"]
 
 _SIZE: Final = 40
 _PROGRAMS: Final = {
@@ -62,11 +62,19 @@ def count_everything(names: Iterable[str] = PATHS) -> Counts:
     )
 
 
+def count_flushes(name: str) -> float:
+    """Of one path, where `flushes.why_not` has nothing against it."""
+    return _blocks(name, is_watched=True)["flushes"]
+
+
 def _counted(name: str, *, is_watched: bool) -> dict[str, float]:
-    per_one = _per_one(_done(name, "tracing"))
+    return _per_one(_done(name, "tracing")) | _blocks(name, is_watched=is_watched)
+
+
+def _blocks(name: str, *, is_watched: bool) -> dict[str, float]:
     with TemporaryDirectory() as scratch:
         trace = Path(scratch, "trace")
-        per_one |= _per_one(_done(name, "blocks", trace if is_watched else None))
+        per_one = _per_one(_done(name, "blocks", trace if is_watched else None))
         if is_watched:
             per_one |= _per_one(flushes.cumulative(trace.read_text().splitlines()))
     return per_one

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import workloads
 from benchmarks.curves.curve import Curve
 from benchmarks.rounds import flows
+from benchmarks.sleepers import make
 from golem_sdk import Runtime, agent, durable, originals
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _IN_FLIGHT = 64
 _PAYLOADS: Final = [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000]
 _PAYLOAD_STEPS = 5
 _RUNNABLE_MOST = 1_000
+_FLOWS_LEAST, _FLOWS_EACH = 100, 4
 
 Taken = dict[str, float]
 
@@ -89,6 +91,22 @@ def _runnable(directory: Path, size: int) -> Taken:
         return {"runnable": _taken_s(at_once)}
 
 
+def _in_flight(directory: Path, size: int) -> Taken:
+    """Seconds for `size` workflows, of more: so many callers that one each would not keep them busy."""
+    count = max(_FLOWS_LEAST, _FLOWS_EACH * size)
+    with Runtime(directory) as runtime:
+        runtime.run(workloads.flow, -1)
+        taken_s = _taken_s(partial(flows, runtime, iter(range(count)), size))
+        return {"in flight": taken_s * size / count}
+
+
+def _sleepers(directory: Path, size: int) -> Taken:
+    make(directory, size)
+    begin = originals.perf_counter()
+    with Runtime(directory):
+        return {"sleepers opened": originals.perf_counter() - begin}
+
+
 def _payload(directory: Path, size: int) -> Taken:
     with Runtime(directory) as runtime:
         runtime.run(loaded, 0, size, 1)
@@ -102,7 +120,9 @@ _WHAT: Final = {
     "agents made": "one-step workflows, 64 in flight",
     "agents opened": "a store with so many agents is opened",
     "agents one more": "one more workflow in such a store",
+    "sleepers opened": "a store in which so many agents sleep is opened",
     "runnable": "one-step workflows, all queued at once",
+    "in flight": "one-step workflows, by so many callers at once",
     "payload": "a step that gives so many bytes",
 }
 
@@ -113,7 +133,9 @@ def curves(plan: Plan) -> list[Curve]:
     questions: list[tuple[Callable[[Path, int], Taken], list[int]]] = [
         (_entries, sizes),
         (_agents, sizes),
+        (_sleepers, sizes),
         (_runnable, [size for size in sizes if size <= _RUNNABLE_MOST]),
+        (_in_flight, [size for size in sizes if size <= _RUNNABLE_MOST]),
         (_payload, [size for size in _PAYLOADS if size <= plan.largest * 10_000]),
     ]
     found: dict[str, Curve] = {}

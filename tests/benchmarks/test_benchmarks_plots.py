@@ -36,7 +36,7 @@ def plotted(
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")
 def test_each_curve_becomes_two_pictures(tmp_path: Path) -> None:
-    done = plotted(tmp_path, ["runnable", "entries replayed", "payload", "agents made"])
+    done = plotted(tmp_path, ["in flight", "entries replayed", "payload", "agents made"])
     assert done.returncode == 0, done.stderr
     files = [Path(line) for line in done.stdout.splitlines()]
     names = [

@@ -26,8 +26,14 @@ FIGURES = {
     ],
     "W3": [*LIMITS, "W3"],
     "W4": ["W4 whole", "W4 replay"],
+    "W5": ["W5 resident", "W5 evicted", "W5 process", "W5 opening"],
     "W6": ["W6 import", "W6 needs", "W6 size"],
     "W7": ["W7 W1", "W7 W2"],
+    "flushes": [
+        *("flushes W1", "flushes W1r", "flushes W2"),
+        *("flushes W4", "flushes call", "flushes agents"),
+    ],
+    "volume": ["volume workflow", "volume read", "volume growth", "volume process"],
     "guards": [
         *("guard atomically", "guard idempotence", "guard level", "guard retry", "guard commits"),
     ],
@@ -94,7 +100,7 @@ def test_curves_have_a_point_for_every_size(tmp_path: Path) -> None:
     assert {*curves} == {
         *("entries appended", "entries replayed"),
         *("agents made", "agents opened", "agents one more"),
-        *("runnable", "payload"),
+        *("sleepers opened", "runnable", "in flight", "payload"),
     }
     for name, curve in curves.items():
         sizes = [size for size, _ in curve["taken_s"]]
