@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-import subprocess
 import sys
 import warnings
 from contextlib import asynccontextmanager
@@ -376,29 +375,3 @@ def test_random_programs_end_quietly_wherever_they_are(fuzz_scale: int, fuzz_see
         assert world.started == started
         if seed % 20 == 0:
             gc.collect()
-
-
-STUBBORN = """
-import asyncio
-from golem_sdk import Runtime, agent
-
-@agent
-async def stubborn(name: str) -> None:
-    while True:
-        try:
-            await asyncio.Event().wait()
-        except BaseException:
-            pass
-
-with Runtime.memory() as runtime:
-    runtime.trigger(stubborn, "x")
-    runtime.trigger(stubborn, "y")
-print("closed", flush=True)
-"""
-
-
-def test_a_program_ends_whatever_its_agents_catch() -> None:
-    finished = subprocess.run(
-        [sys.executable, "-c", STUBBORN], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (finished.returncode, finished.stdout) == (0, "closed\n"), finished.stderr

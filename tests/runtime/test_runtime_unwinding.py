@@ -1,8 +1,10 @@
-"""A coroutine that torn-down code held, wherever it was, and that never ran: nobody is to blame for that."""
+"""Coroutines that never ran, held by torn-down code: nobody is to blame; and code that cannot be unwound."""
 
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import warnings
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -119,3 +121,29 @@ def test_it_is_closed_whatever_holds_it(how: str) -> None:
 @pytest.mark.parametrize("main", WAITERS)
 def test_it_is_closed_however_its_holder_waits(main: Any) -> None:
     tear_down(main)
+
+
+STUBBORN = """
+import asyncio
+from golem_sdk import Runtime, agent
+
+@agent
+async def stubborn(name: str) -> None:
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except BaseException:
+            pass
+
+with Runtime.memory() as runtime:
+    runtime.trigger(stubborn, "x")
+    runtime.trigger(stubborn, "y")
+print("closed", flush=True)
+"""
+
+
+def test_a_program_ends_whatever_its_agents_catch() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", STUBBORN], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (finished.returncode, finished.stdout) == (0, "closed\n"), finished.stderr
