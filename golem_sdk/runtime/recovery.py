@@ -48,7 +48,7 @@ class Sleeper:
 
 
 def is_asleep(head: AgentHead, now_ns: int) -> bool:
-    """Whether an agent is suspended until its timer is due. If it has calls queued, there is a `Sleeper` for it.
+    """Whether an agent is suspended until its timer is due. If calls are queued, there is a `Sleeper` for it.
 
     Nothing is if its constructor waits, and the call for which it was made was taken back.
     """
