@@ -204,7 +204,6 @@ class _Workers:
             if job is not None:
                 job()
                 is_called = False
-                del job
             elif self._rest(bell):
                 is_called = True
             else:

@@ -6,6 +6,9 @@ import heapq
 import inspect
 import logging
 import sys
+import threading
+import weakref
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -112,6 +115,59 @@ def test_a_thread_that_nobody_needs_ends(monkeypatch: pytest.MonkeyPatch) -> Non
     bell.acquire()
     assert workers._rest(bell) is False
     assert workers._idle == [], "and nobody calls it"
+
+
+def test_who_takes_the_next_job_does_not_pass_for_the_one_that_comes(
+    unstarted: Unstarted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "_IDLE_S", 0)
+    workers, done = environments._Workers(lambda again: None), []
+
+    def job(number: int) -> None:
+        done.append(number)
+        if number < 3:
+            workers.spawn(partial(job, number + 1))
+
+    workers.spawn(partial(job, 1))
+    unstarted.threads[0].run()
+    assert done == [1, 2, 3]
+    assert len(unstarted.threads) == 2, "for the first job, and for the second"
+
+
+def test_a_job_that_is_done_is_not_kept(
+    unstarted: Unstarted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers, kept = environments._Workers(lambda again: None), []
+    job = partial(nothing)
+    reference = weakref.ref(job)
+    workers.spawn(job)
+    del job
+    monkeypatch.setattr(workers, "_rest", lambda bell: kept.append(reference()))
+    unstarted.threads[0].run()
+    assert kept == [None]
+
+
+def test_closing_ends_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "_IDLE_S", 3600.0)
+    before, rests = set(threading.enumerate()), threading.Event()
+
+    class Watched(list[Any]):
+        def append(self, bell: Any) -> None:
+            super().append(bell)
+            rests.set()
+
+    environment = RealEnvironment()
+    environment._workers._idle = Watched()
+    environment.call_at(originals.time_ns() + 10**15, nothing)
+    environment.spawn(nothing)
+    assert rests.wait(30)
+    threads = set(threading.enumerate()) - before
+    assert {thread.name for thread in threads} == {"golem-timers", "golem-worker"}
+    assert all(thread.daemon for thread in threads)
+    environment.close()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def test_a_thread_that_is_called_when_its_time_is_up_comes() -> None:
@@ -249,4 +305,4 @@ def test_all_that_is_told_is_told_to_one_logger() -> None:
         for value in vars(module).values()
         if isinstance(value, logging.Logger)
     }
-    assert loggers == {"golem_sdk"}
+    assert loggers - {"asyncio"} == {"golem_sdk"}
