@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from golem_sdk.runtime.session import Session
 
 __all__ = ["SLEEP", "Pump"]
+
+_log = logging.getLogger("golem_sdk")
 
 SLEEP = "golem:clock/sleep"
 
@@ -113,10 +116,11 @@ class Pump:
 
     def let_go(self) -> None:
         """The session is over, or is taken from memory while nothing runs: let go of what it has opened."""
-        for connection in self.connections.values():
-            connection.drop()
-        for held in list(self.held or ()):
-            held.drop()
+        for thing in (*self.connections.values(), *(self.held or ())):
+            try:
+                thing.drop()
+            except Exception:  # the agent has to go on, and the others to be let go
+                _log.exception("what an agent has opened could not be let go: %r", thing)
 
     def hold(self, thing: Held) -> None:
         """Let go of it when the session is over, even if something of the agent's code lives on."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from golem_sdk import Runtime, agent, trigger
+from golem_sdk import Runtime, agent, durability, trigger
 from golem_sdk.errors import StoreCorruptError
 from golem_sdk.runtime import actor as actors
 from golem_sdk.runtime.session import Session
@@ -39,6 +39,26 @@ class KeptForLater:
     async def nap(self) -> int:
         await asyncio.sleep(86_400)
         return self.tick()
+
+
+class Stuck:
+    """What cannot be let go."""
+
+    def drop(self) -> None:
+        DROPPED.append(self)
+        raise OSError("not now")
+
+
+DROPPED: list[Stuck] = []
+
+
+@agent
+def sleeps_with_two_stuck(number: int) -> int:
+    two = Stuck(), Stuck()
+    for each in two:
+        durability.hold(durability.current(), each)
+    time.sleep(86_400)
+    return number * len(two)
 
 
 @agent
@@ -228,3 +248,14 @@ def test_a_sleeper_that_cannot_be_loaded_any_more_keeps_nobody_waiting(
     environment.join(60)
     with pytest.raises(StoreCorruptError, match="it is damaged"):
         handle.result(60)
+
+
+def test_agents_wake_again_that_have_opened_what_cannot_be_let_go(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    DROPPED.clear()
+    handle = runtime.trigger(sleeps_with_two_stuck, 7)
+    environment.join(60)
+    assert len(set(DROPPED)) == 2
+    environment.leave()
+    assert handle.result(PATIENCE_S) == 14
