@@ -176,9 +176,9 @@ class Actor:
         sleeps may go although the invocation in which it does is queued: all of that is on disk.
         """
         with self.mutex:
-            queued = [invocation.key for invocation in self.queue]
-            if queued == [self._sleeps_in] and not self._scheduled:
-                self.retired = forget(self.completions, self._sleeps_in)
+            sleeps_in = self._sleeps_in
+            if sleeps_in and not self._scheduled and [i.key for i in self.queue] == [sleeps_in]:
+                self.retired = forget(self.completions, sleeps_in)
                 if self.retired:
                     self.queue.clear()
                 return self.retired
