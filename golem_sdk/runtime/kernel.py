@@ -70,7 +70,7 @@ class Kernel:
         environment: clock, entropy, timers, threads; the kernel closes it.
         settings: how it behaves.
         origin: what writes.
-        before_invocation: called when an agent is loaded, and before each live invocation.
+        before_invocation: called before an agent is replayed, and before each live invocation.
 
     Attributes:
         closed: why nothing runs any more, ``None`` while the runtime is open.

@@ -34,7 +34,6 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
         AgentFailedError: the agent is parked, and its code is still that with which it failed.
         StoreCorruptError: its oplog is damaged.
     """
-    kernel.before_invocation()  # replay is to meet what live code met
     definition = definition_named(actor.agent_type)
     agent_key = storage_key(actor.agent_id)
     head, found = actor.on_disk()
@@ -52,6 +51,8 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
     parked = kernel.parked(actor.agent_type, actor.agent_id, record)
     if parked is not None:
         raise actor.parked or parked
+    if found.create is not None:
+        kernel.before_invocation()  # replay is to meet what live code met
     writer = kernel.settings.writer_class(agent_key, kernel.committer, found.last, found.plan)
     items = islice(surveyed_entries(kernel.engine, agent_key, found), 1, None)
     created = found.create or _create(kernel, actor, definition)

@@ -101,12 +101,12 @@ def test_uninstalling_restores_everything(bare: dict[str, object]) -> None:
 
 
 def replace() -> None:
-    """All of it, names that were bound before as well: as when an agent is loaded."""
+    """All of it, names that were bound before as well: as before an agent runs."""
     intercept.install()
     intercept.heal()
 
 
-def test_names_are_looked_for_when_the_first_agent_is_loaded() -> None:
+def test_names_are_looked_for_when_the_first_agent_runs() -> None:
     script = (
         "from time import time\n"
         "from golem_sdk import Runtime, agent\n"
