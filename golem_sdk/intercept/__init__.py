@@ -2,8 +2,8 @@
 
 Nothing is replaced before `install` is called (the runtime does, when it is opened), everything is put back
 by `uninstall`, and `heal` notices what other tools took out. Names that are bound to originals already
-(``from time import time``) take a look at everything that the process holds: `heal` has it when the first
-agent is loaded, so whoever only opens a runtime does without. Outside agents a replaced function does what
+(``from time import time``) take a look at everything that the process holds: `heal` has it before the first
+agent runs, so whoever only opens a runtime does without. Outside agents a replaced function does what
 it did before, at the cost of one look at a context variable.
 """
 
@@ -12,7 +12,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import nullcontext
 
+from golem_sdk import durability
 from golem_sdk.intercept import net
 from golem_sdk.intercept.activation import Activated, Activator, version_of
 from golem_sdk.intercept.clock import READINGS
@@ -84,9 +86,15 @@ def heal() -> None:
     overwritten, with one warning per process. Cheap when nothing has changed: made for the start of every
     invocation.
     """
-    global _found_names, _warned
     if _found_names and _patches.intact():
         return
+    session = durability.current()
+    with nullcontext() if session is None else durability.suppressed(session):
+        _mend()
+
+
+def _mend() -> None:
+    global _found_names, _warned
     with _mutex:
         if _clocks is None:
             return
@@ -96,9 +104,7 @@ def heal() -> None:
             _spread()
             _found_names = True
             net.hear()  # after the search: identities are audited
-        if not drifted:
-            return
-        first, _warned = not _warned, True
+        first, _warned = drifted and not _warned, _warned or bool(drifted)
     if first:
         names = ", ".join(patch.label for patch in drifted)
         warn(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import suppress
 from functools import cache
 from operator import attrgetter
@@ -41,8 +40,8 @@ _MOST_BYTES = 256 * 1024
 
 _FRAME_BYTES = 200
 
-_MOST_BEHIND_BYTES = 32 * 1024 * 1024
-"""Who records faster than the disk takes it waits for it when so much is on its way there."""
+_MOST_BEHIND_BYTES = 16 * 1024 * 1024
+"""Who records faster than the disk takes it waits for it when so much is on its way there; twice at most."""
 
 
 class OplogWriter:
@@ -72,7 +71,7 @@ class OplogWriter:
         self._fence: BaseException | None = None
         self._mutex = RLock()
         self._asked = False
-        self._behind: deque[tuple[Ticket, int]] = deque()
+        self._behind: Ticket | None = None  # since it was handed on, so many bytes followed
         self._behind_bytes = 0
 
     @property
@@ -144,10 +143,9 @@ class OplogWriter:
         self._committer.soon()
         if ticket is None:
             return
-        self._behind.append((ticket, size))
+        if self._behind is None or self._behind.settled:
+            self._behind, self._behind_bytes = ticket, 0
         self._behind_bytes += size
-        while self._behind and self._behind[0][0].settled:
-            self._behind_bytes -= self._behind.popleft()[1]
         if self._behind_bytes > _MOST_BEHIND_BYTES:
             self._committer.wait(ticket)
 
