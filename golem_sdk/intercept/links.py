@@ -14,6 +14,7 @@ temporary tables, server-side cursors, locks.
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable, Hashable  # attrs classes are resolved at run time
 from typing import Any
@@ -24,7 +25,9 @@ from golem_sdk import originals
 from golem_sdk.errors import NotDurableError
 from golem_sdk.steps import Steps  # as above
 
-__all__ = ["Link", "Made", "MadeBeforeError"]
+__all__ = ["Link", "Made", "MadeBeforeError", "Visits"]
+
+_log = logging.getLogger("golem_sdk")
 
 
 class MadeBeforeError(Exception):
@@ -205,3 +208,10 @@ class Link:
                     f" {made.statement!r} does not give what it gave. Roll back and begin again; use"
                     " golem_sdk.transactions for what must happen exactly once"
                 )
+        if doubts and self.made:
+            _log.warning(
+                "An agent died while a transaction was committed, and the database does not say whether it"
+                " was. It is made and committed again (last statement: %r), so it may be there twice. Use"
+                " golem_sdk.transactions for what must happen exactly once.",
+                self.made[-1].statement,
+            )

@@ -47,6 +47,8 @@ _READS = frozenset(
     """.split()  # noqa: SIM905  # a list of them would be 110 lines
 )
 _SECRET = frozenset({"AUTH", "HELLO", "ACL"})
+_SECRET_WORDS = frozenset({"MASTERAUTH", "REQUIREPASS", "TLS-KEY-FILE-PASS"})
+"""What ``CONFIG SET`` sets to a password."""
 _USES = ("get_connection", "release", "disconnect", "reset")
 """What uses the connections of a pool."""
 _COPY = "_golem_copy"
@@ -200,7 +202,7 @@ def _refused(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def _type_of(command: tuple[Any, ...]) -> FunctionType:
-    name = str(command[0]).upper().partition(" ")[0]
+    name = _name(command[0])
     return FunctionType.READ_REMOTE if name in _READS else FunctionType.WRITE_REMOTE
 
 
@@ -210,6 +212,17 @@ def _type_of_all(commands: list[tuple[Any, ...]]) -> FunctionType:
 
 
 def _shown(command: tuple[Any, ...]) -> Any:
-    if str(command[0]).upper().partition(" ")[0] in _SECRET:
+    name = _name(command[0])
+    if name in _SECRET or (name == "CONFIG" and _SECRET_WORDS & {*map(_name, command)}):
         return [command[0], "<secret>"]
-    return told(list(command))
+    shown: list[Any] = told(list(command))
+    if name == "MIGRATE":
+        for at, word in enumerate(command):
+            if _name(word) in ("AUTH", "AUTH2"):
+                return [*shown[: at + 1], "<secret>"]
+    return shown
+
+
+def _name(word: Any) -> str:
+    text = word.decode(errors="replace") if isinstance(word, bytes) else str(word)
+    return text.upper().partition(" ")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as LostError
+from redis.exceptions import ResponseError
 
 from golem_sdk import Runtime, agent
 from golem_sdk.core.entries import ImportedFunctionInvoked
@@ -147,10 +149,18 @@ def test_passwords_are_not_stored(server: KeyValueServer) -> None:
         with client(server, password=SECRET) as redis:
             redis.get("name")
             redis.auth(SECRET)
+            for words in (
+                ("CONFIG SET", "requirepass", SECRET),
+                (b"config", "set", "maxmemory", 1, b"masterauth", SECRET),
+                ("MIGRATE", "other", 1, "name", 0, 9, "AUTH", SECRET),
+            ):
+                with suppress(ResponseError):  # the fake does not know them
+                    redis.execute_command(*words)
 
     runs = run(body)
     assert SECRET not in repr(runs.entries)
     assert [b"AUTH", SECRET.encode()] in server.seen
+    assert len([words for words in server.seen if SECRET.encode() in words]) == 5
 
 
 def test_what_is_not_recorded_is_refused(server: KeyValueServer) -> None:

@@ -76,3 +76,22 @@ def test_what_others_have_defined_is_in_the_way(file: DatabaseFile) -> None:
             return str(caught.value)
 
     assert stop.crashed(body) == "table theirs already exists"
+
+
+def test_what_may_be_committed_twice_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    case = Case("commits", "sqlite3", commits, no_such_table, DatabaseFile)
+    end, _ = crash(case, "body")
+    doubled = 0
+    for append in range(1, end.appends + 1):
+        caplog.clear()
+        _, ended = crash(case, "body", [CrashPoint(append, CrashMoment.BEFORE)])
+        told = [record for record in caplog.records if "may be there twice" in record.message]
+        assert len(told) == (ended.writes == ["a", "a"]), append
+        doubled += len(told)
+    assert doubled
+
+
+def commits(file: DatabaseFile) -> None:
+    with closing(sqlite3.connect(file.path)) as connection:
+        connection.execute("INSERT INTO log VALUES ('a')")
+        connection.commit()
