@@ -20,8 +20,8 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import sys
 import weakref
-from contextlib import closing
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -34,6 +34,7 @@ from golem_sdk.intercept.patching import Patch, replacement_of
 from golem_sdk.intercept.paths import is_own
 from golem_sdk.intercept.sqlite_cursors import closed, cursor_class, note_state
 from golem_sdk.intercept.sqlite_doubts import is_sign
+from golem_sdk.intercept.sqlite_modes import autocommit, tried
 from golem_sdk.intercept.statements import keyword_of
 from golem_sdk.steps import run
 
@@ -164,6 +165,7 @@ class RecordedConnection(sqlite3.Connection):
         self._closed = False
         self._state: list[Any] = [False, 0]
         self._level: str | None = options.get("isolation_level", "")
+        self._mode = options.get("autocommit", -1)
         self._row_factory: Any = None
         self._text_factory: Any = str
         name = database if isinstance(database, str) else repr(database)
@@ -250,6 +252,7 @@ class RecordedConnection(sqlite3.Connection):
             return note_state(real)
 
         self._state = self._call(f"sqlite3.{how}", kind, None, perform)
+        self._link.made.clear()  # a new one may have begun at once
         self._link.after(None, in_transaction=self._state[0])
 
     def close(self) -> None:
@@ -292,7 +295,7 @@ class RecordedConnection(sqlite3.Connection):
                 told(connection)
             return connection.getlimit(category)
 
-        return _tried(limit)
+        return tried(limit)
 
     def settle(self, sql: str, parameters: Any) -> None:
         """A statement was executed that holds for this connection only: for others it is made again."""
@@ -329,7 +332,7 @@ class RecordedConnection(sqlite3.Connection):
             real.isolation_level = level
             return real.isolation_level
 
-        found = _tried(setting)
+        found = tried(setting)
         if level is None:
             self.commit()
         self._level = found
@@ -353,12 +356,6 @@ class RecordedConnection(sqlite3.Connection):
         self._link.set("text_factory", lambda real: setattr(real, "text_factory", factory))
 
 
-def _tried(setting: Callable[[Any], Any]) -> Any:
-    """What it gives, or raises, on a connection of nobody's: the agent's own may not be open, in replay."""
-    with closing(sqlite3.connect(":memory:")) as connection:
-        return setting(connection)
-
-
 def _telling(name: str) -> Callable[..., Any]:
     def tell(self: RecordedConnection, /, *args: Any, **kwargs: Any) -> Any:
         if self._closed:
@@ -368,7 +365,7 @@ def _telling(name: str) -> Callable[..., Any]:
             return getattr(real, name)(*args, **kwargs)
 
         what = args[0] if args and isinstance(args[0], str | int) else None
-        result = None if name in _LOADING else _tried(setting)
+        result = None if name in _LOADING else tried(setting)
         if name == "setlimit":
             result = self.getlimit(args[0])
         self._link.set((name, what, args[1:2] if name.startswith("create") else ()), setting)
@@ -389,6 +386,8 @@ def _refusing(name: str) -> Callable[..., Any]:
     return refuse
 
 
+if sys.version_info >= (3, 12):
+    RecordedConnection.autocommit = autocommit  # type: ignore[assignment,method-assign]  # as it is
 for _method in _ERRORS:  # the C part has them for each connection
     setattr(RecordedConnection, _method, getattr(sqlite3, _method))
 for _method in _TOLD:
