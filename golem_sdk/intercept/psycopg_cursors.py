@@ -13,6 +13,7 @@ from attrs import frozen
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.links import Made
+from golem_sdk.intercept.psycopg_ranges import lowered, raised
 from golem_sdk.intercept.statements import function_type_of, kept, told
 from golem_sdk.steps import Steps, run, run_async
 
@@ -135,7 +136,10 @@ class _Cursor:
             made = Made(perform, lambda found: bool(found == sets), text)
         connection._link.after(made, in_transaction=connection.status != _IDLE)
         connection.settle(query, params)
-        self._results = [_Result(*each) for each in sets]
+        self._results = [
+            _Result(columns, raised(columns, rows), count, message)
+            for columns, rows, count, message in sets
+        ]
         self._select(0)
         return self
 
@@ -271,7 +275,7 @@ def _made(
                 [column.name, result.ftype(i), result.fmod(i), result.fsize(i)]
                 for i, column in enumerate(cursor.description)
             ]
-            rows = [list(row) for row in (yield cursor.fetchall())]
+            rows = lowered(columns, [list(row) for row in (yield cursor.fetchall())])
         sets.append([columns, rows, cursor.rowcount, cursor.statusmessage])
         if not cursor.nextset():
             break

@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.adapt import Dumper
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
+from psycopg.types.range import Range
 
 from golem_sdk import durable
 from golem_sdk.errors import NotDurableError
@@ -314,3 +315,35 @@ def test_settings_in_an_async_agent(database: Postgres) -> None:
 
     runs = run_async(body)
     assert runs.live == runs.replayed == [(1,), "IDLE", True]
+
+
+def test_ranges_are_recorded(database: Postgres) -> None:
+    question = """SELECT int4range(1, 5), numrange(NULL, 2.5, '(]'), 'empty'::int8range,
+        daterange('2026-01-02', NULL), NULL::int4range, ARRAY[int4range(1, 2), NULL],
+        '{[1,3), [7,8)}'::int4multirange"""
+
+    def body() -> list[Any]:
+        with psycopg.connect(database.conninfo) as connection:
+            connection.execute("CREATE TEMPORARY TABLE spans (span int4range)")
+            made = connection.execute("INSERT INTO spans VALUES (%s) RETURNING *", [Range(1, 4)])
+            return [*made.fetchone(), *connection.execute(question).fetchone()]  # type: ignore[misc]  # there is one
+
+    with psycopg.connect(database.conninfo) as connection:
+        wanted = connection.execute(question).fetchone()
+    runs = run(body)
+    assert runs.live == runs.replayed == [Range(1, 4), *(wanted or ())]
+
+
+def test_a_transaction_that_gives_ranges_is_made_again(database: Postgres) -> None:
+    stop = Pause()
+
+    def body() -> Any:
+        with psycopg.connect(database.conninfo) as connection:
+            statement = "INSERT INTO log VALUES ('a') RETURNING int4range(1, 4)"
+            found = connection.execute(statement).fetchone()
+            stop()
+            connection.execute("INSERT INTO log VALUES ('b')")
+            return found
+
+    assert stop.crashed(body) == (Range(1, 4),)
+    assert lines(database) == ["a", "b"]
