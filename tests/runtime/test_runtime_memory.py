@@ -48,6 +48,9 @@ class Stuck:
         DROPPED.append(self)
         raise OSError("not now")
 
+    def body_over(self) -> None:
+        raise AssertionError("no durable function has used it")
+
 
 DROPPED: list[Stuck] = []
 
