@@ -116,3 +116,16 @@ def test_what_comes_when_the_time_is_up_disturbs_no_later_wait() -> None:
     assert mailbox.wait(7, 0.001, environment) is MAIL
     assert environment.seen == ["leave", "enter"]
     assert mailbox._arrived.locked(), "who waits next sleeps"
+
+
+def test_what_is_there_is_there_for_whoever_waits_for_anything() -> None:
+    mailbox = Mailbox(lambda: None)
+    environment = Watched(mailbox, post=lambda _: mailbox.post(MAIL))
+    assert mailbox.wait_for_any(0.0, environment) is False
+    assert environment.seen == []
+    assert mailbox.wait_for_any(60.0, environment) is True
+    assert mailbox.wait_for_any(60.0, environment) is True
+    assert environment.seen == ["leave", "enter"]
+    assert mailbox.take() is MAIL
+    mailbox.close()
+    assert mailbox.wait_for_any(60.0, environment) is False
