@@ -47,7 +47,7 @@ class OwnChanges:
     def __init__(self, root: str) -> None:
         self._root = root
         self._before: dict[str, _State] | None = None
-        self._made = False
+        self._made: bool
 
     def begin(self) -> None:
         """What is there now is none of it."""
@@ -195,13 +195,10 @@ def _survey(root: str) -> dict[str, _State]:
             path = os.path.join(place, name)
             with suppress(FileNotFoundError):  # a process is at work
                 state = os.lstat(path)
-                changed_ns = 0 if stat.S_ISDIR(state.st_mode) else state.st_mtime_ns
-                numbers = (state.st_ctime_ns, state.st_ino)
+                told = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
                 if stat.S_ISDIR(state.st_mode):
-                    numbers = (0, 0)  # it changes with what is in it
-                size = state.st_size if stat.S_ISREG(state.st_mode) else 0
-                key = os.path.relpath(path, root)
-                found[key] = (state.st_mode, size, changed_ns, *numbers)
+                    told = (0, 0, 0, 0)  # all that changes with what is in it
+                found[os.path.relpath(path, root)] = (state.st_mode, *told)
     return found
 
 
