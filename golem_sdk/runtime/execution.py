@@ -29,7 +29,7 @@ class Execution:
     def __init__(self, key: str, method: str, arguments: bytes) -> None:
         self.key = key
         self.method = method
-        self.outcome: tuple[bytes, bool] = (b"", False)
+        self.outcome: tuple[bytes, bool]
         self._arguments = arguments
         self._main: asyncio.Task[Any] | None = None
         self._leftovers = False

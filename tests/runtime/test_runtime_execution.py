@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,11 @@ import pytest
 
 from golem_sdk import Runtime, agent, durable
 from golem_sdk.codec.values import encode
-from golem_sdk.errors import DecodingError
+from golem_sdk.core.entries import ExportedFunctionCompleted
+from golem_sdk.core.ids import storage_key
+from golem_sdk.durability import current
+from golem_sdk.errors import AgentFailedError, AgentFencedSignal, DecodingError
+from golem_sdk.oplog.reader import read_entries
 from golem_sdk.runtime.execution import unpack_arguments
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
@@ -96,3 +101,52 @@ def test_arguments_are_positional_and_by_name() -> None:
     for other in others:
         with pytest.raises(DecodingError, match="are not"):
             unpack_arguments(encode(other))
+
+
+@agent
+class NeverBegins:
+    def __init__(self, name: str) -> None:
+        ENDED.append("constructor")
+        raise LookupError(name)
+
+    def ask(self) -> str:
+        raise AssertionError("there is no agent")
+
+    async def wait(self) -> str:
+        raise AssertionError("there is no agent")
+
+
+def test_what_a_constructor_raised_every_invocation_raises_in_this_life_and_the_next() -> None:
+    engine = MemoryEngine()
+    for life in (1, 2):
+        ENDED.clear()
+        with Runtime.over(engine, VirtualEnvironment(), Settings(write_behind_s=None)) as runtime:
+            never = runtime.get(NeverBegins, "x")
+            for method in (never.ask, never.wait, never.ask):
+                with pytest.raises(LookupError, match="x"):
+                    runtime.trigger(method, key=f"{life} {len(ENDED)} {method!r}").result(30)
+            assert ENDED == ["constructor"]
+        engine = engine.snapshot()
+
+
+@agent
+def hears_nothing(name: str) -> str:
+    session = current()
+    assert session is not None
+    with suppress(BaseException):
+        raise session.end(AgentFencedSignal(RuntimeError("the simulated process is gone")))
+    if name == "raises":
+        raise ValueError(name)
+    return name
+
+
+@pytest.mark.parametrize("name", ["returns", "raises"])
+def test_code_that_catches_the_end_of_its_session_has_no_outcome(name: str) -> None:
+    engine = MemoryEngine()
+    with (
+        Runtime.over(engine, VirtualEnvironment(), Settings()) as runtime,
+        pytest.raises(AgentFailedError, match="the simulated process is gone"),
+    ):
+        runtime.trigger(hears_nothing, name).result(30)
+    entries = read_entries(engine.snapshot(), storage_key(f'hears_nothing("{name}")'))
+    assert not [entry for _, entry in entries if isinstance(entry, ExportedFunctionCompleted)]
