@@ -339,9 +339,10 @@ class Kernel:
             if self.closed is None:
                 self.closed = error
             for actor in self._actors.values():
-                if actor.session is not None:
-                    with suppress(GolemError, AgentControlSignal):  # it has ended by itself
-                        actor.session.writer.flush()
+                session = actor.session  # its own thread may unload it now
+                if session is not None:
+                    with suppress(Exception, AgentControlSignal):  # it has ended by itself
+                        session.writer.flush()
             actors = self._drop_all(error)
         self._unregister()
         for actor in actors:

@@ -7,14 +7,23 @@ import gc
 import threading
 import time
 import weakref
+from typing import TYPE_CHECKING
+
+import pytest
 
 from golem_sdk import Runtime, agent
 from golem_sdk.core.entries import ImportedFunctionInvoked
+from golem_sdk.errors import AgentFencedSignal, RuntimeClosedError
+from golem_sdk.runtime.actor import Actor
 from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.settings import Settings
+from golem_sdk.storage.base import Space
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.testing.environment import VirtualEnvironment
-from runtime.acting import GATE, REACHED, SEEN, Acting
+from runtime.acting import GATE, REACHED, SEEN, Acting, actor_of
+
+if TYPE_CHECKING:
+    from golem_sdk.runtime.session import Session
 
 
 @agent
@@ -55,12 +64,12 @@ def test_no_thread_is_left() -> None:
     runtime.trigger(runtime.get(Acting, "x").wait, key="wait")
     assert REACHED.wait(30)
     runtime._kernel.committer.soon()
-    names = {thread.name for thread in set(threading.enumerate()) - before}
-    assert {"golem-host", "golem-write-behind"} <= names
+    own = {thread.name: thread for thread in set(threading.enumerate()) - before}
     GATE.set()
     runtime.close()
-    left = {thread.name for thread in set(threading.enumerate()) - before}
-    assert not left & {"golem-host", "golem-write-behind"}
+    for name in ("golem-host", "golem-write-behind"):
+        own[name].join(30)  # closing waits a second for the one of the host
+        assert not own[name].is_alive()
 
 
 def test_nobody_keeps_it_in_memory() -> None:
@@ -72,3 +81,31 @@ def test_nobody_keeps_it_in_memory() -> None:
     del runtime
     gc.collect()
     assert kernel() is None
+
+
+class Fading(Actor):
+    """Is unloaded by its own thread as soon as somebody has looked."""
+
+    @property
+    def session(self) -> Session | None:
+        seen: Session | None = vars(self)["session"]
+        vars(self)["session"] = None
+        return seen
+
+    @session.setter
+    def session(self, session: Session | None) -> None:
+        vars(self)["session"] = session
+
+
+def test_agents_that_are_unloaded_just_now_do_not_keep_the_store_open() -> None:
+    engine = MemoryEngine()
+    runtime = Runtime.over(engine, VirtualEnvironment(), Settings(write_behind_s=None))
+    for name in ("fades", "has no thread"):
+        assert runtime.get(Acting, name).add(1) == 1
+    actor_of(runtime, "fades").__class__ = Fading
+    session = actor_of(runtime, "has no thread").session
+    assert session is not None
+    session.end(AgentFencedSignal(RuntimeError("can't start new thread")))
+    runtime.close()
+    with pytest.raises(RuntimeClosedError):
+        engine.get(Space.META, b"any")
