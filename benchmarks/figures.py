@@ -83,7 +83,8 @@ TARGETS: Final[dict[str, Target]] = {
         "killed after 10,000 steps: start to finish", "s", _DBOS_RECOVERY_S / 10, 0.25
     ),
     "W4 replay": Target("the same, replayed", "steps/s", 100_000, 250_000),
-    "W5 resident": Target("an agent that sleeps in memory", "KiB", 5),
+    "W5 resident": Target("an agent that sleeps and is kept in memory", "KiB", 5),
+    "W5 unloaded": Target("one that sleeps as usual, where it has begun", "KiB", 5),
     "W5 evicted": Target("one that sleeps unloaded, after a restart", "KiB", 0.5, _MILLIONTH_KIB),
     "W5 process": Target("the process with all of those (--sleepers)", "MiB"),
     "W5 opening": Target("opening their store, for each", "us"),

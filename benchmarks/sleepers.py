@@ -3,7 +3,7 @@
 The peers are not compared: theirs sleep in processes, and a server, which do other work as well. Measured by
 hand were 11.3 KiB with DBOS 3.4, and 15.8 KiB with Restate 1.7 and 17.4 KiB more in its server.
 
-Run as a script (``STORE COUNT make|resident|evicted``) it is one of the processes that do it.
+Run as a script (``STORE COUNT WAY``, see `_WAYS`) it is one of the processes that do it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _LONG_S: Final = 1e7
 _WARM: Final = 64
 _AT_ONCE: Final = 100
 _ROUNDS: Final = 3
-_RESIDENT_MOST: Final = 10_000
+_BEGUN_MOST: Final = 10_000
 
 
 @agent
@@ -64,23 +64,26 @@ def lulling(first: int, count: int) -> None:
 
 
 def w5(plan: Plan) -> list[Figure]:
-    """Sleepers in memory, and unloaded ones in a process that has just taken them up.
+    """Sleepers kept in memory; unloaded ones where they have begun, and after a restart.
 
     Nothing where the system does not tell what a process takes.
     """
     if not can_be_told():
         return []
     rounds = min(plan.rounds, _ROUNDS)
-    count, resident = plan.sleepers, list[float]()
+    count = plan.sleepers
+    begun: dict[str, list[float]] = {"resident": [], "unloaded": []}
     for _ in range(rounds):
-        with TemporaryDirectory(dir=plan.directory) as scratch:
-            resident.append(_done(scratch, min(count, _RESIDENT_MOST), "resident")["kib_each"])
+        for way, samples in begun.items():
+            with TemporaryDirectory(dir=plan.directory) as scratch:
+                samples.append(_done(scratch, min(count, _BEGUN_MOST), way)["kib_each"])
     with TemporaryDirectory(dir=plan.directory) as scratch:
         without = _done(f"{scratch}/empty", 0, "evicted")
         _done(f"{scratch}/store", count, "make")
         evicted = [_done(f"{scratch}/store", count, "evicted") for _ in range(rounds)]
     return [
-        Figure("W5 resident", resident),
+        Figure("W5 resident", begun["resident"]),
+        Figure("W5 unloaded", begun["unloaded"]),
         Figure("W5 evicted", [(told["kib"] - without["kib"]) / count for told in evicted]),
         Figure("W5 process", [told["kib"] / 1024 for told in evicted]),
         Figure("W5 opening", [told["opening_s"] / count * 1e6 for told in evicted]),
@@ -95,20 +98,32 @@ def _done(store: str, count: int, what: str) -> Told:
 
 
 def _resident(store: Path, count: int) -> Told:
-    """All of them have begun in this process and stay in its memory."""
+    """All of them have begun in this process and are made to stay in its memory."""
     with Runtime(store, suspend_after=2 * _LONG_S) as runtime:
-        _lull(runtime, 0, _WARM)
-        before = own_kib()
-        for first in range(_WARM, _WARM + count, _AT_ONCE):
-            _lull(runtime, first, min(_AT_ONCE, _WARM + count - first))
-        return {"kib_each": (own_kib() - before) / count}
+        return _begun(runtime, count, _is_waiting)
 
 
-def _lull(runtime: Runtime, first: int, count: int) -> None:
+def _unloaded(store: Path, count: int) -> Told:
+    """All of them have begun in this process, which unloads them as it usually does."""
+    with Runtime(store) as runtime:
+        return _begun(runtime, count, _is_gone)
+
+
+def _begun(runtime: Runtime, count: int, is_asleep: Callable[[Runtime, str], bool]) -> Told:
+    _lull(runtime, 0, _WARM, is_asleep)
+    before = own_kib()
+    for first in range(_WARM, _WARM + count, _AT_ONCE):
+        _lull(runtime, first, min(_AT_ONCE, _WARM + count - first), is_asleep)
+    return {"kib_each": (own_kib() - before) / count}
+
+
+def _lull(
+    runtime: Runtime, first: int, count: int, is_asleep: Callable[[Runtime, str], bool]
+) -> None:
     runtime.run(lulling, first, count)
     for number in range(first, first + count):
         # It runs until it waits, and nothing tells when it does.
-        while not _is_waiting(runtime, f"sleeping({number})"):
+        while not is_asleep(runtime, f"sleeping({number})"):
             sleep(0.001)
 
 
@@ -116,6 +131,11 @@ def _is_waiting(runtime: Runtime, agent_id: str) -> bool:
     actor = runtime._kernel.actor("sleeping", agent_id)
     session = actor.session
     return session is not None and bool(session.pump.effects) and not actor._scheduled
+
+
+def _is_gone(runtime: Runtime, agent_id: str) -> bool:
+    actor = runtime._kernel._actors.get(agent_id)
+    return actor is None or actor.asleep
 
 
 def _evicted(store: Path, count: int) -> Told:
@@ -180,7 +200,12 @@ def _renamed(entry: Entry, agent_id: str, key: str, identity: bytes) -> Entry:
     return entry
 
 
-_WAYS: Final = {"make": make, "resident": _resident, "evicted": _evicted}
+_WAYS: Final = {
+    "make": make,
+    "resident": _resident,
+    "unloaded": _unloaded,
+    "evicted": _evicted,
+}
 
 if __name__ == "__main__":
     directory, number_of, way = sys.argv[1:]

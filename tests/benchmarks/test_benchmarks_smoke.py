@@ -26,7 +26,7 @@ FIGURES = {
     ],
     "W3": [*LIMITS, "W3"],
     "W4": ["W4 whole", "W4 replay"],
-    "W5": ["W5 resident", "W5 evicted", "W5 process", "W5 opening"],
+    "W5": ["W5 resident", "W5 unloaded", "W5 evicted", "W5 process", "W5 opening"],
     "W6": ["W6 import", "W6 needs", "W6 size"],
     "W7": ["W7 W1", "W7 W2"],
     "flushes": [
