@@ -12,10 +12,12 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence  # attrs classes are resolved at run time
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING
 
+import pytest
 from attrs import define, field
 
 from mutation.forks import (
@@ -33,8 +35,6 @@ from mutation.timing import Timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
 __all__ = ["Campaign", "Key", "run_fresh", "run_loaded"]
 
@@ -201,7 +201,8 @@ def _against_fresh(
             limits_s = campaign.limits_s(tests) if code is not None else {}
             passed.append(run_items(items, limits_s, say))
 
-        Session(work).collect(tests)
+        with suppress(pytest.PytestUnraisableExceptionWarning):  # the tests have passed, or not
+            Session(work).collect(tests)
         if code is not None:
             check_mutated(name)
         return any(passed)
