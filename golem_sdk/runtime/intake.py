@@ -152,18 +152,26 @@ class Intake:
             elif completion.status is InvocationStatus.PENDING:
                 invocation = next(i for i in actor.queue if i.key == key)
                 row = (Space.INBOX, inbox_key(agent.text, invocation.order))
+            elif completion.status is InvocationStatus.CANCELLED:  # maybe just now
+                row = None
             else:
-                return completion.status is InvocationStatus.CANCELLED
-            ticket = self._write(actor, None, [_cancelled_row(invocation)], [row])
-            if invocation in actor.queue:
-                actor.queue.remove(invocation)
-            del actor.completions[key]
-            completion.status = InvocationStatus.CANCELLED
-        try:
-            self._kernel.accepted(ticket)
+                return False
+            ticket = None
+            if row is not None:
+                ticket = self._write(actor, None, [_cancelled_row(invocation)], [row])
+                if invocation in actor.queue:
+                    actor.queue.remove(invocation)
+                completion.status = InvocationStatus.CANCELLED
+        try:  # until it is on disk, it keeps the actor: another one would find it queued
+            self._kernel.accepted(ticket, actor.intake)
         except BaseException as error:
             completion.fail(error)  # nobody else knows who waits for it
             raise
+        finally:
+            with actor.mutex:
+                actor.completions.pop(key, None)
+            if actor.is_vacant:
+                self._kernel.rested(actor)
         completion.refuse(_cancelled(agent.text, key))
         return True
 

@@ -25,12 +25,12 @@ class Leavings:
 
     @staticmethod
     def of(completions: Mapping[str, Completion]) -> Leavings:
-        """Those of an actor that are not decided yet."""
+        """Those of an actor that are not decided yet. Who has decided tells those who wait."""
         return Leavings(
             {
                 key: end
                 for key, end in completions.items()
-                if end.status is not InvocationStatus.COMPLETED
+                if end.status not in {InvocationStatus.COMPLETED, InvocationStatus.CANCELLED}
             }
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from datetime import timedelta
 from threading import Event
@@ -14,7 +15,7 @@ from golem_sdk.core.ids import AgentId
 from golem_sdk.errors import InvocationNotFoundError, StoreError, StoreFullError
 from golem_sdk.runtime.handles import InvocationHandle
 from golem_sdk.runtime.settings import Settings
-from golem_sdk.stores.invocations import InvocationStatus
+from golem_sdk.stores.invocations import InvocationStatus, load_result
 from golem_sdk.testing.environment import VirtualEnvironment
 from runtime.acting import Refusing
 
@@ -36,6 +37,9 @@ class AcceptedTally:
     def block(self) -> None:
         REACHED.set()
         GATE.wait(30)
+
+    def nap(self) -> None:
+        time.sleep(86_400)
 
     def add(self, by: int) -> int:
         self.value += by
@@ -114,3 +118,45 @@ def test_p4_a_cancelling_that_was_lost_with_anothers_commit_is_not_taken_for_don
     with pytest.raises(StoreFullError, match="no room"):
         handle.cancel()
     assert handle.status() is InvocationStatus.SCHEDULED
+
+
+def _falls_asleep(runtime: Runtime) -> None:
+    kernel = runtime._kernel
+    kernel.rested(kernel._actors[X.text])
+    nap = InvocationHandle[None](kernel, X, "nap")
+    assert nap.status() is InvocationStatus.RUNNING
+
+
+def _cancels_too(runtime: Runtime) -> None:
+    kernel = runtime._kernel
+    assert InvocationHandle[int](kernel, X, "add").cancel() is True
+    result = load_result(kernel.engine, X.text, "add")
+    assert result is not None, "what it was told is on disk"
+    assert result.status is InvocationStatus.CANCELLED
+
+
+@pytest.mark.parametrize("meanwhile", [_falls_asleep, _cancels_too])
+def test_p4_until_a_cancelling_is_on_disk_nobody_finds_what_it_takes_back(
+    meanwhile: Callable[[Runtime], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = VirtualEnvironment()
+    environment.enter()
+    with Runtime.over(Refusing(), environment, Settings(write_behind_s=None)) as runtime:
+        tally, kernel = runtime.get(AcceptedTally, "x"), runtime._kernel
+        nap, add = runtime.trigger(tally.nap, key="nap"), runtime.trigger(tally.add, 1, key="add")
+        environment.join(30)
+        actor, accepted = kernel._actors[X.text], kernel.accepted
+
+        def accepted_later(*args: Any) -> None:
+            monkeypatch.setattr(kernel, "accepted", accepted)
+            meanwhile(runtime)
+            accepted(*args)
+
+        monkeypatch.setattr(kernel, "accepted", accepted_later)
+        assert add.cancel() is True
+        environment.leave()
+        nap.result(30)
+        environment.join(30)
+        assert add.status() is InvocationStatus.CANCELLED
+        assert tally.add(2) == 2
+        assert actor.completions == {}
