@@ -67,7 +67,7 @@ def start_thread(session: Session, thread: Thread) -> None:
         RuntimeError: it was started before, or not made.
         AgentControlSignal: the system has refused it; replay would not be refused, so nobody may see that.
     """
-    if lane_of(thread) is not None or not vars(thread).get("_initialized"):
+    if not vars(thread).get("_initialized") or thread.ident is not None:
         originals.start_thread(thread)  # which raises
     lanes = session.crowd.lanes()
     own, run = LaneThread(), thread.run

@@ -76,6 +76,19 @@ def test_a_durable_function_may_start_threads() -> None:
     assert run(counted_in_threads).live == 3
 
 
+def test_a_thread_that_somebody_else_has_started_is_not_started_again() -> None:
+    begun = threading.Thread(target=int)
+    begun.start()
+
+    def body() -> str:
+        with pytest.raises(RuntimeError) as caught:
+            begun.start()
+        return str(caught.value)
+
+    runs = run(body)
+    assert runs.replayed == runs.live == "threads can only be started once"
+
+
 def test_an_async_agent_uses_to_thread() -> None:
     async def body() -> float:
         return await asyncio.to_thread(time.time)
