@@ -295,7 +295,11 @@ def host_call(session: Session, perform: Callable[[], Awaitable[Any]]) -> None:
 
 
 def hold(session: Session | None, thing: Held) -> None:
-    """Have ``thing.drop()`` called when this life of the agent is over, if it is still there then."""
+    """Have ``thing.drop()`` called when this life of the agent is over, if it is still there then.
+
+    Raises:
+        AgentControlSignal: it is over, so that nothing may be opened any more.
+    """
     if session is not None:
         session.pump.hold(thing)
 

@@ -123,7 +123,12 @@ class Pump:
                 _log.exception("what an agent has opened could not be let go: %r", thing)
 
     def hold(self, thing: Held) -> None:
-        """Let go of it when the session is over, even if something of the agent's code lives on."""
+        """Let go of it when the session is over, even if something of the agent's code lives on.
+
+        Raises:
+            AgentControlSignal: the session is over.
+        """
+        self._session.check()
         if self.held is None:
             self.held = WeakSet()
         self.held.add(thing)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from golem_sdk import Runtime, agent, durability, trigger
-from golem_sdk.errors import StoreCorruptError
+from golem_sdk.errors import AgentControlSignal, StoreCorruptError
 from golem_sdk.runtime import actor as actors
 from golem_sdk.runtime.session import Session
 from golem_sdk.runtime.settings import Settings
@@ -62,6 +62,17 @@ def sleeps_with_two_stuck(number: int) -> int:
         durability.hold(durability.current(), each)
     time.sleep(86_400)
     return number * len(two)
+
+
+@agent
+def opens_while_it_is_unloaded(number: int) -> int:
+    try:
+        time.sleep(86_400)
+    except AgentControlSignal:
+        durability.hold(durability.current(), Stuck())
+        DROPPED.append(Stuck())  # it was not refused
+        raise
+    return number
 
 
 @agent
@@ -262,3 +273,14 @@ def test_agents_wake_again_that_have_opened_what_cannot_be_let_go(
     assert len(set(DROPPED)) == 2
     environment.leave()
     assert handle.result(PATIENCE_S) == 14
+
+
+def test_an_agent_opens_nothing_any_more_while_it_is_unloaded(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    DROPPED.clear()
+    handle = runtime.trigger(opens_while_it_is_unloaded, 7)
+    environment.join(60)
+    assert DROPPED == []
+    environment.leave()
+    assert handle.result(PATIENCE_S) == 7
