@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from operator import attrgetter
 from threading import RLock
@@ -25,8 +25,7 @@ from golem_sdk.storage.payloads import split_payload
 from golem_sdk.storage.tickets import Ticket, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator, Sequence
 
     from golem_sdk.storage.committer import Committer
 
@@ -73,15 +72,25 @@ class OplogWriter:
         self._asked = False
         self._behind: Ticket | None = None  # since it was handed on, so many bytes followed
         self._behind_bytes = 0
+        self._undivided = 0
 
     @property
     def plan(self) -> Plan:
         """The plan of everything appended so far."""
         return self._plan
 
-    def together(self) -> AbstractContextManager[object]:
-        """What is appended and put in this block is never split over two commits (if it fits one)."""
-        return self._mutex
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is appended and put in this block is never split over two commits (if it fits one).
+
+        Nor does it wait for the disk: whoever commits just then may wait for what the caller holds.
+        """
+        with self._mutex:
+            self._undivided += 1
+            try:
+                yield
+            finally:
+                self._undivided -= 1
 
     def append(self, entry: Entry) -> OplogIndex:
         """Buffer one entry and give its index.
@@ -146,7 +155,7 @@ class OplogWriter:
         if self._behind is None or self._behind.settled:
             self._behind, self._behind_bytes = ticket, 0
         self._behind_bytes += size
-        if self._behind_bytes > _MOST_BEHIND_BYTES:
+        if self._behind_bytes > _MOST_BEHIND_BYTES and not self._undivided:
             self._committer.wait(ticket)
 
     def flush(self) -> Ticket | None:

@@ -200,6 +200,21 @@ def test_who_records_faster_than_the_disk_takes_it_waits(monkeypatch: pytest.Mon
     assert engine.scan(Space.PAYLOAD, b"", None, limit=100)
 
 
+def test_what_belongs_together_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "_MOST_BEHIND_BYTES", 0)
+    engine = MemoryEngine()
+    writer = OplogWriter(KEY, Committer(engine, write_behind_s=None), 0, EMPTY_PLAN)
+    with writer.together():  # its caller holds what others wait for, who may be committing
+        with writer.together():
+            pass
+        for number in range(300):
+            writer.append(line(number) if number else CREATE)
+    assert not engine.scan(Space.OPLOG, b"", None, limit=1)
+    for number in range(300):
+        writer.append(line(number))
+    assert engine.scan(Space.OPLOG, b"", None, limit=1)
+
+
 @pytest.mark.parametrize("missing", [1, 2, 3])
 def test_k2_a_missing_entry_is_noticed(missing: int) -> None:
     engine = MemoryEngine()
