@@ -159,6 +159,7 @@ def test_of_what_fails_the_changes_are_kept_with_the_error(tmp_path: Path) -> No
 
     with pytest.raises(LookupError) as raised:
         OwnChanges(str(tmp_path)).kept(work)()
+    assert list(vars(raised.value)) == ["golem_changes"], "so it is in stores"
     (tmp_path / "a").unlink()
     with pytest.raises(LookupError), OwnChanges(str(tmp_path)).restored([]):
         raise raised.value
@@ -182,6 +183,7 @@ def test_coroutine_functions_are_watched_alike(tmp_path: Path) -> None:
 def test_only_files_count_for_how_much_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert own_changes.KEPT_CHANGES_BYTES == 64 << 20
     monkeypatch.setattr(own_changes, "KEPT_CHANGES_BYTES", 4)
     (tmp_path / "link").symlink_to("as long as you like")
     told(tmp_path, lambda: write(tmp_path / "a", "1234"))
