@@ -50,6 +50,30 @@ async def leaves_a_task(name: str) -> str:
     return name
 
 
+@agent
+async def leaves_a_task_that_says_much(name: str) -> str:
+    async def last_words() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for number in range(3):
+                await note_end(str(number))
+
+    KEPT_TASKS.append(asyncio.create_task(last_words()))
+    await asyncio.sleep(0)
+    return name
+
+
+def test_last_words_are_not_cut_short() -> None:
+    ENDED.clear()
+    GATE.set()
+    with Runtime.over(MemoryEngine(), VirtualEnvironment(), Settings()) as runtime:
+        assert runtime.trigger(leaves_a_task_that_says_much, "x").result(30) == "x"
+    KEPT_TASKS.clear()
+    assert ENDED == ["0", "1", "2"]
+
+
+KEPT_TASKS: list[asyncio.Task[None]] = []
 KEPT: list[AsyncGenerator[int, None]] = []
 
 
