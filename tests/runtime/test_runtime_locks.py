@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from typing import Any
 
 import pytest
 
 from golem_sdk import Runtime, agent
 from golem_sdk.durability import current
-from golem_sdk.runtime.locks import AgentLock, AgentRLock, is_agents_own
+from golem_sdk.runtime.locks import AgentLock, AgentRLock, _here, is_agents_own
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.testing.environment import VirtualEnvironment
@@ -71,3 +73,21 @@ def takes_a_lock(name: str) -> str:
 def test_it_knows_the_agent_for_as_long_as_it_has_it() -> None:
     with Runtime.over(MemoryEngine(), VirtualEnvironment(), Settings()) as runtime:
         assert runtime.run(takes_a_lock, "x") == "x"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "threading",
+        "queue",
+        "concurrent.futures.thread",
+        "golem_sdk.runtime.x",
+        "golem_sdk.intercept.x",
+    ],
+)
+def test_the_line_that_is_told_is_none_of_the_machinery(name: str) -> None:
+    machinery: dict[str, Any] = {"__name__": name}
+    exec("def call(ask):\n    return ask()", machinery)
+    place = machinery["call"](lambda: _here(sys._getframe(1)))
+    assert place is not None
+    assert place[0] == __file__
