@@ -40,6 +40,20 @@ def test_close_cancels_what_runs_and_ends_the_thread() -> None:
     assert host_threads() == before
 
 
+def test_what_is_cancelled_ends() -> None:
+    host, begun, ended = HostLoop(), Event(), Event()
+
+    async def effect() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    cancel = host.run(effect, copy_context(), lambda task: ended.set())
+    assert begun.wait(30)
+    cancel()
+    assert ended.wait(30)
+    host.close()
+
+
 def test_nothing_runs_after_close() -> None:
     """A fenced agent's thread may still be on its way to its next effect."""
     before = host_threads()
@@ -73,7 +87,9 @@ def test_what_closes_a_connection_comes_to_its_end() -> None:
     host, ended = HostLoop(), Event()
 
     async def effect() -> None:
-        for _ in range(9):
+        while not host._closed:
+            await asyncio.sleep(0)
+        for _ in range(99):
             await asyncio.sleep(0)
         ended.set()
 
