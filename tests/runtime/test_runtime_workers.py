@@ -188,6 +188,10 @@ def test_a_thread_that_is_called_when_its_time_is_up_comes() -> None:
     assert bell.calls == 2, "it has taken the call, too"
 
 
+def test_what_is_read_of_a_real_clock_is_read_by_the_original() -> None:
+    assert RealEnvironment().reading(originals.time_ns, lambda source: 0) is originals.time_ns
+
+
 def test_the_runtime_sleeps_for_real(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(originals, "sleep", slept.append)
