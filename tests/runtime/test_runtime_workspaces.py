@@ -9,7 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk.runtime.workspaces import Workspaces, _make_private, _name, _remove, is_own
+from golem_sdk.runtime.workspaces import (
+    Workspaces,
+    _make_private,
+    _name,
+    _process_name,
+    _remove,
+    is_own,
+)
 
 if TYPE_CHECKING:
     import pytest
@@ -43,6 +50,7 @@ def test_two_runtimes_have_two_places() -> None:
     first, second = Workspaces(None), Workspaces(None)
     assert first._root() != second._root()
     assert re.fullmatch(r"golem-\d+-[0-9a-f]{16}-\d+", first._root().name)
+    assert re.fullmatch(r"7-[0-9a-f]{16}", _process_name.__wrapped__(7))
     first.close()
     second.close()
 
