@@ -29,7 +29,7 @@ from golem_sdk.runtime.execution import Execution
 from golem_sdk.runtime.leavings import Leavings
 from golem_sdk.runtime.loading import load_session
 from golem_sdk.runtime.outcomes import same_outcome
-from golem_sdk.runtime.recovery import Sleeper, is_asleep
+from golem_sdk.runtime.recovery import is_asleep
 from golem_sdk.storage.base import Space
 from golem_sdk.stores.heads import AgentHead, load_head
 from golem_sdk.stores.invocations import (
@@ -42,8 +42,6 @@ from golem_sdk.stores.invocations import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from golem_sdk.runtime.kernel import Kernel
     from golem_sdk.runtime.session import Session
     from golem_sdk.storage.tickets import Writer
@@ -376,12 +374,11 @@ class Actor:
         else:
             assert session is not None, "what is suspended is a session"
             self.asleep = True
-            wake: Callable[[], None] = self.wake
             if session.status.wake_at:  # on disk: nothing else is awaited
                 self._sleeps_in = session.status.invocation
-                wake = Sleeper(self._kernel, self.agent_type, self.agent_id)
-            if session.suspended:
-                self._kernel.environment.call_at(session.suspended, wake)
+                self._kernel.sleepers.add(self.agent_type, self.agent_id, session.status.wake_at)
+            elif session.suspended:
+                self._kernel.environment.call_at(session.suspended, self.wake)
 
     def unload(self, session: Session) -> None:
         """Unwind what is left of a session's code, inside its own context, and let go of what it holds."""

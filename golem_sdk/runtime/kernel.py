@@ -34,7 +34,7 @@ from golem_sdk.runtime.hostloop import HostLoop
 from golem_sdk.runtime.intake import Intake
 from golem_sdk.runtime.leavings import Leavings
 from golem_sdk.runtime.loading import parked_error
-from golem_sdk.runtime.recovery import wake_pending
+from golem_sdk.runtime.recovery import Sleepers, wake_pending
 from golem_sdk.runtime.registry import Registry
 from golem_sdk.runtime.resolving import resolve
 from golem_sdk.runtime.reverting import revert, reverted
@@ -74,6 +74,7 @@ class Kernel:
 
     Attributes:
         closed: why nothing runs any more, ``None`` while the runtime is open.
+        sleepers: the agents that are unloaded until a time.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Kernel:
         self.host = HostLoop(environment.event_loop)
         self.intake = Intake(self)
         self._registry = Registry(engine)
+        self.sleepers = Sleepers(self)
         self.workspaces = Workspaces(settings.workspaces)
         self.closed: BaseException | None = None
         self._pid = os.getpid()

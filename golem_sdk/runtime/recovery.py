@@ -13,13 +13,38 @@ from golem_sdk.stores.invocations import pending_agents
 
 if TYPE_CHECKING:
     from golem_sdk.runtime.kernel import Kernel
+    from golem_sdk.runtime.timers import Timer
     from golem_sdk.stores.heads import AgentHead
 
-__all__ = ["Sleeper", "is_asleep", "wake_pending"]
+__all__ = ["Sleepers", "is_asleep", "wake_pending"]
 
 
-class Sleeper:
-    """All that is in memory of an agent that is unloaded until a time: who it is. Its timer calls this."""
+class Sleepers:
+    """The agents of a runtime that are unloaded until a time: all that is in memory of each is a timer."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._timers: dict[str, Timer] = {}
+
+    def add(self, agent_type: str, agent_id: str, due_ns: int) -> None:
+        """Wake an agent then, and not when it was to be woken before."""
+        before = self._timers.pop(agent_id, None)
+        if before is not None:
+            before.cancel()
+        sleeper = _Sleeper(self._kernel, agent_type, agent_id)
+        timer = self._timers[agent_id] = self._kernel.environment.call_at(due_ns, sleeper)
+        if timer.callback is None:  # it was due
+            self._timers.pop(agent_id, None)
+
+    def woken(self, agent_id: str, sleeper: object) -> None:
+        """Its timer has fired, which another one may have followed by now."""
+        timer = self._timers.get(agent_id)
+        if timer is not None and timer.callback is sleeper:
+            del self._timers[agent_id]
+
+
+class _Sleeper:
+    """Who sleeps. Its timer calls this."""
 
     __slots__ = ("_agent_id", "_agent_type", "_kernel")
 
@@ -31,6 +56,7 @@ class Sleeper:
     def __call__(self) -> None:
         """It is time."""
         self._kernel.environment.spawn(self._rouse)
+        self._kernel.sleepers.woken(self._agent_id, self)
 
     def _rouse(self) -> None:
         try:
@@ -65,7 +91,7 @@ def wake_pending(kernel: Kernel, agent_type: str | None = None) -> None:
             head = load_head(kernel.engine, invocation.agent_id)
             if head is not None and head.record.wake_at:
                 kernel.intake.above(invocation.order)
-                kernel.environment.call_at(head.record.wake_at, Sleeper(kernel, *agent))
+                kernel.sleepers.add(*agent, head.record.wake_at)
             else:
                 kernel.actor(*agent, queued=True).wake()
         except StoreCorruptError as error:

@@ -206,6 +206,22 @@ def test_sleepers_are_not_kept_after_a_restart_either(environment: VirtualEnviro
         assert [handle.result(60) for handle in handles] == [*range(MANY)]
 
 
+def test_sleepers_have_one_timer_each_however_often_a_full_store_is_tried_again(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    handles = [runtime.trigger(sleeps_long, number) for number in range(MANY)]
+    environment.join(60)
+    for _ in range(5):
+        runtime._kernel._retry()
+    environment.join(60)
+    armed = [timer for _, _, timer in environment._timers._heap if timer.callback is not None]
+    assert len(armed) == MANY
+    environment.leave()
+    environment.join(60)
+    assert [handle.result(60) for handle in handles] == [*range(MANY)]
+    assert runtime._kernel.sleepers._timers == {}
+
+
 def test_who_waits_for_a_sleeper_is_told(runtime: Runtime, environment: VirtualEnvironment) -> None:
     """Whoever has begun to wait before it fell asleep, an agent or a thread, waits for the same one."""
     told: list[int] = []
