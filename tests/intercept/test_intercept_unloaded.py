@@ -82,7 +82,7 @@ ENGINE = sa.create_engine("sqlite://")
 
 
 @agent
-class Notebook:
+class LeftNotebook:
     """Keeps its notes in memory, by an engine that all agents have."""
 
     def __init__(self, name: str) -> None:
@@ -97,7 +97,7 @@ class Notebook:
 
 def test_a_database_in_memory_is_of_one_life_of_one_agent() -> None:
     with Runtime.memory() as runtime:
-        one, other = runtime.get(Notebook, "one"), runtime.get(Notebook, "other")
+        one, other = runtime.get(LeftNotebook, "one"), runtime.get(LeftNotebook, "other")
         assert one.note("a") == ["a"]
         assert other.note("b") == ["b"]
         unload_agents(runtime._kernel)
