@@ -150,6 +150,7 @@ async def left_half_way_async() -> list[Any]:
     assert process.stdout is not None
     line = await process.stdout.readline()
     process.kill()
+    await process.stdout.read()  # before all is read, Python 3.12 does not tell that it has ended
     return [line, await process.wait()]
 
 
