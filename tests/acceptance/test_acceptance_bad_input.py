@@ -27,6 +27,7 @@ from golem_sdk.errors import (
 )
 from golem_sdk.runtime import definitions
 from golem_sdk.runtime.settings import Settings
+from golem_sdk.runtime.timers import Timer
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.lmdb import LmdbEngine
 from golem_sdk.storage.memory import MemoryEngine
@@ -211,8 +212,13 @@ def test_code_that_is_gone_at_recovery() -> None:
             return 7
 
     armed = threading.Semaphore(0)
+
+    def never(when_ns: int, callback: Callable[[], None]) -> Timer:
+        armed.release()
+        return Timer(callback)
+
     with memory(engine) as runtime:
-        runtime._kernel.environment.call_at = lambda when_ns, callback: armed.release()  # type: ignore[method-assign,assignment,return-value]  # it never wakes
+        runtime._kernel.environment.call_at = never  # type: ignore[method-assign]  # it sleeps on
         runtime.trigger(runtime.get(Gone, "a").nap, key="nap")
         for _ in ("the nap", "the suspension"):
             assert armed.acquire(timeout=30)
