@@ -234,7 +234,7 @@ def check_in_effect(mode: Mode, scenario: Scenario, seen: Sequence[Run]) -> None
     assert (wanted > 0) == (mode.schedules is not calm), f"{wanted} runs were to crash"
     # Where things race, and how often an agent is unloaded does, a run may end before its crash point.
     races = mode.unloads or not scenario.ordered
-    assert crashes >= (0.7 * wanted if races else wanted), f"{crashes} of {wanted} crashed"
+    assert crashes >= (0.5 * wanted if races else wanted), f"{crashes} of {wanted} crashed"
     if mode.schedules is each_life_an_entry:
         lives = seen[0].evidence.crashes
         assert lives < LIVES, "it came to its end by itself"
