@@ -103,7 +103,7 @@ def run_rounds(plan: Plan, names: Iterable[str]) -> list[Figure]:
 
 def w7(plan: Plan) -> list[Figure]:
     """Growth of a new store's file; the pages that every new store has are not counted."""
-    w1_bytes = _growth(plan, lambda runtime: w1(runtime, 0, plan.size))
+    w1_bytes = _growth(plan, lambda runtime: runtime.run(workloads.many, 0, plan.size))
     runs = range(plan.size)
     w2_bytes = _growth(plan, lambda runtime: flows(runtime, iter(runs), 1))
     return [Figure("W7 W1", [w1_bytes / plan.size]), Figure("W7 W2", [w2_bytes / plan.size])]
