@@ -109,9 +109,6 @@ class RecordedError(GolemError):
         return f"{self.type_name}: {self.text}"
 
 
-# --- database transactions ------------------------------------------------------------------------
-
-
 class ResponseTooLargeError(GolemError):
     """The body of a response is longer than a runtime records (its ``max_response_bytes``).
 
@@ -127,6 +124,9 @@ class ResponseTooLargeError(GolemError):
             " returns where it has put them, ask for a part (a Range header), or give the runtime another"
             " limit: Runtime(max_response_bytes=...)"
         )
+
+
+# --- database transactions ------------------------------------------------------------------------
 
 
 class OutcomeRowError(GolemError):

@@ -136,9 +136,9 @@ def pack_checked(value: object) -> bytes:
         packed: bytes = Packer(strict_types=True, unicode_errors="surrogatepass").pack(value)
     except (ValueError, OverflowError, TypeError):
         return _pack_any(value)
-    # What is small and holds no byte that even looks like one of bytes or of an extension is right.
     if kind is bytes:
         return packed
+    # What is small and holds no byte that even looks like one of bytes or of an extension is right.
     if len(packed) <= _SMALL and not packed.translate(None, _CLEAR):
         return packed
     return _pack_any(value)

@@ -101,8 +101,7 @@ class OplogWriter:
             BaseException: what fenced this writer.
         """
         with self._mutex:
-            if self._fence is not None:
-                raise self._fence
+            self._check()
             if len(self._buffer) >= _MOST_ENTRIES or self._size_bytes >= _MOST_BYTES:
                 self._hand_on()
             index = self.last + 1

@@ -108,8 +108,7 @@ class Batch:
     def __attrs_post_init__(self) -> None:
         puts = self.puts if self.claim is None else (self.claim, *self.puts)
         for space, key, value in puts:
-            if not 0 < len(key) <= KEY_LIMIT:
-                raise RecordSizeError("key", space, key, len(key), KEY_LIMIT)
+            check_key(space, key)
             if len(value) > VALUE_LIMIT:
                 raise RecordSizeError("value", space, key, len(value), VALUE_LIMIT)
         for space, key in self.dels:

@@ -321,16 +321,17 @@ class Committer:
                 self._sleepers.popleft().release()
 
     def _wake_heir(self) -> bool:
-        return bool(self._queue) and any(ticket.wake() for ticket in self._queue)
+        return any(ticket.wake() for ticket in self._queue)
 
     # --- what a flush does ----------------------------------------------------------------------
 
     def _commit(self, tickets: list[Ticket]) -> None:
-        alive = [t for t in tickets if t.writer is None or t.writer.broken is None]
-        if len(alive) < len(tickets):
-            for ticket in tickets:
-                if ticket.writer is not None and ticket.writer.broken is not None:
-                    ticket.fail(ticket.writer.broken)
+        alive = []
+        for ticket in tickets:
+            if ticket.writer is not None and ticket.writer.broken is not None:
+                ticket.fail(ticket.writer.broken)
+            else:
+                alive.append(ticket)
         if not alive:
             return
         self.commits += 1

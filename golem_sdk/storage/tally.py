@@ -80,10 +80,7 @@ class Tally:
 
     def add(self, space: Space, checksum: int) -> None:
         """Count one more record (see `checksum_of`)."""
-        if space:
-            numbers, at = self._numbers, 2 * space
-            numbers[at] = numbers[at] + 1 & _MASK
-            numbers[at + 1] = numbers[at + 1] + checksum & _MASK
+        self._change(space, 1, checksum)
 
     def remove(self, space: Space, checksum: int) -> None:
         """Count one less."""
