@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ from golem_sdk.stores.invocations import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from golem_sdk.oplog.writer import OplogWriter
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from golem_sdk.runtime.timers import Timer
     from golem_sdk.storage.tickets import Ticket
 
-__all__ = ["Intake", "Request", "set_aside"]
+__all__ = ["Intake", "Request", "for_nobody", "set_aside"]
 
 _log = logging.getLogger("golem_sdk")
 
@@ -224,14 +226,8 @@ class Intake:
 
     def _arm(self, due_ns: int, invocation: Invocation) -> None:
         def deliver() -> None:
-            try:
+            with for_nobody(self._kernel):
                 self._deliver(due_ns, invocation)
-            except RuntimeClosedError:
-                pass  # it is delivered when the store is opened again
-            except StoreCorruptError as error:
-                set_aside(error)
-            except StoreError as error:
-                self._kernel.store_failed(error)
 
         def due() -> None:
             self._kernel.environment.spawn(deliver)
@@ -349,6 +345,19 @@ def _cancelled(agent_id: str, key: str) -> InvocationCancelledError:
     return InvocationCancelledError(
         f"invocation {key} of {agent_id} was cancelled before it began; nothing of it was done"
     )
+
+
+@contextmanager
+def for_nobody(kernel: Kernel) -> Iterator[None]:
+    """What a timer has done here, for which nobody waits; if it fails, it is made good later."""
+    try:
+        yield
+    except RuntimeClosedError:
+        pass  # it is done when the store is opened again
+    except StoreCorruptError as error:
+        set_aside(error)
+    except StoreError as error:
+        kernel.store_failed(error)
 
 
 def set_aside(error: StoreCorruptError) -> None:

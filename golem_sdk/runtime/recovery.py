@@ -6,8 +6,8 @@ from sys import intern
 from typing import TYPE_CHECKING
 
 from golem_sdk.core.status import AgentStatus
-from golem_sdk.errors import RuntimeClosedError, StoreCorruptError, StoreError
-from golem_sdk.runtime.intake import set_aside
+from golem_sdk.errors import StoreCorruptError
+from golem_sdk.runtime.intake import for_nobody, set_aside
 from golem_sdk.stores.heads import load_head
 from golem_sdk.stores.invocations import pending_agents
 
@@ -59,18 +59,14 @@ class _Sleeper:
         self._kernel.sleepers.woken(self._agent_id, self)
 
     def _rouse(self) -> None:
-        try:
-            with self._kernel.holding(self._agent_type, self._agent_id) as actor:
-                claimed = actor.claim()
-        except RuntimeClosedError:
-            pass  # it is woken when the store is opened again
-        except StoreCorruptError as error:
-            set_aside(error)
-        except StoreError as error:
-            self._kernel.store_failed(error)
-        else:
-            if claimed:
-                actor.run()
+        claimed = False
+        with (
+            for_nobody(self._kernel),
+            self._kernel.holding(self._agent_type, self._agent_id) as actor,
+        ):
+            claimed = actor.claim()
+        if claimed:
+            actor.run()
 
 
 def is_asleep(head: AgentHead, now_ns: int) -> bool:
