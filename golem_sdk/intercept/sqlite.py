@@ -34,7 +34,7 @@ from golem_sdk.intercept.patching import Patch, replacement_of
 from golem_sdk.intercept.paths import is_own
 from golem_sdk.intercept.sqlite_cursors import closed, cursor_class, note_state
 from golem_sdk.intercept.sqlite_doubts import is_sign
-from golem_sdk.intercept.sqlite_modes import autocommit, tried
+from golem_sdk.intercept.sqlite_modes import autocommit, setting_of, tried
 from golem_sdk.intercept.statements import keyword_of
 from golem_sdk.steps import run
 
@@ -328,10 +328,7 @@ class RecordedConnection(sqlite3.Connection):
 
     @isolation_level.setter
     def isolation_level(self, level: Any) -> None:
-        def setting(real: Any) -> Any:
-            real.isolation_level = level
-            return real.isolation_level
-
+        setting = setting_of("isolation_level", level)
         found = tried(setting)
         if level is None:
             self.commit()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["autocommit", "tried"]
+__all__ = ["autocommit", "setting_of", "tried"]
 
 
 def tried(setting: Callable[[Any], Any]) -> Any:
@@ -18,15 +18,22 @@ def tried(setting: Callable[[Any], Any]) -> Any:
         return setting(connection)
 
 
+def setting_of(name: str, value: Any) -> Callable[[Any], Any]:
+    """What sets an attribute of a real connection, and gives what it is then."""
+
+    def setting(real: Any) -> Any:
+        setattr(real, name, value)
+        return getattr(real, name)
+
+    return setting
+
+
 def _get(connection: Any) -> Any:
     return connection._mode
 
 
 def _set(connection: Any, mode: Any) -> None:
-    def setting(real: Any) -> Any:
-        real.autocommit = mode
-        return real.autocommit
-
+    setting = setting_of("autocommit", mode)
     found = tried(setting)
     if mode is True:
         connection.commit()
