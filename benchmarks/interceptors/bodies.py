@@ -82,6 +82,11 @@ def _asking_for_files(places: Places) -> Iterator[Callable[[], Any]]:
 
 
 @contextmanager
+def _listing_files(places: Places) -> Iterator[Callable[[], Any]]:
+    yield lambda: [path.name for path in places.directory.iterdir()]
+
+
+@contextmanager
 def _logging(places: Places) -> Iterator[Callable[[], Any]]:
     logger = logging.Logger("benchmark")
     logger.addHandler(logging.NullHandler())
@@ -176,6 +181,7 @@ BODIES: Final = (
     Body("files", "read 200 B", _reading_files),
     Body("files", "write 200 B", _writing_files),
     Body("file-system", "os.stat(...)", _asking_for_files),
+    Body("file-lookups", "Path.iterdir()", _listing_files),
     Body(
         "processes", "subprocess.run(['true'])", _plain(lambda: subprocess.run(["true"]).returncode)
     ),

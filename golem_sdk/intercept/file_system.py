@@ -1,7 +1,7 @@
 """What agent code does to the file system through `os`: one durable call each.
 
 Covers: looking (``stat``, ``lstat``, ``listdir``, ``scandir``, ``access``, ``readlink``, ``statvfs``,
-… and what asks them: ``os.path``, ``os.walk``, `pathlib`, `filecmp`), which is recorded; and changing
+… and what asks them: ``os.path``, `pathlib`, `filecmp`), which is recorded; and changing
 (``mkdir``, ``remove``, ``rename``, ``chmod``, …, with what is made of them), which is a remote write. Only
 the last names of paths are compared on replay, because the directories above them may move.
 

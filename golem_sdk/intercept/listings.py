@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Entry", "Listing", "described", "sorted_entries"]
+__all__ = ["Entry", "Listing", "described", "is_directory", "sorted_entries"]
 
 
 def described(entry: os.DirEntry[Any]) -> list[Any]:
@@ -18,7 +18,12 @@ def described(entry: os.DirEntry[Any]) -> list[Any]:
         entry.is_dir(follow_symlinks=False),
         entry.is_file(follow_symlinks=False),
     ]
-    return [entry.name, *kinds, _or_no(entry.is_dir), _or_no(entry.is_file), entry.inode()]
+    return [entry.name, *kinds, is_directory(entry), _or_no(entry.is_file), entry.inode()]
+
+
+def is_directory(entry: Any) -> bool:
+    """Whether an entry is a directory, or a link to one."""
+    return _or_no(entry.is_dir)
 
 
 def _or_no(ask: Any) -> bool:

@@ -59,7 +59,7 @@ _MOST_LINKS = 40
 
 _OURS = frozenset(
     f"golem_sdk.intercept.{name}"
-    for name in ("file_system", "file_trees", "files", "listings", "temporary_files")
+    for name in ("file_system", "file_trees", "files", "listings", "lookups", "temporary_files")
 )
 """They call on, in agent code's place, what they replace."""
 

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 LACKING = {"random.binomialvariate"} if sys.version_info < (3, 12) else set()
 if sys.version_info < (3, 13):
     LACKING |= {"glob._StringGlobber.lstat", "glob._StringGlobber.scandir"}
-LACKING.add(f"{'pathlib' if Path.__module__ != 'pathlib' else 'pathlib._local'}.Path.touch")
+ELSEWHERE = "pathlib" if Path.__module__ != "pathlib" else "pathlib._local"
+LACKING |= {
+    name for row in TABLE for name in row.functions if name.startswith(f"{ELSEWHERE}.Path.")
+}
 """What this version of Python does not have."""
 
 ROWS = [pytest.param(row, id=row.name) for row in TABLE]
@@ -248,6 +251,7 @@ def test_the_modules_that_activate() -> None:
         "processes",
         "surroundings",
         "file-system",
+        "file-lookups",
     ]
 
 

@@ -9,6 +9,7 @@ __all__ = ["FILES"]
 _READ = Treatment.READ_LOCAL
 _WRITE = Treatment.WRITE_REMOTE
 _PLACE = "golem_sdk.intercept"
+_PATH_LOOKUPS = "glob is_mount iterdir resolve rglob"
 
 FILES = (
     Interceptor(
@@ -61,10 +62,27 @@ FILES = (
             Replaced("pathlib.Path", "touch", _WRITE),
             Replaced("pathlib._local.Path", "touch", _WRITE),  # where Python 3.13 has it
         ),
-        limits="`os.path`, `os.walk` and `pathlib` end in these. Passed on: the agent's own directory, where "
-        "replay does it again, descriptors and `dir_fd`, and what libraries do for themselves. `os.open` for "
-        "writing is refused outside, for reading it is passed on with a warning. A change that a crash "
-        "repeats and that finds itself done is taken for done: `mkdir` is no lock",
+        limits="what else `os.path` and `pathlib` do ends in these. Passed on: the agent's own directory, "
+        "where replay does it again, descriptors and `dir_fd`, and what libraries do for themselves. "
+        "`os.open` for writing is refused outside, for reading it is passed on with a warning. A change that "
+        "a crash repeats and that finds itself done is taken for done: `mkdir` is no lock",
+    ),
+    Interceptor(
+        name="file-lookups",
+        adapters={
+            "os": f"{_PLACE}.lookups:os_patches",
+            "pathlib": f"{_PLACE}.lookups:pathlib_patches",
+            "posixpath": f"{_PLACE}.lookups:posixpath_patches",
+        },
+        replaces=(
+            Replaced("pathlib.Path", _PATH_LOOKUPS, _READ),
+            Replaced("pathlib._local.Path", _PATH_LOOKUPS, _READ),  # where Python 3.13 has them
+            Replaced("posixpath", "ismount realpath", _READ),
+            Replaced("os", "walk", Treatment.PASSED_ON),
+        ),
+        limits="one read each, recorded when they are called, also where they give an iterator: their single "
+        "questions differ with the version of Python. `os.walk` is one `os.scandir` for each directory. "
+        "Passed on: the agent's own directory, and what libraries do for themselves",
     ),
     Interceptor(
         name="temporary-files",

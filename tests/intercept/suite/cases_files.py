@@ -67,7 +67,25 @@ def is_no_text(shelf: Shelf) -> str:
     return (shelf.place / "bytes").read_text(encoding="utf-8")
 
 
+def looks_up(shelf: Shelf) -> list[Any]:
+    """What asks the file system several questions."""
+    place = shelf.place
+    return [
+        sorted(path.name for path in place.iterdir()),
+        [[path.name for path in ask("t*")] for ask in (place.glob, place.rglob)],
+        (place / ".." / place.name).resolve().name,
+        os.path.basename(os.path.realpath(place / "text")),
+        [place.is_mount(), os.path.ismount(place)],
+        [(os.path.basename(at), below, sorted(others)) for at, below, others in os.walk(place)],
+    ]
+
+
+def is_nowhere(shelf: Shelf) -> str:
+    return str((shelf.place / "missing").resolve(strict=True))
+
+
 CASES = [
     Case("files", "files", reads, is_not_there, Shelf),
+    Case("files-lookups", "file-lookups", looks_up, is_nowhere, Shelf),
     Case("files-whole", "files", reads_whole, is_no_text, Shelf),
 ]

@@ -1,0 +1,182 @@
+"""What asks the file system several questions for one answer: one recorded read each.
+
+Covers: ``Path.iterdir``, ``glob``, ``rglob``, ``resolve`` and ``is_mount`` of `pathlib`, and ``realpath`` and
+``ismount`` of ``os.path``. Which questions these ask, and in which order, differs from one version of Python
+to the next: recorded one by one, an agent could not go on with a newer one. They ask when they are called,
+also those that give an iterator. For the same reason ``os.walk`` takes from the listing of a directory what
+is a link in it, and looks only at names that agent code has added.
+
+In the agent's own directory they are passed on. Does not cover ``os.fwalk``, which goes by descriptors.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from golem_sdk import durability
+from golem_sdk.core.function_type import FunctionType
+from golem_sdk.intercept.file_system import beside, outside_paths, request_of
+from golem_sdk.intercept.listings import is_directory
+from golem_sdk.intercept.patching import Patch
+from golem_sdk.intercept.paths import compared_path, shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import MethodType, ModuleType
+
+__all__ = ["os_patches", "pathlib_patches", "posixpath_patches"]
+
+_LOOKUPS = "file-lookups"
+"""The name of the interceptor."""
+
+
+def posixpath_patches(module: ModuleType) -> list[Patch]:
+    """The patches of ``os.path``."""
+    return [
+        Patch(module, name, functools.partial(_answer, parameter), spread=True)
+        for name, parameter in (("realpath", "filename"), ("ismount", "path"))
+    ]
+
+
+def pathlib_patches(module: ModuleType) -> list[Patch]:
+    """The patches of `pathlib`."""
+    makers = {
+        **dict.fromkeys(("iterdir", "glob", "rglob"), functools.partial(_method, _texts, _paths)),
+        "resolve": functools.partial(_method, str, _like),
+        "is_mount": functools.partial(_method, bool, _given),
+    }
+    return [Patch(module.Path, name, make) for name, make in makers.items()]
+
+
+def os_patches(module: ModuleType) -> list[Patch]:
+    """The patch of `os`."""
+    return [Patch(module, "walk", _walk, spread=True)]
+
+
+def _asked(
+    frame: Any, name: str, args: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[durability.Session, list[Any]] | None:
+    if durability.current_since(_LOOKUPS) is None:
+        return None
+    return outside_paths(frame, (name,), args, options)
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def _answer(parameter: str, original: Callable[..., Any]) -> MethodType:
+    name = f"os.path.{original.__name__}"
+
+    def near(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        asked = _asked(frame, parameter, args, options)
+        if asked is None:
+            return original(*args, **options)
+        session, paths = asked
+        return durability.durable_call(
+            session,
+            name,
+            FunctionType.READ_LOCAL,
+            request_of(paths, args, options),
+            lambda: original(*args, **options),
+            identity=[*map(compared_path, paths)],
+        )
+
+    return beside(original, near, "posixpath")
+
+
+def _texts(found: Iterator[Any]) -> list[str]:
+    return [str(path) for path in found]
+
+
+def _paths(path: Any, found: list[str]) -> Iterator[Any]:
+    return (_like(path, text) for text in found)
+
+
+def _like(path: Any, text: str) -> Any:
+    """A path of the same class."""
+    return path.with_segments(text) if sys.version_info >= (3, 12) else type(path)(text)
+
+
+def _given(path: Any, found: bool) -> bool:
+    return found
+
+
+def _method(
+    pack: Callable[[Any], Any],
+    unpack: Callable[[Any, Any], Any],
+    original: Callable[..., Any],
+) -> Callable[..., Any]:
+    """``pack``: what is recorded of a result; ``unpack``: what a path gives for that."""
+    name = f"pathlib.Path.{original.__name__}"
+    nearby = durability.nearby
+
+    def near(frame: Any, path: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        asked = _asked(frame, "self", (path,), {})
+        if asked is None:
+            return original(path, *args, **options)
+        pattern = args[0] if args else options.get("pattern", "")
+        found = durability.durable_call(
+            asked[0],
+            name,
+            FunctionType.READ_LOCAL,
+            request_of([path], (path, *args), options),
+            lambda: pack(original(path, *args, **options)),
+            identity=[compared_path(path), _compared(pattern)],
+        )
+        return unpack(path, found)
+
+    @functools.wraps(original)
+    def method(self: Any, /, *args: Any, **options: Any) -> Any:
+        if nearby() is None:
+            return original(self, *args, **options)
+        return near(sys._getframe(1), self, args, options)
+
+    return method
+
+
+def _compared(pattern: Any) -> str:
+    return shown_path(pattern) if isinstance(pattern, str | os.PathLike) else ""
+
+
+# --- walks ----------------------------------------------------------------------------------------
+
+
+def _walk(original: Callable[..., Any]) -> MethodType:
+    def walk(
+        top: Any, topdown: bool = True, onerror: Any = None, followlinks: bool = False
+    ) -> Iterator[tuple[Any, list[Any], list[Any]]]:
+        if followlinks or not topdown or durability.current_since(_LOOKUPS) is None:
+            found: Iterator[Any] = original(top, topdown, onerror, followlinks)
+            return found
+        return _walk_down(os.fspath(top), onerror)
+
+    def near(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        return walk(*args, **options)
+
+    return beside(original, near, "os")
+
+
+def _walk_down(top: Any, onerror: Any) -> Iterator[tuple[Any, list[Any], list[Any]]]:
+    """As ``os.walk``, but that the listing says what is a link."""
+    sys.audit("os.walk", top, True, onerror, False)
+    waiting = [top]
+    while waiting:
+        place = waiting.pop()
+        try:
+            with os.scandir(place) as listing:
+                entries = list(listing)
+        except OSError as error:
+            if onerror is not None:
+                onerror(error)
+            continue
+        links = {entry.name: entry.is_symlink() for entry in entries}
+        below = [entry.name for entry in entries if is_directory(entry)]
+        others = [entry.name for entry in entries if not is_directory(entry)]
+        yield place, below, others
+        for name in reversed(below):  # agent code may have changed it
+            path = os.path.join(place, name)
+            if not (links[name] if name in links else os.path.islink(path)):
+                waiting.append(path)

@@ -1,0 +1,131 @@
+"""What asks the file system several questions: recorded alike by every version of Python."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from golem_sdk import workspace
+from intercept.replaying import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LISTED = ["os.scandir"]
+SAME: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
+    "exists": (lambda top: (top / "a").exists(), ["os.stat"]),
+    "glob": (lambda top: sorted(top.glob("*/*.txt")), ["pathlib.Path.glob"]),
+    "is_dir": (lambda top: (top / "a").is_dir(), ["os.stat"]),
+    "is_file": (lambda top: (top / "a").is_file(), ["os.stat"]),
+    "is_mount": (lambda top: top.is_mount(), ["pathlib.Path.is_mount"]),
+    "is_symlink": (lambda top: (top / "link").is_symlink(), ["os.stat"]),
+    "iterdir": (lambda top: sorted(top.iterdir()), ["pathlib.Path.iterdir"]),
+    "lstat": (lambda top: (top / "link").lstat().st_size, ["os.stat"]),
+    "os.path.ismount": (lambda top: os.path.ismount(str(top)), ["os.path.ismount"]),
+    "os.path.realpath": (lambda top: os.path.realpath(top / "link"), ["os.path.realpath"]),
+    "os.walk": (lambda top: list(os.walk(top)), LISTED * 4),
+    "os.walk of links": (lambda top: list(os.walk(top, followlinks=True)), LISTED * 5),
+    "os.walk upwards": (lambda top: list(os.walk(top, topdown=False)), LISTED * 4),
+    "readlink": (lambda top: (top / "link").readlink(), ["os.readlink"]),
+    "resolve": (lambda top: (top / "link" / "y.txt").resolve(), ["pathlib.Path.resolve"]),
+    "rglob": (lambda top: sorted(top.rglob("*.txt")), ["pathlib.Path.rglob"]),
+    "samefile": (lambda top: (top / "link").samefile(top / "c"), ["os.stat", "os.stat"]),
+}
+if sys.version_info >= (3, 12):
+    SAME["walk"] = (lambda top: list(top.walk()), LISTED * 4)
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    place = tmp_path / "top"
+    (place / "a" / "b").mkdir(parents=True)
+    (place / "c").mkdir()
+    for name in ("a/b/x.txt", "c/y.txt", "z.txt"):
+        (place / name).write_text(name)
+    (place / "link").symlink_to("c")
+    return place
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_every_python_records_the_same(name: str, top: Path) -> None:
+    ask, calls = SAME[name]
+
+    runs = run(lambda: ask(top), between=lambda: shutil.rmtree(top))
+    assert runs.live == runs.replayed
+    assert runs.calls == calls
+
+
+def test_a_walk_goes_where_agent_code_wants(top: Path) -> None:
+    gone: list[str] = []
+
+    def body() -> list[Any]:
+        found = []
+        for place, below, others in os.walk(top):
+            found.append((os.path.basename(place), sorted(others)))
+            if place == str(top):
+                assert below == sorted(["a", "c", "link"], key=below.index)
+                below[:] = ["c", "c/../a/b", "link/.", "no", "link"]
+        return found
+
+    def note(error: OSError) -> None:
+        gone.append(Path(str(error.filename)).name)
+
+    runs = run(body, between=lambda: shutil.rmtree(top))
+    assert runs.live == runs.replayed
+    assert [place for place, _ in runs.live] == ["top", "c", "b", "."]
+    missing = run(lambda: list(os.walk(top / "no", onerror=note)))
+    assert missing.live == missing.replayed == []
+    assert gone == ["no", "no"]
+
+
+def test_what_is_wrong_is_said_at_once(top: Path) -> None:
+    def body() -> list[str]:
+        said = []
+        wrong: list[Callable[[], Any]] = [
+            lambda: (top / "no").iterdir(),
+            lambda: (top / "no").resolve(strict=True),
+            lambda: os.path.realpath(top / "no", strict=True),
+            lambda: top.glob("/absolute"),
+            lambda: os.walk(),  # type: ignore[call-arg]  # that is what is wrong
+        ]
+        for ask in wrong:
+            with pytest.raises((OSError, NotImplementedError, TypeError)) as caught:
+                ask()
+            said.append(type(caught.value).__name__)
+        return said
+
+    runs = run(body, between=lambda: shutil.rmtree(top))
+    none = "FileNotFoundError"
+    assert runs.live == runs.replayed == [none, none, none, "NotImplementedError", "TypeError"]
+
+
+def test_its_own_directory_is_asked_again() -> None:
+    def body() -> list[Any]:
+        place = workspace()
+        (place / "made" / "within").mkdir(parents=True)
+        walked = [os.path.basename(at) for at, *_ in os.walk(place)][1:]
+        found = [[path.name for path in ask] for ask in (place.iterdir(), place.rglob("with*"))]
+        return [walked, *found, (place / "made").is_mount()]
+
+    runs = run(body)
+    assert runs.live == runs.replayed == [["made", "within"], ["made"], ["within"], False]
+    assert not {"pathlib.Path.iterdir", "pathlib.Path.rglob", "os.scandir"} & {*runs.calls}
+
+
+class Titled(Path(os.curdir).__class__):  # type: ignore[misc]  # a path of this system
+    """As users derive it."""
+
+
+def test_paths_stay_of_their_class(top: Path) -> None:
+    def body() -> list[str]:
+        place = Titled(top)
+        found = [*place.iterdir(), *place.glob("*"), place.resolve()]
+        return sorted({type(path).__name__ for path in found})
+
+    runs = run(body, between=lambda: shutil.rmtree(top))
+    assert runs.live == runs.replayed == ["Titled"]
