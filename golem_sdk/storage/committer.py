@@ -381,12 +381,16 @@ class Committer:
         return self._last
 
     def _see_to(self, ticket: Ticket) -> None:
-        """Have it committed by who commits at the moment: one less who sleeps and wakes for it."""
+        """Commit it, unless somebody commits at the moment: who commits next takes it along.
+
+        If nobody does, it is still there when this thread looks again.
+        """
         with self._lock:
-            if self._leading and not ticket.settled:
-                ticket.told = ticket.told or _ignore
-                return
-        self.wait(ticket)
+            waits = self._leading and not ticket.settled
+        if waits:
+            self.soon(lambda: ticket)
+        else:
+            self.wait(ticket)
 
     def _settle_all(self) -> None:
         """Commit everything submitted so far. Failures are the tickets', which keep them."""
@@ -394,7 +398,3 @@ class Committer:
         if last is not None:
             with suppress(Exception):
                 self.wait(last)
-
-
-def _ignore(_: BaseException | None) -> None:
-    """What becomes of a ticket that nobody waits for is told by its writer."""

@@ -139,20 +139,54 @@ def test_soon_commits_once_for_all_who_ask_within_its_pause(engine: Gate) -> Non
     committer.close()
 
 
-def test_while_somebody_commits_write_behind_leaves_what_is_queued_to_them(engine: Gate) -> None:
-    committer = Committer(engine, write_behind_s=None)
+def test_what_write_behind_finds_while_somebody_commits_rides_with_who_commits_next(
+    engine: Gate,
+) -> None:
+    """An extra commit would hold up who waits for one of their own."""
+    pause = Pause()
+    committer = Committer(engine, write_behind_s=0.25, pause=pause)
     engine.open.clear()
     leader = run(lambda: committer.wait(committer.submit(claim(b"leader"))))
     acquire(engine.entered)
-    told: list[BaseException | None] = []
     tickets = [committer.submit(claim(key)) for key in (b"1", b"2")]
-    committer.tell(tickets[0], told.append)
-    join(run(*(lambda ticket=ticket: committer._see_to(ticket) for ticket in tickets)))
+    committer.soon()
+    acquire(pause.begun)
+    pause.go.release()
+    acquire(pause.begun)  # it has seen that somebody commits, and will look again
     engine.open.set()
     join(leader)
-    assert engine.flushes == [[b"leader"], [b"1", b"2"]]
+    acquire(engine.left)
+    assert engine.flushes == [[b"leader"]]
+    committer.wait(committer.submit(claim(b"next")))
+    assert engine.flushes == [[b"leader"], [b"1", b"2", b"next"]]
+    acquire(engine.left)
+    pause.go.release(2)
+    committer.close()
+    assert len(engine.flushes) == 2
     assert [ticket.settled for ticket in tickets] == [True] * 2
-    assert told == [None]
+
+
+def test_write_behind_looks_again_after_who_commits(engine: Gate) -> None:
+    pause = Pause()
+    committer = Committer(engine, write_behind_s=0.25, pause=pause)
+    engine.open.clear()
+    leader = run(lambda: committer.wait(committer.submit(claim(b"leader"))))
+    acquire(engine.entered)
+    ticket = committer.submit(claim(b"1"))
+    committer.soon()
+    for _ in range(3):  # it takes them long
+        acquire(pause.begun)
+        pause.go.release()
+    acquire(pause.begun)
+    engine.open.set()
+    join(leader)
+    acquire(engine.left)
+    pause.go.release()
+    acquire(engine.left)
+    assert engine.flushes == [[b"leader"], [b"1"]]
+    pause.go.release()
+    committer.close()
+    assert ticket.settled
 
 
 def test_write_behind_commits_also_for_who_asks_before_one_with_nothing_new(engine: Gate) -> None:
