@@ -42,7 +42,7 @@ _CONTAINER_MARKS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
 _BYTES_MARKS = bytes(range(0xC4, 0xC7))
 _EXTENSION_MARKS = bytes([*range(0xC7, 0xCA), *range(0xD4, 0xD9)])
 _ALL_MARKS = _CONTAINER_MARKS + _BYTES_MARKS + _EXTENSION_MARKS
-_FLAT_MARKS = bytes(range(0x80, 0xA0)) + _BYTES_MARKS  # of short lists and dicts, and of bytes
+_PLAIN_MARKS = bytes(range(0x90, 0xA0)) + _BYTES_MARKS  # of short lists, and of bytes
 _HARMLESS = bytes(b for b in range(256) if b not in _ALL_MARKS)
 _CLEAR = _HARMLESS + _CONTAINER_MARKS
 
@@ -101,7 +101,7 @@ def decode(data: bytes) -> Any:
             if may_be_heavy(data) and weigh(data) > MAX_WEIGHT:
                 raise DecodingError(f"stored value has too many parts (weight over {MAX_WEIGHT:,})")
         marks = data.translate(None, _HARMLESS)
-        if len(marks) <= 1 and marks in _FLAT_MARKS:  # at most one list or dict, and that one short
+        if len(marks) <= MAX_DEPTH and _has_no_inner_dict(data, marks):
             value = unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
             if type(value) is dict and len(value) != data[0] & 0x0F:
                 raise Malformed(_SAME_KEY_TWICE)
@@ -124,6 +124,12 @@ def decode(data: bytes) -> Any:
         what = f"{type(error).__name__}: {shown(str(error))}"
         raise DecodingError(f"stored value is damaged: {what}") from error
     return value
+
+
+def _has_no_inner_dict(data: bytes, marks: bytes) -> bool:
+    """Whether it holds only short lists and bytes, and at most one dict: a short one, around everything."""
+    others = marks.translate(None, _PLAIN_MARKS)
+    return not others or (len(others) == 1 and others[0] == data[0] < 0x90)
 
 
 def pack_checked(value: object) -> bytes:
