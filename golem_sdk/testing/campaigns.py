@@ -235,7 +235,7 @@ class _Work:
         if not self.crew.can_leave or judgement.verdict is Verdict.REPEATED:
             return Restart.UNKNOWN
         schedule = task.schedule[:1]
-        for _, observed in self.crew.run([Task(schedule, hash_seed=-1)], None):
+        for _, observed in self.crew.run([Task(schedule, hash_seed=-1)], self.ends_at):
             if observed is not None:
                 again = judge(self.calm.observed, observed, crashes=len(schedule))
                 return Restart.DIFFERS if again.verdict.is_fault else Restart.SAME

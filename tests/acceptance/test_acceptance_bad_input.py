@@ -32,12 +32,14 @@ from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.lmdb import LmdbEngine
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.testing.environment import VirtualEnvironment
+from promises.checkers import check_k1_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 PERFORMED: list[str] = []
+REFUSED: list[EncodingError] = []
 
 
 @durable
@@ -62,7 +64,9 @@ class Clerk:
     def bad_effect(self) -> str:
         try:
             effect("bad result")
+            effect("what builds on it")
         except EncodingError as error:
+            REFUSED.append(error)
             return f"refused {error.path}"
         return "accepted"
 
@@ -184,6 +188,8 @@ def test_values_that_cannot_be_stored(runtime: Runtime) -> None:
         clerk.bad_result()
     assert caught.value.path == 'value["kept"][1]'
     assert clerk.bad_effect() == "refused value"
+    done = [PERFORMED.count(what) for what in ("bad result", "what builds on it")]
+    assert check_k1_refused(REFUSED[-1], "value", *done) == []
     with pytest.raises(EncodingError):
         runtime.get(Clerk, threading.Lock())  # type: ignore[arg-type]  # the mistake under test
     assert clerk.work() == 1

@@ -19,6 +19,10 @@ from golem_sdk.testing import (
     crash_at_every_index,
     run_program,
 )
+from golem_sdk.testing.bench import Bench
+from golem_sdk.testing.campaigns import Options, fuzz
+from golem_sdk.testing.crews import LocalCrew
+from golem_sdk.testing.subjects import Subject
 from golem_sdk.testing.verdicts import Cause
 from promises.checkers import check_d2
 from testing import planted
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from golem_sdk.testing.crews import Done, Task
 
 pytestmark = pytest.mark.once
 
@@ -276,6 +281,31 @@ def test_a_run_that_does_not_end_is_a_fault() -> None:
     report = crash_at_every_index(planted.planted_loop, "x", time_limit=0.5)
     assert only_cause(report) is Cause.NO_END
     assert report.left_out > 0, "the others are not tried beside it"
+
+
+class Leaving(LocalCrew):
+    """Says that it can ask another process, and notes until when it may."""
+
+    can_leave = True
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
+        self.asked: list[float | None] = []
+
+    def run(self, tasks: Sequence[Task], ends_at: float | None) -> Iterator[Done]:
+        if all(task.hash_seed is None for task in tasks):
+            yield from super().run(tasks, ends_at)
+        else:
+            self.asked.append(ends_at)
+
+
+def test_nothing_is_begun_after_the_time_limit_not_even_to_explain_a_fault() -> None:
+    crew = Leaving(Bench(Subject(planted.planted_cache, ("lamp",))))
+    report = fuzz(crew, Options(time_limit_s=3_600.0))
+    assert len(report.findings) == 1
+    (ends_at,) = crew.asked
+    assert ends_at is not None
+    assert ends_at > 3_600.0
 
 
 def test_a_report_of_nothing_is_not_ok() -> None:
