@@ -35,7 +35,8 @@ _OPERATORS = ("likely cause:", "what to do:")
 
 _WIDEST_CALL = 64
 _LEGEND = {
-    Verdict.AGAIN: "a write was made again under its idempotency key, as promised: it must be honoured",
+    Verdict.AGAIN: "a write was made again under its idempotency key, as promised: who gets it must honour"
+    " that; with `once` it is a fault",
     Verdict.PARKED: "the agent stopped with an unknown outcome, as idempotence_mode(False) promises",
     Verdict.REPEATED: "the outside saw an effect twice and cannot tell",
     Verdict.DIVERGED: "other calls, results or state than without crashes",
