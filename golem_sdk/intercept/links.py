@@ -56,11 +56,14 @@ class Visits:
 
     Args:
         connection: it, with its ``_link``, and its ``_state``: first of all whether a transaction is open.
+        reads_open: whether a read opens one, too: then nothing is lost with one that has only read.
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, *, reads_open: bool = False) -> None:
         self._connection = weakref.ref(connection)
+        self._reads_open = reads_open
         self._known: list[Any] | None = None
+        self._changes = False
 
     def begin(self, *, changes: bool) -> None:
         """A body does something with the connection.
@@ -70,7 +73,8 @@ class Visits:
         """
         connection: Any = self._connection()
         if self._known is None:
-            self._known = connection._state
+            self._known, self._changes = connection._state, False
+        self._changes = self._changes or changes
         if changes and self._known[0]:
             raise NotDurableError(
                 "A function decorated with @durable writes in a transaction that the agent's code has begun:"
@@ -82,7 +86,7 @@ class Visits:
         """The body is over.
 
         Raises:
-            NotDurableError: it has left a transaction open, which is rolled back.
+            NotDurableError: it has left a transaction open, which is rolled back, and has changed something.
         """
         connection, known = self._connection(), self._known
         self._known = None
@@ -93,6 +97,7 @@ class Visits:
         if is_left_open:
             connection._link.made.clear()
             connection._link.drop()
+        if is_left_open and (self._changes or not self._reads_open):
             raise NotDurableError(
                 "A function decorated with @durable has left a transaction open on a connection of its agent:"
                 " replay, which does not run it, would not know. It was rolled back. Commit in the function"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import AgentControlSignal
-from golem_sdk.intercept.links import Link
+from golem_sdk.intercept.links import Link, Visits
 from golem_sdk.intercept.psycopg_cursors import cursor_class, refusal, refusing, text_of
 from golem_sdk.intercept.psycopg_transactions import Block, fate_of, number_of
 from golem_sdk.intercept.statements import keyword_of
@@ -66,6 +66,7 @@ class Recorded:
             _finish,
         )
         self._link.settings["autocommit"] = _setting("_autocommit", self._autocommit)
+        self._link.visits = self._visits = Visits(self, reads_open=True)
         weakref.finalize(self, self._link.drop)
         durability.hold(durability.current_since(NAME), self._link)
         self._target = driver.conninfo.make_conninfo(
@@ -116,6 +117,9 @@ class Recorded:
             return [result, _status(real)]
 
         session = durability.current_since(NAME)
+        if session is None:
+            changes = kind is FunctionType.WRITE_REMOTE or name == "psycopg.rollback"
+            self._visits.begin(changes=changes)
         try:
             result, self.status = yield self._made(session, name, kind, request, steps)
         except AgentControlSignal:
@@ -129,6 +133,15 @@ class Recorded:
 
     def _made(self, session: Any, name: str, kind: Any, request: Any, steps: Any) -> Any:
         raise NotImplementedError
+
+    @property
+    def _state(self) -> list[Any]:
+        """What bodies of durable functions leave as it was: first of all whether a transaction is open."""
+        return [self.status != _IDLE, self.status]
+
+    @_state.setter
+    def _state(self, state: list[Any]) -> None:
+        _, self.status = state
 
     def check(self) -> None:
         """Raises the driver's error if it is closed."""

@@ -13,7 +13,6 @@ from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 from psycopg.types.range import Range
 
-from golem_sdk import durable
 from golem_sdk.errors import NotDurableError
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.transactions import transaction
@@ -284,24 +283,6 @@ def test_a_transaction_is_journaled_once(database: Postgres) -> None:
     runs = run(note)
     assert len(runs.calls) == 1
     assert lines(database) == ["once"]
-
-
-def test_a_durable_function_uses_the_agents_connection(database: Postgres) -> None:
-    connections: list[psycopg.Connection[Any]] = []
-
-    @durable
-    def note() -> None:
-        connections[-1].execute("INSERT INTO log VALUES ('inside')")
-        connections[-1].commit()
-
-    def body() -> None:
-        connections.append(psycopg.connect(database.conninfo))
-        note()
-        connections[-1].close()
-
-    runs = run(body)
-    assert [name for name in runs.calls if name.startswith("psycopg")] == ["psycopg.connect"]
-    assert lines(database) == ["inside"]
 
 
 def test_settings_in_an_async_agent(database: Postgres) -> None:
