@@ -113,26 +113,27 @@ def _method(
     name = f"pathlib.Path.{original.__name__}"
     nearby = durability.nearby
 
-    def near(frame: Any, path: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        asked = _asked(frame, "self", (path,), {})
+    def near(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        asked = _asked(frame, "self", args[:1], {})
         if asked is None:
-            return original(path, *args, **options)
-        pattern = args[0] if args else options.get("pattern", "")
+            return original(*args, **options)
+        session, (path,) = asked
+        pattern = args[1] if len(args) > 1 else options.get("pattern", "")
         found = durability.durable_call(
-            asked[0],
+            session,
             name,
             FunctionType.READ_LOCAL,
-            request_of([path], (path, *args), options),
-            lambda: pack(original(path, *args, **options)),
+            request_of([path], args, options),
+            lambda: pack(original(*args, **options)),
             identity=[compared_path(path), _compared(pattern)],
         )
         return unpack(path, found)
 
     @functools.wraps(original)
-    def method(self: Any, /, *args: Any, **options: Any) -> Any:
+    def method(*args: Any, **options: Any) -> Any:
         if nearby() is None:
-            return original(self, *args, **options)
-        return near(sys._getframe(1), self, args, options)
+            return original(*args, **options) if options else original(*args)
+        return near(sys._getframe(1), args, options)
 
     return method
 
