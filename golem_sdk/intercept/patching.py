@@ -247,8 +247,8 @@ def in_agents(original: Any, inside: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def function(*args: Any, **options: Any) -> Any:
-        if nearby() is None:
-            return original(*args, **options)
+        if nearby() is None:  # to pass on keywords that were not given would take as long again
+            return original(*args, **options) if options else original(*args)
         return inside(*args, **options)
 
     return as_coroutine_function(function) if inspect.iscoroutinefunction(original) else function

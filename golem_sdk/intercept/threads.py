@@ -177,7 +177,6 @@ def _is_alive(original: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _timer(original: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(original)
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         session = durability.current()
         if session is not None and durability.interceptor_version(session, "timers") == 1:
@@ -190,11 +189,10 @@ def _timer(original: Callable[..., None]) -> Callable[..., None]:
             )
         original(self, *args, **kwargs)
 
-    return init
+    return in_agents(original, init)
 
 
 def _made_pool(original: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(original)
     def init(self: Any, max_workers: int | None = None, *args: Any, **options: Any) -> None:
         session = _with_sized() if max_workers is None else None
         if session is not None:
@@ -207,7 +205,7 @@ def _made_pool(original: Callable[..., None]) -> Callable[..., None]:
             )
         original(self, max_workers, *args, **options)
 
-    return init
+    return in_agents(original, init)
 
 
 def _default_size() -> int:
@@ -216,14 +214,13 @@ def _default_size() -> int:
 
 
 def _made_old_pool(original: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(original)
     def init(self: Any, *args: Any, **options: Any) -> None:
         if _with_sized() is not None:
             self._state = "INIT"  # so that its finaliser does not complain
             _refuse_in_agent("use a thread pool of multiprocessing", _INSTEAD_OF_OLD_POOL)
         original(self, *args, **options)
 
-    return init
+    return in_agents(original, init)
 
 
 def _with_sized() -> durability.Session | None:
