@@ -56,6 +56,22 @@ class Stuck:
 
 
 DROPPED: list[Stuck] = []
+LEFT: list[Stuck] = []
+
+
+@agent
+class KeepsSomethingOpen:
+    def __init__(self, number: int) -> None:
+        self.opened = Stuck()
+
+    def open(self) -> None:
+        durability.hold(durability.current(), self.opened)
+
+
+@agent
+def leaves_something_open() -> None:
+    LEFT.append(Stuck())
+    durability.hold(durability.current(), LEFT[-1])
 
 
 @agent
@@ -332,6 +348,26 @@ def test_agents_wake_again_that_have_opened_what_cannot_be_let_go(
     assert len(set(DROPPED)) == 2
     environment.leave()
     assert handle.result(PATIENCE_S) == 14
+
+
+def test_what_an_idle_agent_has_opened_is_let_go_when_it_is_unloaded(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    DROPPED.clear()
+    for number in range(2):
+        runtime.get(KeepsSomethingOpen, number).open()
+        environment.join(60)
+        assert len(DROPPED) == number, "one may stay in memory"
+
+
+def test_what_an_agent_that_runs_once_leaves_open_is_let_go(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    DROPPED.clear()
+    LEFT.clear()
+    runtime.run(leaves_something_open)
+    environment.join(60)
+    assert DROPPED == LEFT != []
 
 
 def test_an_agent_opens_nothing_any_more_while_it_is_unloaded(
