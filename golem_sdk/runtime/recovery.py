@@ -24,34 +24,35 @@ class Sleepers:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._timers: dict[str, Timer] = {}
+        self._asleep: dict[str, _Sleeper] = {}
+
+    def __len__(self) -> int:
+        return len(self._asleep)
 
     def add(self, agent_type: str, agent_id: str, due_ns: int) -> None:
         """Wake an agent then, and not when it was to be woken before."""
-        before = self._timers.pop(agent_id, None)
-        if before is not None:
-            before.cancel()
-        sleeper = _Sleeper(self._kernel, agent_type, agent_id)
-        timer = self._timers[agent_id] = self._kernel.environment.call_at(due_ns, sleeper)
-        if timer.callback is None:  # it was due
-            self._timers.pop(agent_id, None)
+        before = self._asleep.pop(agent_id, None)
+        if before is not None and before.timer is not None:
+            before.timer.cancel()
+        sleeper = self._asleep[agent_id] = _Sleeper(self._kernel, agent_type, agent_id)
+        sleeper.timer = self._kernel.environment.call_at(due_ns, sleeper)  # it may be due by now
 
-    def woken(self, agent_id: str, sleeper: object) -> None:
+    def woken(self, agent_id: str, sleeper: _Sleeper) -> None:
         """Its timer has fired, which another one may have followed by now."""
-        timer = self._timers.get(agent_id)
-        if timer is not None and timer.callback is sleeper:
-            del self._timers[agent_id]
+        if self._asleep.get(agent_id) is sleeper:
+            del self._asleep[agent_id]
 
 
 class _Sleeper:
     """Who sleeps. Its timer calls this."""
 
-    __slots__ = ("_agent_id", "_agent_type", "_kernel")
+    __slots__ = ("_agent_id", "_agent_type", "_kernel", "timer")
 
     def __init__(self, kernel: Kernel, agent_type: str, agent_id: str) -> None:
         self._kernel = kernel
         self._agent_type = intern(agent_type)
         self._agent_id = agent_id
+        self.timer: Timer | None = None
 
     def __call__(self) -> None:
         """It is time."""
@@ -86,7 +87,6 @@ def wake_pending(kernel: Kernel, agent_type: str | None = None) -> None:
         try:
             head = load_head(kernel.engine, invocation.agent_id)
             if head is not None and head.record.wake_at:
-                kernel.intake.above(invocation.order)
                 kernel.sleepers.add(*agent, head.record.wake_at)
             else:
                 kernel.actor(*agent, queued=True).wake()

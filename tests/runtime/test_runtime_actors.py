@@ -92,6 +92,17 @@ def test_who_asks_about_an_agent_in_memory_gives_it_no_turn(
     assert handle.result(30) == "waited"
 
 
+def test_who_asks_about_a_busy_agent_unloads_no_idle_one(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    assert runtime.get(Acting, "idle").add(1) == 1
+    environment.join(30)
+    busy = runtime.trigger(runtime.get(Acting, "busy").block, key="block")
+    assert REACHED.wait(30)
+    assert busy.status() is InvocationStatus.RUNNING
+    assert actor_of(runtime, "idle").session is not None
+
+
 def test_who_waits_long_for_another_is_unloaded_once(
     runtime: Runtime, environment: VirtualEnvironment
 ) -> None:
@@ -232,6 +243,17 @@ def test_code_that_waits_for_a_time_is_unwound_too(
     assert SEEN == ["unwound"]
 
 
+def test_an_idle_one_is_unloaded_when_it_is_interrupted(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    assert runtime.get(Acting, "x").add(1) == 1
+    environment.join(30)
+    actor = actor_of(runtime, "x")
+    assert actor.session is not None
+    runtime._kernel._interrupt(actor)
+    assert actor.session is None
+
+
 def test_one_that_was_interrupted_unloads_no_other_later(runtime: Runtime) -> None:
     assert runtime.get(Acting, "x").add(1) == 1
     runtime._kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
@@ -262,8 +284,9 @@ def test_one_that_a_full_store_stopped_unloads_no_other_later(
     assert not runtime._kernel._resting
 
 
+@pytest.mark.parametrize("ends", ["reverted", "failed"])
 def test_who_comes_just_before_is_taken_along(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, ends: str
 ) -> None:
     """It has got hold of the actor, and finds it retired."""
     tally = runtime.get(Acting, "x")
@@ -271,13 +294,16 @@ def test_who_comes_just_before_is_taken_along(
     kernel = runtime._kernel
     actor, once = kernel.actor, [True]
 
-    def and_revert(*given: Any, **named: Any) -> Actor:
+    def and_end(*given: Any, **named: Any) -> Actor:
         found = actor(*given, **named)
         if once:
             once.clear()
-            runtime.revert('Acting("x")', invocations=1)
+            if ends == "reverted":
+                runtime.revert('Acting("x")', invocations=1)
+            else:
+                kernel.agent_ended(found, RuntimeError("a fault of ours"))
         return found
 
-    monkeypatch.setattr(kernel, "actor", and_revert)
-    assert tally.add(5) == 5
+    monkeypatch.setattr(kernel, "actor", and_end)
+    assert tally.add(5) == (5 if ends == "reverted" else 6)
     assert actor("Acting", 'Acting("x")').session is not None, "its next actor has done it"

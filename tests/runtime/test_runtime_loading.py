@@ -124,6 +124,22 @@ def _given(kind: Any) -> tuple[str, ...]:
     return () if kind is SendsOnce else ("first",)
 
 
+def test_libraries_are_prepared_before_an_agent_is_replayed_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some may have been imported since. Replay is to meet what live code met."""
+    GATE.set()
+    with opened(MemoryEngine()) as runtime:
+        runtime.get(LoadedAnew, "x").work("first")
+        engine = runtime._kernel.engine.snapshot()  # type: ignore[attr-defined]  # it is in memory
+    RAN.clear()
+    with opened(engine) as runtime:
+        kernel = runtime._kernel
+        monkeypatch.setattr(kernel, "before_invocation", lambda: RAN.append("prepared"))
+        runtime.get(LoadedAnew, "x").work("second")
+    assert RAN == ["prepared", "x: first", "prepared", "x: second"]
+
+
 # --- parked -----------------------------------------------------------------------------------------
 
 

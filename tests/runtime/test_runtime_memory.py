@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from golem_sdk import Runtime, agent, durability, trigger
+from golem_sdk.core.entries import Suspend
 from golem_sdk.errors import AgentControlSignal, StoreCorruptError
 from golem_sdk.runtime import actor as actors
+from golem_sdk.runtime.recovery import Sleepers
 from golem_sdk.runtime.session import Session
 from golem_sdk.runtime.settings import Settings
+from golem_sdk.runtime.timers import Timer
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.stores.invocations import InvocationStatus, load_scheduled, pending_agents
 from golem_sdk.testing.environment import VirtualEnvironment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MANY = 20
 PATIENCE_S = 60
@@ -53,6 +56,22 @@ class Stuck:
 
 
 DROPPED: list[Stuck] = []
+LEFT: list[Stuck] = []
+
+
+@agent
+class KeepsSomethingOpen:
+    def __init__(self, number: int) -> None:
+        self.opened = Stuck()
+
+    def open(self) -> None:
+        durability.hold(durability.current(), self.opened)
+
+
+@agent
+def leaves_something_open() -> None:
+    LEFT.append(Stuck())
+    durability.hold(durability.current(), LEFT[-1])
 
 
 @agent
@@ -219,7 +238,45 @@ def test_sleepers_have_one_timer_each_however_often_a_full_store_is_tried_again(
     environment.leave()
     environment.join(60)
     assert [handle.result(60) for handle in handles] == [*range(MANY)]
-    assert runtime._kernel.sleepers._timers == {}
+    assert len(runtime._kernel.sleepers) == 0
+
+
+class Hasty:
+    """Stands for a kernel and its environment: before who sets a timer goes on, something happens."""
+
+    def __init__(self, *happens: Callable[[Callable[[], None]], object]) -> None:
+        self.environment = self
+        self.sleepers = Sleepers(self)  # type: ignore[arg-type]  # it is as much of one as they need
+        self.happens = [*happens]
+        self.set: list[Timer] = []
+
+    def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer:
+        timer = Timer(callback)
+        self.set.append(timer)
+        if self.happens:
+            self.happens.pop(0)(callback)
+        return timer
+
+    def spawn(self, job: Callable[[], None]) -> None:
+        pass
+
+
+def test_a_sleeper_that_is_due_at_once_is_not_kept() -> None:
+    hasty = Hasty(
+        lambda callback: callback()
+    )  # on another thread, which has not gone on yet either
+    hasty.sleepers.add("sleeps_long", "sleeps_long(1)", 1)
+    assert len(hasty.sleepers) == 0
+
+
+def test_a_sleeper_that_is_added_by_two_at_once_is_kept_until_both_timers_have_fired() -> None:
+    """By its own thread, and by one that takes up everything after a full store."""
+    hasty = Hasty(lambda _: hasty.sleepers.add("sleeps_long", "sleeps_long(1)", 2))
+    hasty.sleepers.add("sleeps_long", "sleeps_long(1)", 1)
+    for timer in hasty.set:
+        assert len(hasty.sleepers) == 1
+        timer.fire()
+    assert len(hasty.sleepers) == 0
 
 
 def test_who_waits_for_a_sleeper_is_told(runtime: Runtime, environment: VirtualEnvironment) -> None:
@@ -260,6 +317,8 @@ def test_what_is_queued_for_a_sleeper_waits_until_it_is_awake(
     environment.join(60)
     assert loaded(runtime) == 0
     assert (first.status(), second.status()) == (InvocationStatus.RUNNING, InvocationStatus.PENDING)
+    entries = [entry for _, entry in runtime.oplog(first.agent_id)]
+    assert sum(isinstance(entry, Suspend) for entry in entries) == 1, "it was not loaded meanwhile"
     environment.leave()
     assert (first.result(60), second.result(60)) == (1, 2)
 
@@ -289,6 +348,26 @@ def test_agents_wake_again_that_have_opened_what_cannot_be_let_go(
     assert len(set(DROPPED)) == 2
     environment.leave()
     assert handle.result(PATIENCE_S) == 14
+
+
+def test_what_an_idle_agent_has_opened_is_let_go_when_it_is_unloaded(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    DROPPED.clear()
+    for number in range(2):
+        runtime.get(KeepsSomethingOpen, number).open()
+        environment.join(60)
+        assert len(DROPPED) == number, "one may stay in memory"
+
+
+def test_what_an_agent_that_runs_once_leaves_open_is_let_go(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
+    DROPPED.clear()
+    LEFT.clear()
+    runtime.run(leaves_something_open)
+    environment.join(60)
+    assert DROPPED == LEFT != []
 
 
 def test_an_agent_opens_nothing_any_more_while_it_is_unloaded(

@@ -293,6 +293,22 @@ def test_who_waits_for_a_call_whose_cancelling_fails_is_told() -> None:
             waits.outcome(30)
 
 
+def test_who_waits_for_a_call_whose_cancelling_fails_is_told_though_another_thread_tells_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That thread has not come to this agent yet."""
+    engine = Failing()
+    with real(engine) as runtime:
+        handle = runtime.schedule(timedelta(days=1), runtime.get(RefusedTally, "later").add, 1)
+        waits = handle._completion()
+        engine.full = True
+        monkeypatch.setattr(runtime._kernel, "store_failed", lambda error: None)
+        with pytest.raises(StoreFullError):
+            handle.cancel()
+        with pytest.raises(StoreFullError):
+            waits.outcome(0)
+
+
 def test_what_is_accepted_for_an_actor_that_was_given_up_is_refused() -> None:
     with virtual() as runtime:
         kernel = runtime._kernel
