@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from golem_sdk import Runtime, agent
+from golem_sdk import Runtime, agent, originals
 from golem_sdk.core.entries import ImportedFunctionInvoked
-from golem_sdk.errors import AgentFencedSignal, RuntimeClosedError
+from golem_sdk.errors import AgentFencedSignal, RuntimeClosedError, StoreForkedError
 from golem_sdk.runtime.actor import Actor
 from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.settings import Settings
@@ -54,6 +54,16 @@ def test_what_was_not_yet_on_disk_is_written_and_code_that_waits_is_unwound() ->
     with Runtime.over(engine.snapshot(), VirtualEnvironment(), Settings()) as opened:
         entries = [entry for _, entry in opened.oplog('reads_and_waits("x")')]
     assert sum(isinstance(entry, ImportedFunctionInvoked) for entry in entries) == 1
+
+
+def test_a_forked_child_is_refused_before_anything_is_locked_or_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runtime = Runtime.over(MemoryEngine(), VirtualEnvironment(), Settings())
+    with runtime, monkeypatch.context() as patch:
+        patch.setattr(originals, "getpid", lambda: -1)
+        with pytest.raises(StoreForkedError, match="a runtime was opened by process"):
+            actor_of(runtime, "x")
 
 
 def test_no_thread_is_left() -> None:
