@@ -71,6 +71,15 @@ def locals_only(name: str) -> str:
     return look("recorded")
 
 
+@agent
+def same_look_twice(name: str) -> str:
+    with persistence_level(PersistenceLevel.PERSIST_REMOTE_SIDE_EFFECTS):
+        look("same")
+    look("same")
+    time.sleep(10)
+    return name
+
+
 def recorded(end: End) -> list[str]:
     (oplog,) = end.oplogs.values()
     calls = [e.function_name for _, e in oplog if isinstance(e, ImportedFunctionInvoked)]
@@ -197,3 +206,9 @@ def test_d1_another_level_than_recorded_is_refused_where_it_is_set(
     assert end.results[0][:2] == ("error", "DivergenceError")
     assert "the persistence level becomes PERSIST_NOTHING" in str(end.results[0])
     assert DONE == ["inside", "after"], "nothing of the block ran again"
+
+
+def test_what_is_not_recorded_is_not_taken_for_what_was_recorded_afterwards() -> None:
+    end = drive([Step(same_look_twice, ("x",))])  # it is unloaded while it sleeps, and replayed
+    assert recorded(end) == ["look", "golem:clock/sleep"]
+    assert DONE == ["same"] * 3
