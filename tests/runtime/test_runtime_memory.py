@@ -316,6 +316,7 @@ def test_agents_wake_again_that_have_opened_what_cannot_be_let_go(
     assert len(set(DROPPED)) == 2
     assert caplog.text.count("what an agent has opened could not be let go") == 2
     assert caplog.text.count("OSError: not now") == 2
+    assert {record.name for record in caplog.records} == {"golem_sdk"}
     environment.leave()
     assert handle.result(PATIENCE_S) == 14
 

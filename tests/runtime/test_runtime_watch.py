@@ -72,7 +72,9 @@ def test_a_place_is_told_at_the_second_look_and_once(
         return told
 
     assert standing(monkeypatch, (CALLS, AGENT), look) == [0, 1, 1]
-    assert "threads of the agent wait for it to go on: at shop.py:3." in caplog.text
+    [record] = caplog.records
+    assert record.name == "golem_sdk"
+    assert "threads of the agent wait for it to go on: at shop.py:3." in record.getMessage()
 
 
 @pytest.mark.parametrize(("waiting", "turns"), [([], 0), (["shop.py:3"], 1)])
@@ -112,7 +114,11 @@ def test_code_that_nobody_drives_stands_nowhere(monkeypatch: pytest.MonkeyPatch)
     ("modules", "is_agent_code"),
     [
         ((CALLS, AGENT), True),
+        (("golem_sdk.runtime.lanes", AGENT), True),
+        (("golem_sdk.runtime.loop", "asyncio.events", AGENT), True),
+        (("golem_sdk.runtime.threads", "threading", AGENT), True),
         ((CALLS, AGENT, "golem_sdk.intercept.locks"), True),
+        ((CALLS, AGENT, "golem_sdk.intercept.threads", "threading"), True),
         ((CALLS, AGENT, "golem_sdk.intercept.files", "pathlib"), False),
         ((CALLS,), False),
         (("golem_sdk.runtime.performing", AGENT), False),
