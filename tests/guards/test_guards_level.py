@@ -71,6 +71,26 @@ def locals_only(name: str) -> str:
     return look("recorded")
 
 
+@durable(name="both", function_type=FunctionType.READ_LOCAL)
+def look_at_once(what: str) -> str:
+    DONE.append(what)
+    return what
+
+
+@durable(name="both", function_type=FunctionType.READ_LOCAL)
+async def look_meanwhile(what: str) -> str:
+    DONE.append(f"{what}, meanwhile")
+    return what
+
+
+@agent
+async def looks_in_two_ways(name: str) -> None:
+    with persistence_level(PersistenceLevel.PERSIST_REMOTE_SIDE_EFFECTS):
+        look_at_once("same")
+        await look_meanwhile("same")
+    await asyncio.sleep(10)
+
+
 def recorded(end: End) -> list[str]:
     (oplog,) = end.oplogs.values()
     calls = [e.function_name for _, e in oplog if isinstance(e, ImportedFunctionInvoked)]
@@ -197,3 +217,10 @@ def test_d1_another_level_than_recorded_is_refused_where_it_is_set(
     assert end.results[0][:2] == ("error", "DivergenceError")
     assert "the persistence level becomes PERSIST_NOTHING" in str(end.results[0])
     assert DONE == ["inside", "after"], "nothing of the block ran again"
+
+
+def test_what_is_not_recorded_is_not_taken_for_what_was_recorded_next() -> None:
+    """What is awaited is recorded also where local reads are not, for its place among the others."""
+    end = drive([Step(looks_in_two_ways, ("x",))])  # it is unloaded while it sleeps, and replayed
+    assert recorded(end) == ["both", "golem:clock/sleep"]
+    assert DONE == ["same", "same, meanwhile", "same"]

@@ -50,6 +50,27 @@ def test_threads_replay_with_the_calls_of_whoever_started_them() -> None:
     assert ends == [(f"Thread-{number} (work)", False, False) for number in (1, 2, 3)]
 
 
+def test_while_a_thread_waits_for_its_call_the_others_run_in_replay_too() -> None:
+    def body() -> list[str]:
+        seen: list[str] = []
+
+        def call() -> None:
+            durable(name="call")(lambda: None)()
+            seen.append("has called")
+
+        threads = [
+            threading.Thread(target=call),
+            threading.Thread(target=seen.append, args=("runs",)),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return seen
+
+    assert same(run(body)) == ["runs", "has called"]
+
+
 def test_real_calls_of_threads_are_performed_at_the_same_time() -> None:
     met = threading.Barrier(3)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from golem_sdk import durable
-from golem_sdk.errors import UsageError
+from golem_sdk.errors import NotDurableError, UsageError
 from intercept.replaying import nap, run, run_async, same
 
 if TYPE_CHECKING:
@@ -160,6 +160,31 @@ def test_threads_that_wait_for_each_other_are_told_where() -> None:
     assert text.count(f"{__file__}:") == 4
     assert "Thread-1 (work) waits at" in text
     assert after == "thread got it"
+
+
+def test_who_is_no_thread_of_the_agent_cannot_give_back_what_its_threads_wait_for() -> None:
+    def body() -> list[str]:
+        seen: list[str] = []
+        lock = threading.Lock()
+
+        def work() -> None:
+            with lock:
+                seen.append("thread got it")
+
+        @durable(name="give_back")
+        def give_back() -> None:
+            lock.release()
+
+        thread = threading.Thread(target=work)
+        with lock:
+            thread.start()
+            nap()
+            with pytest.raises(NotDurableError, match="Nothing was changed"):
+                give_back()
+        thread.join()
+        return seen
+
+    assert same(run(body)) == ["thread got it"]
 
 
 def test_a_wait_that_nothing_can_end_is_an_error() -> None:

@@ -110,6 +110,18 @@ def test_p4_what_was_lost_with_anothers_commit_is_not_taken_for_accepted(
     assert lost.status() is not InvocationStatus.CANCELLED, "now it is accepted"
 
 
+def test_who_was_refused_may_try_again_at_once(
+    runtime: Runtime, engine: Refusing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the thread that is told of the failure comes to it much later."""
+    engine.refusal = StoreFullError("no room")
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime._kernel.environment, "spawn", lambda _: None)
+        with pytest.raises(StoreFullError, match="no room"):
+            _trigger(runtime)
+    assert _trigger(runtime).status() is InvocationStatus.PENDING
+
+
 def test_p4_a_cancelling_that_was_lost_with_anothers_commit_is_not_taken_for_done(
     runtime: Runtime, engine: Refusing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

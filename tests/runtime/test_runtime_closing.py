@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from golem_sdk import Runtime, agent
-from golem_sdk.core.entries import ImportedFunctionInvoked
-from golem_sdk.errors import AgentFencedSignal, RuntimeClosedError
+from golem_sdk import Runtime, agent, durability, durable, originals
+from golem_sdk.core.entries import ImportedFunctionInvoked, NoOp
+from golem_sdk.errors import (
+    AgentFailedError,
+    AgentFencedSignal,
+    RuntimeClosedError,
+    StoreForkedError,
+)
 from golem_sdk.runtime.actor import Actor
 from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.settings import Settings
@@ -56,6 +61,16 @@ def test_what_was_not_yet_on_disk_is_written_and_code_that_waits_is_unwound() ->
     assert sum(isinstance(entry, ImportedFunctionInvoked) for entry in entries) == 1
 
 
+def test_a_forked_child_is_refused_before_anything_is_locked_or_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runtime = Runtime.over(MemoryEngine(), VirtualEnvironment(), Settings())
+    with runtime, monkeypatch.context() as patch:
+        patch.setattr(originals, "getpid", lambda: -1)
+        with pytest.raises(StoreForkedError, match="a runtime was opened by process"):
+            actor_of(runtime, "x")
+
+
 def test_no_thread_is_left() -> None:
     begin()
     before = set(threading.enumerate())
@@ -72,6 +87,14 @@ def test_no_thread_is_left() -> None:
         assert not own[name].is_alive()
 
 
+def test_no_directory_of_agents_is_left() -> None:
+    runtime = Runtime.over(MemoryEngine(), VirtualEnvironment(), Settings())
+    place = runtime._kernel.workspaces._root()
+    assert place.is_dir()
+    runtime.close()
+    assert not place.exists()
+
+
 def test_nobody_keeps_it_in_memory() -> None:
     begin()
     runtime = Runtime.over(MemoryEngine(), VirtualEnvironment(), Settings())
@@ -81,6 +104,46 @@ def test_nobody_keeps_it_in_memory() -> None:
     del runtime
     gc.collect()
     assert kernel() is None
+
+
+def test_what_has_not_noticed_that_its_agent_was_ended_appends_nothing() -> None:
+    settings = Settings(write_behind_s=None)
+    with Runtime.over(MemoryEngine(), VirtualEnvironment(), settings) as runtime:
+        assert runtime.get(Acting, "x").add(1) == 1
+        session = actor_of(runtime, "x").session
+        assert session is not None
+        session.end(AgentFencedSignal(RuntimeClosedError("it was interrupted")))
+        with pytest.raises(RuntimeClosedError, match="it was interrupted"):
+            session.writer.append(NoOp(1))
+
+
+@durable
+def answer() -> str:
+    return "answered"
+
+
+@agent
+def is_ended_in_replay(name: str) -> None:
+    time.sleep(10)
+    session = durability.current()
+    assert session is not None
+    if not durability.is_live():
+        session.end(AgentFencedSignal(RuntimeClosedError("the runtime was closed")))
+    try:
+        SEEN.append(answer())
+    except AgentFencedSignal:
+        SEEN.append("refused")
+        raise
+    time.sleep(10)
+
+
+def test_code_whose_session_has_ended_gets_nothing_that_was_recorded() -> None:
+    begin()
+    settings, ended = Settings(suspend_after_s=0), pytest.raises(AgentFailedError, match="closed")
+    with Runtime.over(MemoryEngine(), VirtualEnvironment(), settings) as runtime, ended:
+        runtime.run(is_ended_in_replay, "x")
+    assert SEEN[0] == "answered"
+    assert set(SEEN[1:]) == {"refused"}, "in every later life"
 
 
 class Fading(Actor):

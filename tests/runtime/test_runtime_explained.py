@@ -202,8 +202,12 @@ def test_what_is_frozen_is_no_user_code() -> None:
 @pytest.mark.parametrize(
     ("module", "is_found"),
     [
-        ("golem_sdk.runtime.new", False),
+        ("golem_sdk.decorators", False),
+        ("golem_sdk.durability", False),
+        ("golem_sdk.guards.new", False),
+        ("golem_sdk.host.new", False),
         ("golem_sdk.intercept.new", False),
+        ("golem_sdk.runtime.new", False),
         ("golem_sdk.cli.demo.new", True),
         ("golem_sdking", True),
         (["golem_sdk.runtime"], True),
@@ -217,6 +221,14 @@ def test_the_modules_of_the_sdk_that_hold_no_agents_are_passed_over(
     exec(compile("def call(ask):\n return ask()", "user.py", "exec"), found)
     call: Any = found["call"]
     assert (sites.sites[call(sites.here)].file == "user.py") == is_found
+
+
+@pytest.mark.parametrize("place", ["site-packages", "dist-packages"])
+def test_libraries_are_no_user_code_wherever_they_are_installed(place: str) -> None:
+    sites, found = SiteTable([], "", lambda: 5), dict[str, Any]()
+    file, name = str(Path("/elsewhere", place, "library.py")), f"in_{place[:4]}"
+    exec(compile(f"def {name}(ask):\n return ask()", file, "exec"), found)
+    assert sites.sites[found[name](sites.here)].file == __file__
 
 
 def test_scripts_are_user_code() -> None:

@@ -16,6 +16,7 @@ from golem_sdk import (
     RetryPolicy,
     Runtime,
     agent,
+    durability,
     durable,
     get,
     get_oplog_index,
@@ -26,6 +27,7 @@ from golem_sdk import (
 from golem_sdk.codec.values import decode
 from golem_sdk.core.entries import Entry, Error, ImportedFunctionInvoked, Suspend, TimerSet
 from golem_sdk.core.ids import storage_key
+from golem_sdk.core.status import AgentStatus
 from golem_sdk.durability import begin_durable_function, end_durable_function
 from golem_sdk.errors import AgentFailedError
 from golem_sdk.oplog.reader import read_entries
@@ -143,6 +145,21 @@ def test_who_waits_for_another_agent_is_woken_by_its_answer_only(method: str) ->
 
 
 @agent
+async def asks_for_ten_seconds(name: str) -> float:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(10):
+            await get(Sleeper, "s").sleep_async(1e6)
+    return asyncio.get_running_loop().time()
+
+
+def test_who_waits_for_another_agent_for_so_long_only_is_woken_in_time() -> None:
+    end = drive([Step(asks_for_ten_seconds, ("x",))])
+    assert {each.wake_at for each in log(end, "asks_for", Suspend)} == {0}, "not after a restart"
+    [(_, given_up)] = end.results
+    assert 10 <= given_up - START_NS / 1e9 < 11
+
+
+@agent
 async def sleeps_where_nothing_is_kept(name: str) -> str:
     with persistence_level(PersistenceLevel.PERSIST_NOTHING):
         time.sleep(1)
@@ -165,6 +182,34 @@ def test_a_short_wait_that_unloads_nobody_needs_no_note(
 ) -> None:
     end = drive([Step(sleeps_for, (seconds,))], suspend_after_s=suspend_after_s)
     assert len(log(end, "sleeps_for", TimerSet)) == noted
+
+
+@agent
+def works_after_its_sleep(name: str) -> None:
+    time.sleep(10)
+    session = durability.current()
+    assert session is not None
+    SEEN.append(session.status.status)
+
+
+def test_s1_who_has_slept_runs_again() -> None:
+    drive([Step(works_after_its_sleep, ("x",))])
+    assert SEEN == [AgentStatus.RUNNING]
+
+
+@agent
+async def sleeps_twice_at_once(name: str) -> None:
+    await asyncio.gather(asyncio.sleep(20), asyncio.sleep(10))
+
+
+def test_a_call_that_replay_has_begun_again_is_recorded_with_its_line_and_task() -> None:
+    def calls(suspend_after_s: float) -> list[tuple[int, int, int]]:
+        end = drive([Step(sleeps_twice_at_once, ("x",))], suspend_after_s=suspend_after_s)
+        slept = log(end, "sleeps_twice_at_once", ImportedFunctionInvoked)
+        return [(each.call, each.site, each.task) for each in slept]
+
+    assert calls(0.0) == calls(1e9)
+    assert all(site and task for _, site, task in calls(0.0))
 
 
 # --- what nobody waits for any more -----------------------------------------------------------------
