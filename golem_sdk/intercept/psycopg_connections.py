@@ -66,7 +66,7 @@ class Recorded:
             _finish,
         )
         self._link.settings["autocommit"] = _setting("_autocommit", self._autocommit)
-        self._link.visits = self._visits = Visits(self, reads_open=True)
+        self._visits = Visits(self, reads_open=True)
         weakref.finalize(self, self._link.drop)
         durability.hold(durability.current_since(NAME), self._link)
         self._target = driver.conninfo.make_conninfo(
