@@ -137,11 +137,20 @@ class Recorded:
     @property
     def _state(self) -> list[Any]:
         """What bodies of durable functions leave as it was: first of all whether a transaction is open."""
-        return [self.status != _IDLE, self.status]
+        told = [getattr(self, f"_{name}", None) for name in SETTINGS]
+        return [self.status != _IDLE, self.status, told, dict(self._link.settings)]
 
     @_state.setter
     def _state(self, state: list[Any]) -> None:
-        _, self.status = state
+        in_transaction, self.status, told, settings = state
+        for name, value in zip(SETTINGS, told, strict=True):
+            setattr(self, f"_{name}", value)
+        is_other = settings != self._link.settings
+        self._link.settings = settings
+        if (
+            is_other and not in_transaction
+        ):  # in one of agent code, a body sets nothing that matters
+            self._link.drop()
 
     def check(self) -> None:
         """Raises the driver's error if it is closed."""
@@ -239,6 +248,8 @@ class Recorded:
         settings["autocommit"] = settings.pop("autocommit")  # the last: those before commit at once
 
     def _tell(self, name: str, value: Any) -> None:
+        if durability.current_since(NAME) is None:
+            self._visits.begin(changes=False)
         if self.status != _IDLE:
             raise self._driver.ProgrammingError(
                 f"can't change {name!r} now: connection in transaction status"

@@ -119,6 +119,32 @@ def test_a_durable_function_that_has_committed_may_read_on(database: Postgres) -
     assert lines(database) == ["one"]
 
 
+def test_what_a_durable_function_sets_holds_as_long_as_it_runs(database: Postgres) -> None:
+    connections: list[psycopg.Connection[Any]] = []
+
+    @durable
+    def note(line: str) -> str:
+        connections[-1].autocommit = True
+        connections[-1].execute("SET application_name TO 'noting'")
+        connections[-1].execute("INSERT INTO log VALUES (%s)", [line])
+        return str(connections[-1].execute("SHOW application_name").fetchall()[0][0])
+
+    def body() -> list[Any]:
+        connections.append(connection := psycopg.connect(database.conninfo))
+        connection.execute("SET application_name TO 'agent'")
+        connection.commit()
+        found: list[Any] = [note("kept"), connection.autocommit]
+        found += connection.execute("SHOW application_name").fetchall()[0]
+        connection.execute("INSERT INTO log VALUES ('dropped')")
+        connection.rollback()
+        connection.close()
+        return found
+
+    runs = run(body)
+    assert runs.live == runs.replayed == ["noting", False, "agent"]
+    assert lines(database) == ["kept"]
+
+
 def test_a_durable_function_fails_with_its_own_error(database: Postgres) -> None:
     connections: list[psycopg.Connection[Any]] = []
 
