@@ -127,6 +127,7 @@ class Link:
         open: opens it.
         lost: makes the driver's error for a transaction that cannot be made again.
         close: closes it, at once and from any thread.
+        turn: a lock of the driver's kind, blocking or asynchronous: of several at once, one opens it.
         real: the driver's connection; ``None`` until something is performed.
         is_sign: whether an error of a statement that worked before says that the database is another one.
         settings: what is to be set on it, by what it is.
@@ -136,6 +137,7 @@ class Link:
     open: Callable[[], Any]
     lost: Callable[[str], Exception]
     close: Callable[[Any], None]
+    turn: Any = field(factory=originals.allocate_lock)
     real: Any = None
     is_sign: Callable[[Exception], bool] = lambda error: False
     settings: dict[Hashable, Callable[[Any], Any]] = field(factory=dict)
@@ -156,6 +158,15 @@ class Link:
         """
         if self.real is not None:
             return self.real
+        yield self.turn.acquire()
+        try:
+            if self.real is None:
+                self.real = yield from self._opened(compares, doubts)
+            return self.real
+        finally:
+            self.turn.release()
+
+    def _opened(self, compares: bool, doubts: bool) -> Steps[Any]:
         real = yield self.open()
         try:
             for setting in self.settings.values():
@@ -164,7 +175,6 @@ class Link:
         except BaseException:
             self.close(real)
             raise
-        self.real = real
         return real
 
     def drop(self) -> None:

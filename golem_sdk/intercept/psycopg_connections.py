@@ -11,7 +11,7 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk import durability
+from golem_sdk import durability, originals
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import AgentControlSignal
 from golem_sdk.intercept.links import Link, Visits
@@ -54,6 +54,7 @@ class Recorded:
 
     cursors: Any
     _cursor_base: str
+    _lock: Callable[[], Any] = staticmethod(originals.allocate_lock)
 
     def __init__(self, cls: Any, connect: Any, conninfo: str, options: dict[str, Any]) -> None:
         driver: Any = sys.modules["psycopg"]
@@ -64,6 +65,7 @@ class Recorded:
             lambda: connect(cls, conninfo, autocommit=True, **given),
             driver.OperationalError,
             _finish,
+            self._lock(),
         )
         self._link.settings["autocommit"] = _setting("_autocommit", self._autocommit)
         self._visits = Visits(self, reads_open=True)

@@ -234,3 +234,24 @@ def test_the_last_function_at_a_connection_ends_its_transaction(database: Postgr
     runs = run_async(body)
     assert runs.live == runs.replayed == [1, "IDLE"]
     assert lines(database) == ["kept"]
+
+
+def test_statements_at_once_open_one_connection(database: Postgres) -> None:
+    connections: list[psycopg.AsyncConnection[Any]] = []
+
+    @durable
+    async def note() -> None:
+        (connection,) = connections
+        connection._link.drop()  # type: ignore[attr-defined]  # as if after a crash
+        await asyncio.gather(
+            *(connection.execute("INSERT INTO log VALUES (%s)", [line]) for line in "ab")
+        )
+        await connection.commit()
+
+    async def body() -> None:
+        connections[:] = [await psycopg.AsyncConnection.connect(database.conninfo)]
+        await note()
+        await connections[-1].close()
+
+    run_async(body)
+    assert sorted(lines(database)) == ["a", "b"]
