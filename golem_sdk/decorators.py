@@ -12,6 +12,7 @@ from golem_sdk.codec.values import encode
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.durability import (
     SCOPE,
+    Body,
     Session,
     current,
     working_call,
@@ -196,10 +197,8 @@ def _durable(target: Any, function_type: FunctionType, name: str | None) -> Any:
             request = call.request(args, kwargs)
 
             async def body_async() -> Any:
-                try:
+                with Body():
                     return await target(*args, **kwargs)
-                finally:
-                    session.pump.body_over()
 
             return await working_call_async(session, call.name, function_type, request, body_async)
 
@@ -213,10 +212,8 @@ def _durable(target: Any, function_type: FunctionType, name: str | None) -> Any:
         request = call.request(args, kwargs)
 
         def body() -> Any:
-            try:
+            with Body():
                 return target(*args, **kwargs)
-            finally:
-                session.pump.body_over()
 
         return working_call(session, call.name, function_type, request, body)
 

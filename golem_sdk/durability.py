@@ -16,8 +16,10 @@ from golem_sdk.core.http_status import HttpStatusError as HttpStatusError
 from golem_sdk.core.http_status import RetryableResult as RetryableResult
 from golem_sdk.core.scopes import PersistenceLevel
 from golem_sdk.errors import DivergenceError, UsageError
+from golem_sdk.runtime.context import BODY as BODY
 from golem_sdk.runtime.context import SCOPE as SCOPE
 from golem_sdk.runtime.context import SESSION as SESSION
+from golem_sdk.runtime.context import Body as Body
 from golem_sdk.runtime.context import current as current
 from golem_sdk.runtime.custom import session_of_body
 from golem_sdk.runtime.lanes import current_lane as current_lane
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from golem_sdk.core.entries import OplogIndex
     from golem_sdk.runtime.custom import PersistedInvocation
     from golem_sdk.runtime.environment import Source as Source
-    from golem_sdk.runtime.pump import Held
+    from golem_sdk.runtime.pump import Droppable
 
 __all__ = [
     "begin_durable_function",
@@ -294,7 +296,7 @@ def host_call(session: Session, perform: Callable[[], Awaitable[Any]]) -> None:
     session.on_host(perform)
 
 
-def hold(session: Session | None, thing: Held) -> None:
+def hold(session: Session | None, thing: Droppable) -> None:
     """Have ``thing.drop()`` called when this life of the agent is over, if it is still there then.
 
     Raises:

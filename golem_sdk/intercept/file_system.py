@@ -57,7 +57,12 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 def outside_paths(
-    frame: Any, names: tuple[str, ...], args: tuple[Any, ...], options: dict[str, Any]
+    frame: Any,
+    names: tuple[str, ...],
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    *,
+    follows: bool = False,
 ) -> tuple[durability.Session, list[Any]] | None:
     """The session and the paths, if agent code names paths that are not all its own; else ``None``.
 
@@ -66,6 +71,7 @@ def outside_paths(
         names: the parameters that are paths, which come first. What is missing is the working directory.
         args: what it was called with.
         options: the same, by name.
+        follows: a link in its own directory is where that leads to.
     """
     session = durability.current_since(FILE_SYSTEM)
     if session is None or not asked_by_agent(session, frame):
@@ -79,7 +85,7 @@ def outside_paths(
     paths = ["." if path is None else path for path in paths]
     if not all(isinstance(path, str | bytes | os.PathLike) for path in paths):
         return None  # a descriptor; or the original says what is wrong
-    if all(is_own(session, path) for path in paths):
+    if all(is_own(session, path, follows=follows) for path in paths):
         return None
     return session, paths
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from golem_sdk import originals
+from golem_sdk import durability, originals
 from golem_sdk.errors import NotDurableError
 from golem_sdk.steps import Steps  # as above
 
@@ -52,7 +52,8 @@ class Made:
 class Visits:
     """What bodies of durable functions do with a connection of their agent: replay does not run them.
 
-    So agent code knows the connection, after a body, as it was before: what a body begins, it ends.
+    So agent code knows the connection, after a body, as it was before: what a body begins, it ends. Of
+    several at once, the last one does: they share what is open.
 
     Args:
         connection: it, with its ``_link``, and its ``_state``: first of all whether a transaction is open.
@@ -62,47 +63,60 @@ class Visits:
     def __init__(self, connection: Any, *, reads_open: bool = False) -> None:
         self._connection = weakref.ref(connection)
         self._reads_open = reads_open
-        self._known: list[Any] | None = None
+        self._mutex: Any = originals.allocate_lock()
+        self._guests = 0
+        self._known: list[Any] = []
         self._changes = False
 
     def begin(self, *, changes: bool) -> None:
-        """A body does something with the connection.
+        """A body, or what it has started, does something with the connection.
 
         Raises:
             NotDurableError: it ``changes`` a transaction of agent code, which replay would not know.
         """
         connection: Any = self._connection()
-        if self._known is None:
-            self._known, self._changes = connection._state, False
-        self._changes = self._changes or changes
-        if changes and self._known[0]:
+        body, state = durability.BODY.get(), connection._state
+        with self._mutex:
+            if body is not None and not body.is_over and self not in body.visited:
+                body.visited = (*body.visited, self)
+                if not self._guests:
+                    self._known = state
+                self._guests += 1
+            known = self._known if self._guests else state
+            self._changes = changes or (self._changes and state[0])
+        if changes and known[0]:
             raise NotDurableError(
                 "A function decorated with @durable writes in a transaction that the agent's code has begun:"
                 " replay, and a transaction that is made again after a crash, would lack it. Nothing was"
                 " done. Commit before, write in the agent's code, or give the function its own connection"
             )
 
-    def end(self) -> None:
-        """The body is over.
+    def body_over(self, error: BaseException | None) -> Exception | None:
+        """See `golem_sdk.runtime.context.Visited`: a transaction that is left open is rolled back.
 
-        Raises:
-            NotDurableError: it has left a transaction open, which is rolled back, and has changed something.
+        That is wrong if it has changed something, unless the body has failed anyhow: then its error says so.
         """
-        connection, known = self._connection(), self._known
-        self._known = None
-        if connection is None or known is None:
-            return
-        is_left_open = connection._state[0] and not known[0]
-        connection._state = known
+        with self._mutex:
+            self._guests -= 1
+            connection, known = self._connection(), self._known
+            if self._guests or connection is None:
+                return None
+            is_left_open = connection._state[0] and not known[0]
+            is_lost = is_left_open and (self._changes or not self._reads_open)
+            connection._state = known
         if is_left_open:
             connection._link.made.clear()
             connection._link.drop()
-        if is_left_open and (self._changes or not self._reads_open):
-            raise NotDurableError(
-                "A function decorated with @durable has left a transaction open on a connection of its agent:"
-                " replay, which does not run it, would not know. It was rolled back. Commit in the function"
-                " (with connection: ...), or give it a connection of its own"
-            )
+        if not is_lost:
+            return None
+        if error is not None:
+            error.add_note("The transaction that it left open was rolled back.")
+            return None
+        return NotDurableError(
+            "A function decorated with @durable has left a transaction open on a connection of its agent:"
+            " replay, which does not run it, would not know. It was rolled back. Commit in the function"
+            " (with connection: ...), or give it a connection of its own"
+        )
 
 
 @define(eq=False)
@@ -113,21 +127,21 @@ class Link:
         open: opens it.
         lost: makes the driver's error for a transaction that cannot be made again.
         close: closes it, at once and from any thread.
+        turn: a lock of the driver's kind, blocking or asynchronous: of several at once, one opens it.
         real: the driver's connection; ``None`` until something is performed.
         is_sign: whether an error of a statement that worked before says that the database is another one.
         settings: what is to be set on it, by what it is.
         made: the open transaction's statements.
-        visits: of bodies of durable functions, where these are watched.
     """
 
     open: Callable[[], Any]
     lost: Callable[[str], Exception]
     close: Callable[[Any], None]
+    turn: Any = field(factory=originals.allocate_lock)
     real: Any = None
     is_sign: Callable[[Exception], bool] = lambda error: False
     settings: dict[Hashable, Callable[[Any], Any]] = field(factory=dict)
     made: list[Made] = field(factory=list)
-    visits: Visits | None = None
     _mutex: Any = field(init=False, factory=originals.allocate_lock)
     _users: int = field(init=False, default=0)
     _is_dropped: bool = field(init=False, default=False)
@@ -144,6 +158,15 @@ class Link:
         """
         if self.real is not None:
             return self.real
+        yield self.turn.acquire()
+        try:
+            if self.real is None:
+                self.real = yield from self._opened(compares, doubts)
+            return self.real
+        finally:
+            self.turn.release()
+
+    def _opened(self, compares: bool, doubts: bool) -> Steps[Any]:
         real = yield self.open()
         try:
             for setting in self.settings.values():
@@ -152,7 +175,6 @@ class Link:
         except BaseException:
             self.close(real)
             raise
-        self.real = real
         return real
 
     def drop(self) -> None:
@@ -164,11 +186,6 @@ class Link:
             real, self.real = self.real, None
         if real is not None:
             self.close(real)
-
-    def body_over(self) -> None:
-        """See `Droppable.body_over`."""
-        if self.visits is not None:
-            self.visits.end()
 
     def used(self, perform: Callable[[], Any]) -> Any:
         """Let a blocking driver do something with the real connection, which is not closed meanwhile."""

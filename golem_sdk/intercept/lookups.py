@@ -4,9 +4,11 @@ Covers: ``Path.iterdir``, ``glob``, ``rglob``, ``resolve`` and ``is_mount`` of `
 ``ismount`` of ``os.path``. Which questions these ask, and in which order, differs from one version of Python
 to the next: recorded one by one, an agent could not go on with a newer one. They ask when they are called,
 also those that give an iterator. For the same reason ``os.walk`` takes from the listing of a directory what
-is a link in it, and looks only at names that agent code has added.
+is a link in it, and looks only at names that agent code has added. It asks while it is iterated over, like
+``Path.walk``: for agent code that has called it, also where a library does that.
 
-In the agent's own directory they are passed on. Does not cover ``os.fwalk``, which goes by descriptors.
+In the agent's own directory they are passed on; where that is, is not recorded: it may move. Does not cover
+``os.fwalk``, which goes by descriptors.
 """
 
 from __future__ import annotations
@@ -21,7 +23,13 @@ from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.file_system import beside, outside_paths, request_of
 from golem_sdk.intercept.listings import is_directory
 from golem_sdk.intercept.patching import Patch
-from golem_sdk.intercept.paths import compared_path, shown_path
+from golem_sdk.intercept.paths import (
+    asked_by_agent,
+    compared_path,
+    for_agent_code,
+    is_own,
+    shown_path,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,9 +53,11 @@ def pathlib_patches(module: ModuleType) -> list[Patch]:
     """The patches of `pathlib`."""
     makers = {
         **dict.fromkeys(("iterdir", "glob", "rglob"), functools.partial(_method, _texts, _paths)),
-        "resolve": functools.partial(_method, str, _like),
-        "is_mount": functools.partial(_method, bool, _given),
+        "resolve": functools.partial(_method, str, _like, inner=_in_place),
+        "is_mount": functools.partial(_method, bool, _given, inner=_in_place),
     }
+    if sys.version_info >= (3, 12):
+        makers["walk"] = _walk_of_path
     return [Patch(module.Path, name, make) for name, make in makers.items()]
 
 
@@ -61,7 +71,21 @@ def _asked(
 ) -> tuple[durability.Session, list[Any]] | None:
     if durability.current_since(_LOOKUPS) is None:
         return None
-    return outside_paths(frame, (name,), args, options)
+    return outside_paths(frame, (name,), args, options, follows=True)
+
+
+def _as_ever(path: Any, ask: Callable[[], Any]) -> Any:
+    return ask()
+
+
+def _in_place(path: Any, ask: Callable[[], Any]) -> Any:
+    """Ask; of the agent's own directory without a record of what is above it."""
+    session = durability.current_since(_LOOKUPS)
+    is_path = isinstance(path, str | bytes | os.PathLike)
+    if session is None or not is_path or not is_own(session, path, follows=True):
+        return ask()
+    with durability.suppressed(session):
+        return ask()
 
 
 # --- answers --------------------------------------------------------------------------------------
@@ -73,7 +97,8 @@ def _answer(parameter: str, original: Callable[..., Any]) -> MethodType:
     def near(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         asked = _asked(frame, parameter, args, options)
         if asked is None:
-            return original(*args, **options)
+            path = args[0] if args else options.get(parameter)
+            return _in_place(path, lambda: original(*args, **options))
         session, paths = asked
         return durability.durable_call(
             session,
@@ -96,8 +121,8 @@ def _paths(path: Any, found: list[str]) -> Iterator[Any]:
 
 
 def _like(path: Any, text: str) -> Any:
-    """A path of the same class."""
-    return path.with_segments(text) if sys.version_info >= (3, 12) else type(path)(text)
+    """A path of the same class, made as `pathlib` does it: maybe without its constructor."""
+    return path.with_segments(text) if sys.version_info >= (3, 12) else path._from_parts((text,))
 
 
 def _given(path: Any, found: bool) -> bool:
@@ -108,15 +133,20 @@ def _method(
     pack: Callable[[Any], Any],
     unpack: Callable[[Any, Any], Any],
     original: Callable[..., Any],
+    *,
+    inner: Callable[[Any, Callable[[], Any]], Any] = _as_ever,
 ) -> Callable[..., Any]:
-    """``pack``: what is recorded of a result; ``unpack``: what a path gives for that."""
+    """``pack``: what is recorded of a result; ``unpack``: what a path gives for that.
+
+    ``inner``: how it is asked in the agent's own directory.
+    """
     name = f"pathlib.Path.{original.__name__}"
     nearby = durability.nearby
 
     def near(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         asked = _asked(frame, "self", args[:1], {})
         if asked is None:
-            return original(*args, **options)
+            return inner(args[0] if args else None, lambda: original(*args, **options))
         session, (path,) = asked
         pattern = args[1] if len(args) > 1 else options.get("pattern", "")
         found = durability.durable_call(
@@ -155,9 +185,28 @@ def _walk(original: Callable[..., Any]) -> MethodType:
         return _walk_down(os.fspath(top), onerror)
 
     def near(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        return walk(*args, **options)
+        return _kept(frame, walk(*args, **options))
 
     return beside(original, near, "os")
+
+
+def _walk_of_path(original: Callable[..., Any]) -> Callable[..., Any]:
+    nearby = durability.nearby
+
+    @functools.wraps(original)
+    def walk(self: Any, /, *args: Any, **options: Any) -> Any:
+        found = original(self, *args, **options)
+        return found if nearby() is None else _kept(sys._getframe(1), found)
+
+    return walk
+
+
+def _kept(frame: Any, found: Iterator[Any]) -> Iterator[Any]:
+    """What is found for agent code, if it is that which calls in this frame."""
+    session = durability.current_since(_LOOKUPS)
+    if session is None or not asked_by_agent(session, frame):
+        return found
+    return for_agent_code(found)
 
 
 def _walk_down(top: Any, onerror: Any) -> Iterator[tuple[Any, list[Any], list[Any]]]:

@@ -10,16 +10,20 @@ from __future__ import annotations
 import os
 from posixpath import dirname, join, normpath
 from stat import S_ISLNK
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability, originals
 from golem_sdk.intercept.temporary import without_temporary_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "FILES",
     "HELPERS",
     "asked_by_agent",
     "compared_path",
+    "for_agent_code",
     "is_own",
     "shown_path",
 ]
@@ -64,11 +68,21 @@ _OURS = frozenset(
 """They call on, in agent code's place, what they replace."""
 
 
+def for_agent_code(found: Iterator[Any]) -> Iterator[Any]:
+    """The same, and what it asks, agent code asks: whoever takes it from there, a bar of progress, say."""
+    yield from found
+
+
+_FOR_AGENT_CODE = for_agent_code.__code__
+
+
 def asked_by_agent(
     session: durability.Session, frame: Any, helpers: frozenset[str] = HELPERS
 ) -> bool:
     """Whether it is agent code that calls in this frame, itself or through a helper."""
     while frame is not None:
+        if frame.f_code is _FOR_AGENT_CODE:
+            return True
         name = frame.f_globals.get("__name__", "")
         if name.partition(".")[0] not in helpers and name not in _OURS:
             return session.sites.is_user_code(frame.f_code)

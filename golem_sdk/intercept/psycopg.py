@@ -13,6 +13,7 @@ two-phase commits are refused.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -112,6 +113,7 @@ class _Blocking(Recorded):
 class _Async(Recorded):
     cursors = Cursors.ASYNC
     _cursor_base = "AsyncCursor"
+    _lock = staticmethod(asyncio.Lock)
 
     def _made(self, session: Any, name: str, kind: Any, request: Any, steps: Any) -> Any:
         if session is None:

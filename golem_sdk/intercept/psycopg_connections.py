@@ -11,7 +11,7 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk import durability
+from golem_sdk import durability, originals
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import AgentControlSignal
 from golem_sdk.intercept.links import Link, Visits
@@ -54,6 +54,7 @@ class Recorded:
 
     cursors: Any
     _cursor_base: str
+    _lock: Callable[[], Any] = staticmethod(originals.allocate_lock)
 
     def __init__(self, cls: Any, connect: Any, conninfo: str, options: dict[str, Any]) -> None:
         driver: Any = sys.modules["psycopg"]
@@ -64,9 +65,10 @@ class Recorded:
             lambda: connect(cls, conninfo, autocommit=True, **given),
             driver.OperationalError,
             _finish,
+            self._lock(),
         )
         self._link.settings["autocommit"] = _setting("_autocommit", self._autocommit)
-        self._link.visits = self._visits = Visits(self, reads_open=True)
+        self._visits = Visits(self, reads_open=True)
         weakref.finalize(self, self._link.drop)
         durability.hold(durability.current_since(NAME), self._link)
         self._target = driver.conninfo.make_conninfo(
@@ -137,11 +139,20 @@ class Recorded:
     @property
     def _state(self) -> list[Any]:
         """What bodies of durable functions leave as it was: first of all whether a transaction is open."""
-        return [self.status != _IDLE, self.status]
+        told = [getattr(self, f"_{name}", None) for name in SETTINGS]
+        return [self.status != _IDLE, self.status, told, dict(self._link.settings)]
 
     @_state.setter
     def _state(self, state: list[Any]) -> None:
-        _, self.status = state
+        in_transaction, self.status, told, settings = state
+        for name, value in zip(SETTINGS, told, strict=True):
+            setattr(self, f"_{name}", value)
+        is_other = settings != self._link.settings
+        self._link.settings = settings
+        if (
+            is_other and not in_transaction
+        ):  # in one of agent code, a body sets nothing that matters
+            self._link.drop()
 
     def check(self) -> None:
         """Raises the driver's error if it is closed."""
@@ -239,6 +250,8 @@ class Recorded:
         settings["autocommit"] = settings.pop("autocommit")  # the last: those before commit at once
 
     def _tell(self, name: str, value: Any) -> None:
+        if durability.current_since(NAME) is None:
+            self._visits.begin(changes=False)
         if self.status != _IDLE:
             raise self._driver.ProgrammingError(
                 f"can't change {name!r} now: connection in transaction status"

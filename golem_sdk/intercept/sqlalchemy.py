@@ -48,9 +48,6 @@ class _Memory:
         """Its agent is unloaded, or has disposed of it."""
         self.pool.dispose()
 
-    def body_over(self) -> None:
-        """Its transactions are not watched."""
-
 
 def pool_patches(module: ModuleType) -> list[Patch]:
     """The patch of `sqlalchemy.pool.base`."""

@@ -160,7 +160,7 @@ class RecordedConnection(sqlite3.Connection):
             open_it, sqlite3.OperationalError, sqlite3.Connection.close, is_sign=is_sign
         )
         weakref.finalize(self, self._link.drop)
-        self._link.visits = self._visits = Visits(self)
+        self._visits = Visits(self)
         durability.hold(durability.current_since(_NAME), self._link)
         self._closed = False
         self._state: list[Any] = [False, 0]

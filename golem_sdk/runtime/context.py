@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self
 
 from golem_sdk.core.scopes import DEFAULT_SCOPE, Scope
 
 if TYPE_CHECKING:
     from golem_sdk.runtime.session import Session
 
-__all__ = ["SCOPE", "SESSION", "current", "current_or_performing"]
+__all__ = ["BODY", "SCOPE", "SESSION", "Body", "current", "current_or_performing"]
 
 SESSION: ContextVar[Session | None] = ContextVar("golem_session", default=None)
 
@@ -31,3 +31,40 @@ def current() -> Session | None:
 def current_or_performing() -> Session | None:
     """The session this code belongs to, also while it performs a durable call."""
     return SESSION.get()
+
+
+class Visited(Protocol):
+    """What agent code has opened, and the body of a durable function uses."""
+
+    def body_over(self, error: BaseException | None) -> Exception | None:
+        """The body is over, with this error; gives what is wrong with what it has left."""
+        ...
+
+
+class Body:
+    """While the body of a durable function runs.
+
+    Attributes:
+        visited: what it has used so far.
+        is_over: tasks that it has left behind are not it.
+    """
+
+    visited: tuple[Visited, ...] = ()
+    is_over = False
+    _outer: Body | None
+
+    def __enter__(self) -> Self:
+        self._outer = BODY.get()
+        BODY.set(self)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        BODY.set(self._outer)
+        self.is_over = True
+        if self.visited:
+            wrong = [each.body_over(error) for each in self.visited]
+            for found in filter(None, wrong):
+                raise found
+
+
+BODY: ContextVar[Body | None] = ContextVar("golem_body", default=None)

@@ -62,14 +62,6 @@ class Droppable(Protocol):
         ...
 
 
-class Held(Droppable, Protocol):
-    """What is let go of with the session, as long as agent code keeps it."""
-
-    def body_over(self) -> None:
-        """The body of a durable function is over, which may have used it."""
-        ...
-
-
 class Connection(Droppable, Protocol):
     """What stays open from one invocation to the next."""
 
@@ -91,7 +83,7 @@ class Pump:
     def __init__(self, session: Session) -> None:
         self.loop: AgentLoop | None = None
         self.connections: dict[int, Connection] = {}
-        self.held: WeakSet[Held] | None = None
+        self.held: WeakSet[Droppable] | None = None
         self.memory: dict[str, Any] = {}
         self._session = session
         self._waiting: dict[int, _Waiting] = {}
@@ -122,7 +114,7 @@ class Pump:
             except Exception:  # the agent has to go on, and the others to be let go
                 _log.exception("what an agent has opened could not be let go: %r", thing)
 
-    def hold(self, thing: Held) -> None:
+    def hold(self, thing: Droppable) -> None:
         """Let go of it when the session is over, even if something of the agent's code lives on.
 
         Raises:
@@ -132,11 +124,6 @@ class Pump:
         if self.held is None:
             self.held = WeakSet()
         self.held.add(thing)
-
-    def body_over(self) -> None:
-        """The body of a durable function is over."""
-        for held in list(self.held or ()):
-            held.body_over()
 
     def run(self, finished: Callable[[], bool]) -> bool:
         """Deliver completions until ``finished()``; ``False``: live, and nothing has arrived yet.

@@ -375,22 +375,21 @@ class Committer:
                         prepared.append(self._prepare.popleft()())
                 for ticket in filter(None, prepared):  # in no order: some had nothing new
                     with suppress(Exception):
-                        self._see_to(ticket)
+                        if self._is_left(ticket):
+                            self.soon()  # once for all of them: each commit takes everything along
+                            break
+                        self.wait(ticket)
 
     def _newest(self) -> Ticket | None:
         return self._last
 
-    def _see_to(self, ticket: Ticket) -> None:
-        """Commit it, unless somebody commits at the moment: who commits next takes it along.
+    def _is_left(self, ticket: Ticket) -> bool:
+        """Whether somebody commits at the moment: who commits next takes it along.
 
         If nobody does, it is still there when this thread looks again.
         """
         with self._lock:
-            waits = self._leading and not ticket.settled
-        if waits:
-            self.soon(lambda: ticket)
-        else:
-            self.wait(ticket)
+            return self._leading and not ticket.settled
 
     def _settle_all(self) -> None:
         """Commit everything submitted so far. Failures are the tickets', which keep them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import shutil
 import sys
@@ -115,6 +116,74 @@ def test_its_own_directory_is_asked_again() -> None:
     runs = run(body)
     assert runs.live == runs.replayed == [["made", "within"], ["made"], ["within"], False]
     assert not {"pathlib.Path.iterdir", "pathlib.Path.rglob", "os.scandir"} & {*runs.calls}
+
+
+def test_a_walk_is_recorded_also_if_a_library_goes_on_with_it(top: Path) -> None:
+    """Bars of progress do; here the standard library."""
+    walks: list[Callable[[], Any]] = [
+        lambda: os.walk(top),
+        lambda: os.walk(top, topdown=False),
+        lambda: os.walk(top, followlinks=True),
+    ]
+    if sys.version_info >= (3, 12):
+        walks.append(lambda: top.walk())
+
+    def body() -> list[Any]:
+        return [list(heapq.merge(walk(), key=lambda found: 0)) for walk in walks]
+
+    runs = run(body, between=lambda: shutil.rmtree(top))
+    assert runs.live == runs.replayed
+    assert runs.calls == LISTED * sum((4, 4, 5, 4)[: len(walks)])
+
+
+def test_a_link_out_of_its_own_directory_leads_out(top: Path) -> None:
+    def body() -> list[Any]:
+        link = workspace() / "out"
+        link.symlink_to(top)
+        found = [[path.name for path in ask] for ask in (link.iterdir(), link.rglob("*.txt"))]
+        return [*found, link.resolve() == top]
+
+    runs = run(body, between=lambda: shutil.rmtree(top))
+    assert runs.live == runs.replayed
+    assert runs.calls == [f"pathlib.Path.{name}" for name in ("iterdir", "rglob", "resolve")]
+
+
+def test_where_its_own_directory_is_is_not_recorded() -> None:
+    def body() -> list[Any]:
+        place = workspace() / "made"
+        place.mkdir()
+        asked = [place.resolve().name, os.path.realpath(place / "x")[-2:], os.path.ismount(place)]
+        return [*asked, place.is_mount()]
+
+    runs = run(body)
+    assert runs.live == runs.replayed == ["made", "/x", False, False]
+    assert runs.calls == []
+
+
+class Numbered(Path(os.curdir).__class__):  # type: ignore[misc]  # a path of this system
+    """With a constructor that takes more."""
+
+    number: int
+
+    def __new__(cls, text: str, number: int) -> Numbered:
+        made: Numbered = super().__new__(cls, text)
+        made.number = number
+        return made
+
+    def __init__(self, text: str, number: int) -> None:
+        if sys.version_info >= (3, 12):
+            super().__init__(text)
+
+    def with_segments(self, *parts: str) -> Numbered:
+        return Numbered(os.path.join(*parts), self.number)
+
+
+def test_constructors_of_paths_may_take_more(top: Path) -> None:
+    def body() -> list[str]:
+        return sorted({type(path).__name__ for path in Numbered(str(top), 7).iterdir()})
+
+    runs = run(body, between=lambda: shutil.rmtree(top))
+    assert runs.live == runs.replayed == ["Numbered"]
 
 
 class Titled(Path(os.curdir).__class__):  # type: ignore[misc]  # a path of this system

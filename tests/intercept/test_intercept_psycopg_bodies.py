@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -95,3 +96,162 @@ def test_an_async_durable_function_ends_its_transactions(database: Postgres) -> 
     runs = run_async(body)
     assert runs.live == runs.replayed == ["IDLE"]
     assert lines(database) == ["true"]
+
+
+def test_a_durable_function_that_has_committed_may_read_on(database: Postgres) -> None:
+    connections: list[psycopg.Connection[Any]] = []
+
+    @durable
+    def counted() -> int:
+        connections[-1].execute("INSERT INTO log VALUES ('one')")
+        connections[-1].commit()
+        (count,) = connections[-1].execute("SELECT count(*) FROM log").fetchall()[0]
+        return int(count)
+
+    def body() -> list[Any]:
+        connections.append(connection := psycopg.connect(database.conninfo))
+        found = [counted(), connection.info.transaction_status.name]
+        connection.close()
+        return found
+
+    runs = run(body)
+    assert runs.live == runs.replayed == [1, "IDLE"]
+    assert lines(database) == ["one"]
+
+
+def test_what_a_durable_function_sets_holds_as_long_as_it_runs(database: Postgres) -> None:
+    connections: list[psycopg.Connection[Any]] = []
+
+    @durable
+    def note(line: str) -> str:
+        connections[-1].autocommit = True
+        connections[-1].execute("SET application_name TO 'noting'")
+        connections[-1].execute("INSERT INTO log VALUES (%s)", [line])
+        return str(connections[-1].execute("SHOW application_name").fetchall()[0][0])
+
+    def body() -> list[Any]:
+        connections.append(connection := psycopg.connect(database.conninfo))
+        connection.execute("SET application_name TO 'agent'")
+        connection.commit()
+        found: list[Any] = [note("kept"), connection.autocommit]
+        found += connection.execute("SHOW application_name").fetchall()[0]
+        connection.execute("INSERT INTO log VALUES ('dropped')")
+        connection.rollback()
+        connection.close()
+        return found
+
+    runs = run(body)
+    assert runs.live == runs.replayed == ["noting", False, "agent"]
+    assert lines(database) == ["kept"]
+
+
+def test_a_durable_function_fails_with_its_own_error(database: Postgres) -> None:
+    connections: list[psycopg.Connection[Any]] = []
+
+    @durable
+    def note(line: object) -> None:
+        connections[-1].execute("INSERT INTO log VALUES ('begun')")
+        connections[-1].execute("INSERT INTO items VALUES (%s)", [line])
+        connections[-1].commit()
+
+    def body() -> list[Any]:
+        connections.append(connection := psycopg.connect(database.conninfo))
+        with pytest.raises(psycopg.errors.InvalidTextRepresentation) as caught:
+            note("no number")
+        found = [caught.value.__notes__, connection.info.transaction_status.name]
+        connection.close()
+        return found
+
+    runs = run(body)
+    rolled_back = "The transaction that it left open was rolled back."
+    assert runs.live == runs.replayed == [[rolled_back], "IDLE"]
+    assert lines(database) == []
+
+
+def test_a_transaction_is_not_ended_by_who_has_no_part_in_it(database: Postgres) -> None:
+    connections: list[psycopg.AsyncConnection[Any]] = []
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    @durable
+    async def note() -> None:
+        await connections[-1].execute("INSERT INTO log VALUES ('kept')")
+        begun.set()
+        await ended.wait()
+        await connections[-1].commit()
+
+    @durable
+    async def look_on() -> None:
+        await begun.wait()
+
+    @durable
+    async def end() -> None:
+        ended.set()
+
+    async def body() -> None:
+        connections.append(await psycopg.AsyncConnection.connect(database.conninfo))
+        noting = asyncio.create_task(note())
+        await look_on()
+        await end()
+        await noting
+        await connections[-1].close()
+
+    run_async(body)
+    assert lines(database) == ["kept"]
+
+
+def test_the_last_function_at_a_connection_ends_its_transaction(database: Postgres) -> None:
+    connections: list[psycopg.AsyncConnection[Any]] = []
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    @durable
+    async def note() -> None:
+        await connections[-1].execute("INSERT INTO log VALUES ('kept')")
+        begun.set()
+        await left.wait()
+        await connections[-1].commit()
+
+    @durable
+    async def look() -> int:
+        await begun.wait()
+        found = await connections[-1].execute("SELECT count(*) FROM log")
+        (count,) = await found.fetchall()
+        return int(count[0])
+
+    @durable
+    async def leave() -> None:
+        left.set()
+
+    async def body() -> list[Any]:
+        connections.append(await psycopg.AsyncConnection.connect(database.conninfo))
+        noting = asyncio.create_task(note())
+        found: list[Any] = [await look()]
+        await leave()
+        await noting
+        found.append(connections[-1].info.transaction_status.name)
+        await connections[-1].close()
+        return found
+
+    runs = run_async(body)
+    assert runs.live == runs.replayed == [1, "IDLE"]
+    assert lines(database) == ["kept"]
+
+
+def test_statements_at_once_open_one_connection(database: Postgres) -> None:
+    connections: list[psycopg.AsyncConnection[Any]] = []
+
+    @durable
+    async def note() -> None:
+        (connection,) = connections
+        connection._link.drop()  # type: ignore[attr-defined]  # as if after a crash
+        await asyncio.gather(
+            *(connection.execute("INSERT INTO log VALUES (%s)", [line]) for line in "ab")
+        )
+        await connection.commit()
+
+    async def body() -> None:
+        connections[:] = [await psycopg.AsyncConnection.connect(database.conninfo)]
+        await note()
+        await connections[-1].close()
+
+    run_async(body)
+    assert sorted(lines(database)) == ["a", "b"]

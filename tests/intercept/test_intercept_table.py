@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-LACKING = {"random.binomialvariate"} if sys.version_info < (3, 12) else set()
+LACKING = set()
+if sys.version_info < (3, 12):
+    LACKING |= {"random.binomialvariate", "pathlib.Path.walk"}
 if sys.version_info < (3, 13):
     LACKING |= {"glob._StringGlobber.lstat", "glob._StringGlobber.scandir"}
 ELSEWHERE = "pathlib" if Path.__module__ != "pathlib" else "pathlib._local"

@@ -52,9 +52,6 @@ class Stuck:
         DROPPED.append(self)
         raise OSError("not now")
 
-    def body_over(self) -> None:
-        raise AssertionError("no durable function has used it")
-
 
 DROPPED: list[Stuck] = []
 LEFT: list[Stuck] = []

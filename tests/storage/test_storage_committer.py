@@ -172,18 +172,21 @@ def test_write_behind_looks_again_after_who_commits(engine: Gate) -> None:
     engine.open.clear()
     leader = run(lambda: committer.wait(committer.submit(claim(b"leader"))))
     acquire(engine.entered)
-    ticket = committer.submit(claim(b"1"))
-    committer.soon()
+    keys = [be64(number) for number in range(100)]
+    for key in keys:
+        ticket = committer.submit(claim(key))
+        committer.soon()
     for _ in range(3):  # it takes them long
         acquire(pause.begun)
         pause.go.release()
     acquire(pause.begun)
+    assert len(committer._prepare) == 1, "it looks at one for all of them"
     engine.open.set()
     join(leader)
     acquire(engine.left)
     pause.go.release()
     acquire(engine.left)
-    assert engine.flushes == [[b"leader"], [b"1"]]
+    assert engine.flushes == [[b"leader"], keys]
     pause.go.release()
     committer.close()
     assert ticket.settled

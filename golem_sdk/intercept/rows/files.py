@@ -78,10 +78,12 @@ FILES = (
             Replaced("pathlib.Path", _PATH_LOOKUPS, _READ),
             Replaced("pathlib._local.Path", _PATH_LOOKUPS, _READ),  # where Python 3.13 has them
             Replaced("posixpath", "ismount realpath", _READ),
+            Replaced("pathlib.Path", "walk", Treatment.PASSED_ON),  # since Python 3.12
+            Replaced("pathlib._local.Path", "walk", Treatment.PASSED_ON),
             Replaced("os", "walk", Treatment.PASSED_ON),
         ),
         limits="one read each, recorded when they are called, also where they give an iterator: their single "
-        "questions differ with the version of Python. `os.walk` is one `os.scandir` for each directory. "
+        "questions differ with the version of Python. A walk is one `os.scandir` for each directory. "
         "Passed on: the agent's own directory, and what libraries do for themselves",
     ),
     Interceptor(

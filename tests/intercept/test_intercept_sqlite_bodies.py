@@ -1,0 +1,47 @@
+"""What functions decorated with @durable do with a connection of sqlite3 of their agent, several at once."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from golem_sdk import durable
+from intercept.replaying import run
+from intercept.suite.cases_sqlite import DatabaseFile
+from intercept.test_intercept_sqlite import lines
+
+
+def test_a_transaction_is_not_ended_by_a_function_on_another_thread() -> None:
+    connections: list[sqlite3.Connection] = []
+    begun, ended = threading.Event(), threading.Event()
+
+    @durable
+    def note() -> None:
+        with connections[-1] as connection:
+            connection.execute("INSERT INTO log VALUES ('kept')")
+            begun.set()
+            assert ended.wait(60)
+
+    @durable
+    def look_on() -> None:
+        assert begun.wait(60)
+
+    @durable
+    def end() -> None:
+        ended.set()
+
+    def body() -> None:
+        connections.append(sqlite3.connect(file.path))
+        with ThreadPoolExecutor(2) as pool:
+            noting = pool.submit(note)
+            try:
+                pool.submit(look_on).result()
+            finally:
+                pool.submit(end).result()
+            noting.result()
+        connections[-1].close()
+
+    with DatabaseFile() as file:
+        run(body)
+        assert lines(file) == ["kept"]
