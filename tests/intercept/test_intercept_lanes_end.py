@@ -23,6 +23,8 @@ from intercept.replaying import nap, run, same
 pytestmark = pytest.mark.filterwarnings("error")
 
 TOLD: list[str] = []
+SHARED: list[threading.Thread] = []
+"""One that was made outside of any agent, and outlives a stopped one."""
 
 
 def test_an_invocation_waits_for_its_threads_and_ends_daemons() -> None:
@@ -91,8 +93,8 @@ def test_what_a_thread_raises_is_told_once(monkeypatch: pytest.MonkeyPatch) -> N
         thread.start()
         thread.join()
 
-    run(body)
-    assert TOLD == ["KeyError('x')"]
+    run(body, lambda: TOLD.append("replay"))
+    assert TOLD == ["KeyError('x')", "replay"]
 
 
 @agent
@@ -118,6 +120,11 @@ class Sleepers:
         for thread in threads:
             thread.join()
         return ends
+
+    def rest_in_pool(self, long_s: float) -> None:
+        with ThreadPoolExecutor() as pool:
+            future = pool.submit(time.sleep, long_s)
+            future.add_done_callback(lambda future: TOLD.append(repr(future.exception())))
 
     def start_some(self) -> list[str]:
         texts: list[str] = []
@@ -145,6 +152,16 @@ def test_an_agent_whose_threads_wait_long_is_suspended() -> None:
     assert [first, second] == ["a", "b"]
     assert len(unwound) > 2
     assert len(unwound) // 2 * ["b", "a"] == unwound
+
+
+def test_a_future_of_a_thread_pool_hears_nothing_of_a_suspension() -> None:
+    TOLD.clear()
+    settings = Settings(suspend_after_s=0.01)
+    with Runtime.over(MemoryEngine(), RealEnvironment(), settings) as runtime:
+        sleepers = runtime.get(Sleepers, "pooled")
+        sleepers.rest_in_pool(0.2)
+        assert any(isinstance(entry, Suspend) for _, entry in runtime.oplog(sleepers))
+    assert TOLD == ["None"]
 
 
 def test_closing_the_runtime_ends_the_threads() -> None:
@@ -175,11 +192,21 @@ def threaded(name: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("kind", [pooled, threaded])
+@agent
+def shared(name: str) -> bool:
+    [thread] = SHARED
+    thread.start()
+    thread.join()
+    return TOLD == ["ran"]
+
+
+@pytest.mark.parametrize("kind", [pooled, threaded, shared])
 def test_a_thread_that_the_system_refuses_is_no_outcome(
     kind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused: list[str] = []
+    TOLD.clear()
+    SHARED[:] = [threading.Thread(target=TOLD.append, args=("ran",))]
     start = originals.start_thread
 
     def start_thread(thread: threading.Thread) -> None:
