@@ -7,7 +7,7 @@ import gc
 import time
 from datetime import timedelta
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -88,6 +88,12 @@ class MadeSlowly:
 @agent
 async def sleeps_long(number: int) -> int:
     await asyncio.sleep(86_400)
+    return number
+
+
+@agent
+def sleeps_long_in_place(number: int) -> int:
+    time.sleep(86_400)
     return number
 
 
@@ -206,10 +212,11 @@ def test_sleepers_are_not_kept_after_a_restart_either(environment: VirtualEnviro
         assert [handle.result(60) for handle in handles] == [*range(MANY)]
 
 
+@pytest.mark.parametrize("sleeper", [sleeps_long, sleeps_long_in_place])
 def test_sleepers_have_one_timer_each_however_often_a_full_store_is_tried_again(
-    runtime: Runtime, environment: VirtualEnvironment
+    sleeper: Any, runtime: Runtime, environment: VirtualEnvironment
 ) -> None:
-    handles = [runtime.trigger(sleeps_long, number) for number in range(MANY)]
+    handles = [runtime.trigger(sleeper, number) for number in range(MANY)]
     environment.join(60)
     for _ in range(5):
         runtime._kernel._retry()
