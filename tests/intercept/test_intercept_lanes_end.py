@@ -53,6 +53,57 @@ def test_an_invocation_waits_for_its_threads_and_ends_daemons() -> None:
     assert sorted(seen) == ["daemon ended", "main ended", "thread ended"]
 
 
+def test_who_waits_for_a_daemon_goes_on_when_it_is_ended() -> None:
+    def body() -> list[str]:
+        seen: list[str] = []
+        daemon = threading.Thread(target=threading.Event().wait, daemon=True)
+
+        def follow() -> None:
+            daemon.join()
+            seen.append("daemon ended")
+
+        daemon.start()
+        threading.Thread(target=follow).start()
+        nap()
+        return seen
+
+    assert same(run(body)) == ["daemon ended"]
+
+
+def test_a_daemon_is_over_with_its_invocation_whatever_its_thread_still_does() -> None:
+    release = threading.Event()
+
+    @durable(name="go on")
+    def go_on() -> None:
+        release.wait(30)
+
+    @durable(name="let go")
+    def let_go() -> None:
+        release.set()
+
+    def body() -> list[bool]:
+        seen: list[bool] = []
+        begun = threading.Event()
+        busy, unbegun = (threading.Thread(target=go_on, daemon=True) for _ in range(2))
+
+        def follow() -> None:
+            begun.set()
+            time.sleep(0.01)
+            for daemon in (busy, unbegun):
+                seen.append(daemon.is_alive())
+                daemon.join()
+            let_go()
+
+        threading.Thread(target=follow).start()
+        begun.wait()
+        busy.start()
+        time.sleep(0.001)
+        unbegun.start()
+        return seen
+
+    assert same(run(body)) == [False, False]
+
+
 def test_a_daemon_in_the_middle_of_a_call_is_not_waited_for() -> None:
     release, over = threading.Event(), threading.Event()
 
@@ -121,6 +172,13 @@ class Sleepers:
             thread.join()
         return ends
 
+    def rest_deaf(self, long_s: float) -> bool:
+        thread = threading.Thread(target=time.sleep, args=(long_s,))
+        thread.start()
+        with suppress(BaseException):
+            thread.join()
+        return thread.is_alive()
+
     def rest_in_pool(self, long_s: float) -> None:
         with ThreadPoolExecutor() as pool:
             future = pool.submit(time.sleep, long_s)
@@ -152,6 +210,14 @@ def test_an_agent_whose_threads_wait_long_is_suspended() -> None:
     assert [first, second] == ["a", "b"]
     assert len(unwound) > 2
     assert len(unwound) // 2 * ["b", "a"] == unwound
+
+
+def test_code_that_catches_what_suspends_it_waits_for_its_threads_in_the_next_life() -> None:
+    settings = Settings(suspend_after_s=0.01)
+    with Runtime.over(MemoryEngine(), RealEnvironment(), settings) as runtime:
+        sleepers = runtime.get(Sleepers, "deaf")
+        assert sleepers.rest_deaf(0.2) is False
+        assert any(isinstance(entry, Suspend) for _, entry in runtime.oplog(sleepers))
 
 
 def test_a_future_of_a_thread_pool_hears_nothing_of_a_suspension() -> None:
