@@ -190,6 +190,7 @@ class Lanes:
             self._port.cancel_call(lane.call)
             self._abandon(lane, AgentFencedSignal(NotDurableError("its invocation is over")))
             if lane in self._lanes:
+                lane.over = True  # for all who ask, whatever its thread still does
                 self.ended(lane, None)
 
     def release_threads(self) -> None:

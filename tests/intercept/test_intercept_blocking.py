@@ -6,11 +6,12 @@ import asyncio
 import threading
 import time
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from golem_sdk import durable
+from golem_sdk import FunctionType, agent, durable, trigger
 from golem_sdk.errors import BlockingCallWarning
 from golem_sdk.runtime import blocking
 from intercept.replaying import run, run_async
@@ -24,6 +25,16 @@ def _nothing_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
 @durable(name="linger")
 def linger() -> None:
     threading.Event().wait(0.06)
+
+
+@durable(name="linger locally", function_type=FunctionType.READ_LOCAL)
+def linger_locally() -> None:
+    threading.Event().wait(0.06)
+
+
+@agent
+def answers_at_once(name: str) -> str:
+    return name
 
 
 async def both(work: Any) -> None:
@@ -49,8 +60,22 @@ def test_where_warnings_are_errors_it_is_logged(caplog: pytest.LogCaptureFixture
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run_async(lambda: both(linger))
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert [(each.name, each.levelname) for each in caplog.records] == [("golem_sdk", "WARNING")]
     assert "linger" in caplog.text
+
+
+def test_threads_of_the_agent_wait_for_it_too() -> None:
+    async def body() -> None:
+        go_on = threading.Event()
+        thread = threading.Thread(target=go_on.wait)
+        thread.start()
+        await asyncio.sleep(0)
+        linger()
+        go_on.set()
+        await asyncio.to_thread(thread.join)
+
+    with pytest.warns(BlockingCallWarning, match="but 1 other tasks of the agent waited"):
+        run_async(body)
 
 
 @pytest.mark.filterwarnings("error")
@@ -60,7 +85,11 @@ def test_nobody_is_told_where_nobody_waits(caplog: pytest.LogCaptureFixture) -> 
         time.sleep(0.06)
 
     async def in_a_thread() -> None:
-        await asyncio.gather(asyncio.to_thread(linger), asyncio.sleep(0.001))
+        def block() -> None:
+            linger()
+            linger_locally()
+
+        await asyncio.gather(asyncio.to_thread(block), asyncio.sleep(0.001))
 
     async def quick() -> None:
         await both(lambda: time.sleep(0.001))
@@ -74,4 +103,13 @@ def test_nobody_is_told_where_nobody_waits(caplog: pytest.LogCaptureFixture) -> 
     for each in (alone, in_a_thread, quick):
         run_async(each)
     run(in_turn)
+    assert not caplog.records
+
+
+@pytest.mark.filterwarnings("error")
+def test_nobody_is_told_where_another_agent_answers_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(blocking, "originals", SimpleNamespace(monotonic=lambda: 7.0))
+    run_async(lambda: both(lambda: trigger(answers_at_once, "x").result()))
     assert not caplog.records

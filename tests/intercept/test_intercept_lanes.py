@@ -71,6 +71,37 @@ def test_while_a_thread_waits_for_its_call_the_others_run_in_replay_too() -> Non
     assert same(run(body)) == ["runs", "has called"]
 
 
+def test_a_thread_does_not_wait_for_its_own_end() -> None:
+    def body() -> list[str]:
+        told: list[str] = []
+
+        def work() -> None:
+            with pytest.raises(RuntimeError) as caught:
+                threading.current_thread().join()
+            told.append(str(caught.value))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        return told
+
+    assert same(run(body)) == ["cannot join current thread"]
+
+
+def test_a_negative_time_to_wait_for_a_thread_is_none() -> None:
+    def body() -> list[bool]:
+        seen: list[bool] = []
+        go_on = threading.Event()
+        thread = threading.Thread(target=lambda: seen.append(go_on.wait(0.5)))
+        thread.start()
+        thread.join(-1.0)
+        go_on.set()
+        thread.join()
+        return seen
+
+    assert same(run(body)) == [True]
+
+
 def test_real_calls_of_threads_are_performed_at_the_same_time() -> None:
     met = threading.Barrier(3)
 
@@ -166,6 +197,23 @@ def test_a_pool_has_as_many_threads_in_every_life(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("golem_sdk.intercept.threads._default_size", lambda: next(sizes))
     same(run(body))
     assert next(sizes) == 1
+
+
+def test_a_pool_that_waits_for_its_last_jobs_takes_no_more() -> None:
+    def body() -> list[str]:
+        told: list[str] = []
+
+        def work() -> None:
+            nap()
+            with pytest.raises(RuntimeError) as caught:
+                pool.submit(int)
+            told.append(str(caught.value))
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(work)
+        return told
+
+    assert same(run(body)) == ["cannot schedule new futures after shutdown"]
 
 
 def test_a_pool_that_is_shut_down_lets_its_threads_go() -> None:

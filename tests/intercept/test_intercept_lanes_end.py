@@ -23,6 +23,8 @@ from intercept.replaying import nap, run, same
 pytestmark = pytest.mark.filterwarnings("error")
 
 TOLD: list[str] = []
+SHARED: list[threading.Thread] = []
+"""One that was made outside of any agent, and outlives a stopped one."""
 
 
 def test_an_invocation_waits_for_its_threads_and_ends_daemons() -> None:
@@ -49,6 +51,57 @@ def test_an_invocation_waits_for_its_threads_and_ends_daemons() -> None:
 
     seen = same(run(body))
     assert sorted(seen) == ["daemon ended", "main ended", "thread ended"]
+
+
+def test_who_waits_for_a_daemon_goes_on_when_it_is_ended() -> None:
+    def body() -> list[str]:
+        seen: list[str] = []
+        daemon = threading.Thread(target=threading.Event().wait, daemon=True)
+
+        def follow() -> None:
+            daemon.join()
+            seen.append("daemon ended")
+
+        daemon.start()
+        threading.Thread(target=follow).start()
+        nap()
+        return seen
+
+    assert same(run(body)) == ["daemon ended"]
+
+
+def test_a_daemon_is_over_with_its_invocation_whatever_its_thread_still_does() -> None:
+    release = threading.Event()
+
+    @durable(name="go on")
+    def go_on() -> None:
+        release.wait(30)
+
+    @durable(name="let go")
+    def let_go() -> None:
+        release.set()
+
+    def body() -> list[bool]:
+        seen: list[bool] = []
+        begun = threading.Event()
+        busy, unbegun = (threading.Thread(target=go_on, daemon=True) for _ in range(2))
+
+        def follow() -> None:
+            begun.set()
+            time.sleep(0.01)
+            for daemon in (busy, unbegun):
+                seen.append(daemon.is_alive())
+                daemon.join()
+            let_go()
+
+        threading.Thread(target=follow).start()
+        begun.wait()
+        busy.start()
+        time.sleep(0.001)
+        unbegun.start()
+        return seen
+
+    assert same(run(body)) == [False, False]
 
 
 def test_a_daemon_in_the_middle_of_a_call_is_not_waited_for() -> None:
@@ -91,8 +144,8 @@ def test_what_a_thread_raises_is_told_once(monkeypatch: pytest.MonkeyPatch) -> N
         thread.start()
         thread.join()
 
-    run(body)
-    assert TOLD == ["KeyError('x')"]
+    run(body, lambda: TOLD.append("replay"))
+    assert TOLD == ["KeyError('x')", "replay"]
 
 
 @agent
@@ -118,6 +171,18 @@ class Sleepers:
         for thread in threads:
             thread.join()
         return ends
+
+    def rest_deaf(self, long_s: float) -> bool:
+        thread = threading.Thread(target=time.sleep, args=(long_s,))
+        thread.start()
+        with suppress(BaseException):
+            thread.join()
+        return thread.is_alive()
+
+    def rest_in_pool(self, long_s: float) -> None:
+        with ThreadPoolExecutor() as pool:
+            future = pool.submit(time.sleep, long_s)
+            future.add_done_callback(lambda future: TOLD.append(repr(future.exception())))
 
     def start_some(self) -> list[str]:
         texts: list[str] = []
@@ -145,6 +210,24 @@ def test_an_agent_whose_threads_wait_long_is_suspended() -> None:
     assert [first, second] == ["a", "b"]
     assert len(unwound) > 2
     assert len(unwound) // 2 * ["b", "a"] == unwound
+
+
+def test_code_that_catches_what_suspends_it_waits_for_its_threads_in_the_next_life() -> None:
+    settings = Settings(suspend_after_s=0.01)
+    with Runtime.over(MemoryEngine(), RealEnvironment(), settings) as runtime:
+        sleepers = runtime.get(Sleepers, "deaf")
+        assert sleepers.rest_deaf(0.2) is False
+        assert any(isinstance(entry, Suspend) for _, entry in runtime.oplog(sleepers))
+
+
+def test_a_future_of_a_thread_pool_hears_nothing_of_a_suspension() -> None:
+    TOLD.clear()
+    settings = Settings(suspend_after_s=0.01)
+    with Runtime.over(MemoryEngine(), RealEnvironment(), settings) as runtime:
+        sleepers = runtime.get(Sleepers, "pooled")
+        sleepers.rest_in_pool(0.2)
+        assert any(isinstance(entry, Suspend) for _, entry in runtime.oplog(sleepers))
+    assert TOLD == ["None"]
 
 
 def test_closing_the_runtime_ends_the_threads() -> None:
@@ -175,11 +258,21 @@ def threaded(name: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("kind", [pooled, threaded])
+@agent
+def shared(name: str) -> bool:
+    [thread] = SHARED
+    thread.start()
+    thread.join()
+    return TOLD == ["ran"]
+
+
+@pytest.mark.parametrize("kind", [pooled, threaded, shared])
 def test_a_thread_that_the_system_refuses_is_no_outcome(
     kind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused: list[str] = []
+    TOLD.clear()
+    SHARED[:] = [threading.Thread(target=TOLD.append, args=("ran",))]
     start = originals.start_thread
 
     def start_thread(thread: threading.Thread) -> None:

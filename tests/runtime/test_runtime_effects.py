@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pytest
 
-from golem_sdk import FunctionType, Runtime, agent, atomically, durable, idempotence_mode
+from golem_sdk import (
+    FunctionType,
+    RetryPolicy,
+    Runtime,
+    agent,
+    atomically,
+    durable,
+    idempotence_mode,
+    retry_policy,
+)
 from golem_sdk.core.entries import Entry, ImportedFunctionInvoked
 from golem_sdk.core.ids import storage_key
 from golem_sdk.durability import Session, current
@@ -20,7 +30,7 @@ from golem_sdk.storage.base import Space
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import Step, drive
-from golem_sdk.testing.environment import VirtualEnvironment
+from golem_sdk.testing.environment import START_NS, VirtualEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -184,6 +194,32 @@ def test_an_effect_that_cancels_itself_is_an_outcome() -> None:
         assert runtime.trigger(hears_of_it, "x").result(timeout=30) == "x"
 
 
+@durable
+async def fails() -> None:
+    raise ConnectionError("down")
+
+
+@agent
+async def gives_up_a_retry(name: str) -> str:
+    with (
+        retry_policy(RetryPolicy(max_attempts=2, min_delay=1000, max_delay=1000)),
+        suppress(TimeoutError),
+    ):
+        await asyncio.wait_for(fails(), 1)
+    return name
+
+
+def test_nothing_is_armed_any_more_for_a_retry_that_is_given_up() -> None:
+    environment, settings = (
+        VirtualEnvironment(),
+        Settings(suspend_after_s=10.0, write_behind_s=None),
+    )
+    with Runtime.over(MemoryEngine(), environment, settings) as runtime:
+        assert runtime.trigger(gives_up_a_retry, "x").result(timeout=30) == "x"
+        environment.rest(30)
+        assert environment.now_ns() < START_NS + 100e9, "no time passes for what nobody waits for"
+
+
 class Asked:
     """A performer that notes for what it is asked."""
 
@@ -205,7 +241,9 @@ def give_away(what: str) -> str:
 @agent
 async def gives_in_a_thread(name: str) -> str:
     with idempotence_mode(False):
-        return await asyncio.to_thread(give_away, name)
+        given = await asyncio.to_thread(give_away, name)
+    await asyncio.sleep(1)  # time passes again once nothing is performed any more
+    return given
 
 
 def test_a_performer_is_asked_for_the_calls_of_threads_too() -> None:

@@ -67,6 +67,15 @@ def once_handled(name: str) -> str:
     return f"{name} is done"
 
 
+OPENED: list[Runtime] = []
+
+
+@agent
+def runs_another(name: str) -> str:
+    [runtime] = OPENED
+    return runtime.run(once_handled, f"{name} of another")
+
+
 @agent
 def misuses_handles(name: str) -> list[str]:
     handled = get(Handled, name)
@@ -84,6 +93,11 @@ def refusal(misuse: Any) -> str:
     return "nothing was refused"
 
 
+def names(runtime: Runtime, agent: str) -> list[str]:
+    entries = [entry for _, entry in runtime.oplog(agent)]
+    return [e.function_name for e in entries if isinstance(e, ImportedFunctionInvoked)]
+
+
 @pytest.fixture
 def runtime() -> Iterator[Runtime]:
     with Runtime.memory() as opened:
@@ -98,12 +112,7 @@ def test_what_handles_do_in_agents_is_recorded_under_these_names(runtime: Runtim
     results = runtime.run(uses_handles, "x")
     assert results[:2] == [10, 9]
     assert results[2:] == [InvocationStatus.COMPLETED, True]
-    names = [
-        entry.function_name
-        for _, entry in runtime.oplog('uses_handles("x")')
-        if isinstance(entry, ImportedFunctionInvoked)
-    ]
-    assert names == [
+    assert names(runtime, 'uses_handles("x")') == [
         "golem:rpc/schedule",
         "golem:rpc/invoke",
         "golem:rpc/invoke-and-await",
@@ -111,6 +120,13 @@ def test_what_handles_do_in_agents_is_recorded_under_these_names(runtime: Runtim
         "golem:rpc/invocation-status",
         "golem:rpc/cancel-invocation",
     ]
+
+
+def test_a_runtime_that_an_agent_knows_runs_a_function_agent_for_it(runtime: Runtime) -> None:
+    OPENED[:] = [runtime]
+    assert runtime.run(runs_another, "x") == "x of another is done"
+    assert names(runtime, 'runs_another("x")') == ["golem:rpc/invoke-and-await"]
+    OPENED.clear()
 
 
 def test_awaited_in_an_agent_they_give_the_result(runtime: Runtime) -> None:

@@ -115,6 +115,18 @@ def test_lanes_never_run_in_parallel_and_replay_alike() -> None:
         assert not twin.performed
 
 
+def test_it_is_counted_how_often_lanes_get_the_baton() -> None:
+    seen: list[int] = []
+
+    def body(world: World) -> None:
+        for _ in range(3):
+            seen.append(world.loop.lanes.baton.turns)
+            world.lane_effect("a")
+
+    run(lambda world: asyncio.to_thread(body, world))
+    assert seen == [1, 2, 3], "else code that comes back to a line seems to stand still there"
+
+
 def test_a_resumed_lane_can_be_thrown_at() -> None:
     lanes: list[Lane] = []
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from golem_sdk.runtime import lanes as lanes_module
-from golem_sdk.runtime.lanes import Lane, current_lane
+from golem_sdk.runtime.lanes import Lane, MainLane, current_lane
 from runtime.pumping import World
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -111,7 +111,7 @@ def test_a_lane_that_does_not_end_is_reported_and_left_behind(
     release.set()
     threads[0].join(10)
     assert not threads[0].is_alive()
-    assert lanes[0].whereabouts() == "nowhere"
+    assert lanes[0].whereabouts() == lanes[0].waits_at() == "nowhere"
 
 
 def test_a_lane_in_the_middle_of_an_effect_is_not_waited_for(
@@ -142,6 +142,16 @@ def test_a_lane_in_the_middle_of_an_effect_is_not_waited_for(
     release.set()
     threads[0].join(10)
     assert world.trace == ["unwound"]
+
+
+def test_an_invocation_that_is_over_waits_nowhere() -> None:
+    lanes = World().loop.lanes
+    main = MainLane(lanes)
+    lanes.baton.holder = None
+    [line] = lanes.waiting_at()
+    assert line.startswith(f"{__file__}:")
+    main.end()
+    assert lanes.waiting_at() == []
 
 
 def test_lanes_that_wait_for_a_thread_are_forgotten(caplog: pytest.LogCaptureFixture) -> None:

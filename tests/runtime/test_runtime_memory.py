@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from datetime import timedelta
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -135,6 +135,12 @@ async def sleeps_long(number: int) -> int:
 
 
 @agent
+def sleeps_long_in_place(number: int) -> int:
+    time.sleep(86_400)
+    return number
+
+
+@agent
 async def waits_for_sleeper(number: int) -> int:
     slept: int = await trigger(sleeps_long, number)
     return slept
@@ -249,10 +255,11 @@ def test_sleepers_are_not_kept_after_a_restart_either(environment: VirtualEnviro
         assert [handle.result(60) for handle in handles] == [*range(MANY)]
 
 
+@pytest.mark.parametrize("sleeper", [sleeps_long, sleeps_long_in_place])
 def test_sleepers_have_one_timer_each_however_often_a_full_store_is_tried_again(
-    runtime: Runtime, environment: VirtualEnvironment
+    sleeper: Any, runtime: Runtime, environment: VirtualEnvironment
 ) -> None:
-    handles = [runtime.trigger(sleeps_long, number) for number in range(MANY)]
+    handles = [runtime.trigger(sleeper, number) for number in range(MANY)]
     environment.join(60)
     for _ in range(5):
         runtime._kernel._retry()

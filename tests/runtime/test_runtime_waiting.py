@@ -10,7 +10,7 @@ import pytest
 
 from golem_sdk import Runtime, agent, durable
 from golem_sdk.runtime import completion as completions
-from golem_sdk.runtime.completion import Completion
+from golem_sdk.runtime.completion import Completion, forget
 from golem_sdk.stores.invocations import InvocationStatus
 
 if TYPE_CHECKING:
@@ -111,6 +111,23 @@ def test_one_who_fails_robs_no_other(caplog: pytest.LogCaptureFixture) -> None:
     awaited.publish()
     assert told == [(b"7", False), "over"]
     assert caplog.text.count("RuntimeError: a listener's own fault") == 2
+    assert {record.name for record in caplog.records} == {"golem_sdk"}
+
+
+@pytest.mark.parametrize("who", ["an agent", "a caller"])
+def test_what_somebody_waits_for_is_not_forgotten(who: str) -> None:
+    told: list[object] = []
+    kept = {"key": completion()}
+    if who == "an agent":
+        kept["key"].listen(lambda *outcome: told.append(outcome))
+    else:
+        kept["key"].when_done(lambda: told.append("over"))
+    assert not forget(kept, "key")
+    kept["key"].settle(b"7", False, InvocationStatus.COMPLETED)
+    kept["key"].publish()
+    assert told == [(b"7", False) if who == "an agent" else "over"]
+    assert forget(kept, "key")
+    assert kept == {}
 
 
 def test_after_an_interrupt_the_others_are_told() -> None:
