@@ -32,7 +32,8 @@ _LIBRARIES = tuple(
 _INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 """Where else libraries are: a user's own, those of the system, those that a ``.pth`` file adds."""
 
-_is_library: dict[CodeType, bool] = {}
+_is_library: dict[str, bool] = {}
+"""By file. Code is no key: functions of two files are equal if their text, name and line are."""
 
 _ROOMS = tuple(
     f"golem_sdk.{room}"
@@ -58,7 +59,7 @@ class SiteTable:
         known_sites = list(known)
         self.sites: dict[int, DescribeCallSite] = {site.site: site for site in known_sites}
         self._numbers = {(s.file, s.line, s.function, s.source): s.site for s in known_sites}
-        self._fast: dict[tuple[CodeType, int], int] = {}
+        self._fast: dict[tuple[str, CodeType, int], int] = {}
         self._described = set(self.sites)
 
     def here(self) -> int:
@@ -67,7 +68,7 @@ class SiteTable:
         if found is None:
             return 0
         frame, code = found
-        key = (code, frame.f_lasti)
+        key = (code.co_filename, code, frame.f_lasti)
         number = self._fast.get(key)
         if number is None:
             number = self._fast[key] = self._number(frame)
@@ -114,11 +115,11 @@ def user_line(frame: FrameType) -> str:
 
 
 def _of_library(code: CodeType) -> bool:
-    library = _is_library.get(code)
+    file = code.co_filename
+    library = _is_library.get(file)
     if library is None:
-        file = code.co_filename
         library = file.startswith(("<frozen", *_LIBRARIES)) or any(at in file for at in _INSTALLED)
-        _is_library[code] = library
+        _is_library[file] = library
     return library
 
 

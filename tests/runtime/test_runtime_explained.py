@@ -231,6 +231,17 @@ def test_libraries_are_no_user_code_wherever_they_are_installed(place: str) -> N
     assert sites.sites[found[name](sites.here)].file == __file__
 
 
+def test_functions_of_two_files_are_told_apart_even_if_all_else_is_equal() -> None:
+    """CPython takes their code for equal: a library that was copied into a program, say."""
+    sites, places = SiteTable([], "", lambda: 5), []
+    library = Path("/elsewhere", "site-packages", "copied.py")
+    for file in ("/own/copied.py", str(library), "/other/copied.py"):
+        found = dict[str, Any]()
+        exec(compile("def copied(ask):\n return ask()", file, "exec"), found)
+        places.append(sites.sites[found["copied"](sites.here)].file)
+    assert places == ["/own/copied.py", __file__, "/other/copied.py"]
+
+
 def test_scripts_are_user_code() -> None:
     sites, found = SiteTable([], "", lambda: 5), dict[str, Any]()
     for at, path in enumerate([sysconfig.get_path("scripts"), sys.prefix]):
