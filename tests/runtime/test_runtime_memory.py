@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from contextlib import suppress
 from datetime import timedelta
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from golem_sdk import Runtime, agent, durability, durable, trigger
+from golem_sdk import Runtime, agent, durability, trigger
 from golem_sdk.core.entries import Suspend
 from golem_sdk.errors import AgentControlSignal, StoreCorruptError
 from golem_sdk.runtime import actor as actors
@@ -79,32 +78,6 @@ def sleeps_with_two_stuck(number: int) -> int:
         durability.hold(durability.current(), each)
     time.sleep(86_400)
     return number * len(two)
-
-
-class Used(Stuck):
-    """Is told when a durable function is over, which may have used it."""
-
-    def body_over(self) -> None:
-        USED.append(self)
-
-
-USED: list[Used] = []
-
-
-@durable
-def ends(way: str) -> None:
-    assert USED == [], "it is not over"
-    if way == "fails":
-        raise ValueError(way)
-
-
-@agent
-def opens_what_is_used(way: str) -> int:
-    each = Used()
-    durability.hold(durability.current(), each)
-    with suppress(ValueError):
-        ends(way)
-    return sum(used is each for used in USED)
 
 
 @agent
@@ -413,11 +386,3 @@ def test_an_agent_opens_nothing_any_more_while_it_is_unloaded(
     assert DROPPED == []
     environment.leave()
     assert handle.result(PATIENCE_S) == 7
-
-
-@pytest.mark.parametrize("way", ["returns", "fails"])
-def test_what_an_agent_has_opened_is_told_that_a_durable_function_is_over(
-    way: str, runtime: Runtime
-) -> None:
-    USED.clear()
-    assert runtime.run(opens_what_is_used, way) == 1
