@@ -2,10 +2,11 @@
 
 Covers: ``Path.iterdir``, ``glob``, ``rglob``, ``resolve`` and ``is_mount`` of `pathlib`, and ``realpath`` and
 ``ismount`` of ``os.path``. Which questions these ask, and in which order, differs from one version of Python
-to the next: recorded one by one, an agent could not go on with a newer one. They ask when they are called,
-also those that give an iterator. For the same reason ``os.walk`` takes from the listing of a directory what
-is a link in it, and looks only at names that agent code has added. It asks while it is iterated over, like
-``Path.walk``: for agent code that has called it, also where a library does that.
+to the next: recorded one by one, an agent could not go on with a newer one. They ask when they are called;
+of ``glob`` and ``rglob``, who looks at more than one path makes more such reads, each of more paths. For the
+same reason ``os.walk`` takes from the listing of a directory what is a link in it, and looks only at names
+that agent code has added. It asks while it is iterated over, like ``Path.walk``: for agent code that has
+called it, also where a library does that.
 
 In the agent's own directory they are passed on; where that is, is not recorded: it may move. Does not cover
 ``os.fwalk``, which goes by descriptors.
@@ -40,6 +41,10 @@ __all__ = ["os_patches", "pathlib_patches", "posixpath_patches"]
 _LOOKUPS = "file-lookups"
 """The name of the interceptor."""
 
+_MORE = 16
+_MOST = 4_096
+"""A search finds one path first, and then so many times as many at once, up to so many."""
+
 
 def posixpath_patches(module: ModuleType) -> list[Patch]:
     """The patches of ``os.path``."""
@@ -51,8 +56,9 @@ def posixpath_patches(module: ModuleType) -> list[Patch]:
 
 def pathlib_patches(module: ModuleType) -> list[Patch]:
     """The patches of `pathlib`."""
-    makers = {
-        **dict.fromkeys(("iterdir", "glob", "rglob"), functools.partial(_method, _texts, _paths)),
+    makers: dict[str, Callable[[Any], Any]] = {
+        "iterdir": functools.partial(_search, _MOST),
+        **dict.fromkeys(("glob", "rglob"), functools.partial(_search, 1)),
         "resolve": functools.partial(_method, str, _like, inner=_in_place),
         "is_mount": functools.partial(_method, bool, _given, inner=_in_place),
     }
@@ -112,14 +118,6 @@ def _answer(parameter: str, original: Callable[..., Any]) -> MethodType:
     return beside(original, near, "posixpath")
 
 
-def _texts(found: Iterator[Any]) -> list[str]:
-    return [str(path) for path in found]
-
-
-def _paths(path: Any, found: list[str]) -> Iterator[Any]:
-    return (_like(path, text) for text in found)
-
-
 def _like(path: Any, text: str) -> Any:
     """A path of the same class, made as `pathlib` does it: maybe without its constructor."""
     return path.with_segments(text) if sys.version_info >= (3, 12) else path._from_parts((text,))
@@ -166,6 +164,100 @@ def _method(
         return near(sys._getframe(1), args, options)
 
     return method
+
+
+# --- searches -------------------------------------------------------------------------------------
+
+
+def _search(first: int, original: Callable[..., Any]) -> Callable[..., Any]:
+    """``first``: how many paths are looked for before agent code has taken one."""
+    name = f"pathlib.Path.{original.__name__}"
+    nearby = durability.nearby
+
+    def near(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        asked = _asked(frame, "self", args[:1], {})
+        if asked is None:
+            return original(*args, **options)
+        (path,) = asked[1]
+        pattern = args[1] if len(args) > 1 else options.get("pattern", "")
+        pages = _Pages(lambda: map(str, original(*args, **options)), first)
+
+        def page() -> tuple[list[str], bool]:
+            session = durability.current_since(_LOOKUPS)
+            if session is None:  # a durable function goes on with it
+                return pages.next()
+            found, is_more = durability.durable_call(
+                session,
+                name,
+                FunctionType.READ_LOCAL,
+                request_of([path], args, options),
+                pages.next,
+                identity=[compared_path(path), _compared(pattern)],
+            )
+            pages.given(found)
+            return found, is_more
+
+        return _paths(path, page(), page)
+
+    @functools.wraps(original)
+    def method(*args: Any, **options: Any) -> Any:
+        if nearby() is None:
+            return original(*args, **options) if options else original(*args)
+        return near(sys._getframe(1), args, options)
+
+    return method
+
+
+def _paths(
+    path: Any, page: tuple[list[str], bool], more: Callable[[], tuple[list[str], bool]]
+) -> Iterator[Any]:
+    found, is_more = page
+    while True:
+        for text in found:
+            yield _like(path, text)
+        if not is_more:
+            return
+        found, is_more = more()
+
+
+class _Pages:
+    """What a search finds, a page at a time: one that is looked at in part costs not much more than that.
+
+    In a life that has the first pages from the oplog, it searches again and leaves out what was in them.
+    """
+
+    def __init__(self, search: Callable[[], Iterator[str]], size: int) -> None:
+        self._search = search
+        self._size = size
+        self._found: Iterator[str] | None = None
+        self._before: set[str] = set()
+        self._error: OSError | None = None
+
+    def given(self, found: list[str]) -> None:
+        """Agent code has got these, and wants more if it asks again."""
+        self._size = min(self._size * _MORE, _MOST)
+        if self._found is None:
+            self._before.update(found)
+
+    def next(self) -> tuple[list[str], bool]:
+        """At least one more, if there is one, and whether there may be more."""
+        if self._error is not None:
+            raise self._error
+        if self._found is None:
+            before = self._before
+            self._found = (text for text in self._search() if text not in before)
+        page: list[str] = []
+        try:
+            for text in self._found:
+                page.append(text)
+                if len(page) == self._size:
+                    return page, True
+        except OSError as error:
+            if not page:
+                raise
+            self._error = error  # after what was found before it
+            return page, True
+        return page, False
 
 
 def _compared(pattern: Any) -> str:

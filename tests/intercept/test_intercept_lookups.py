@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import os
 import shutil
 import sys
@@ -12,15 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from golem_sdk import workspace
+from golem_sdk.codec.values import decode
+from golem_sdk.core.entries import ImportedFunctionInvoked
+from golem_sdk.intercept import lookups
 from intercept.replaying import run
+from intercept.test_intercept_sqlite import Pause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 LISTED = ["os.scandir"]
 SAME: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     "exists": (lambda top: (top / "a").exists(), ["os.stat"]),
-    "glob": (lambda top: sorted(top.glob("*/*.txt")), ["pathlib.Path.glob"]),
+    "glob": (lambda top: sorted(top.glob("*/*.txt")), ["pathlib.Path.glob"] * 2),
     "is_dir": (lambda top: (top / "a").is_dir(), ["os.stat"]),
     "is_file": (lambda top: (top / "a").is_file(), ["os.stat"]),
     "is_mount": (lambda top: top.is_mount(), ["pathlib.Path.is_mount"]),
@@ -34,7 +39,7 @@ SAME: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     "os.walk upwards": (lambda top: list(os.walk(top, topdown=False)), LISTED * 4),
     "readlink": (lambda top: (top / "link").readlink(), ["os.readlink"]),
     "resolve": (lambda top: (top / "link" / "y.txt").resolve(), ["pathlib.Path.resolve"]),
-    "rglob": (lambda top: sorted(top.rglob("*.txt")), ["pathlib.Path.rglob"]),
+    "rglob": (lambda top: sorted(top.rglob("*.txt")), ["pathlib.Path.rglob"] * 2),
     "samefile": (lambda top: (top / "link").samefile(top / "c"), ["os.stat", "os.stat"]),
 }
 if sys.version_info >= (3, 12):
@@ -145,7 +150,9 @@ def test_a_link_out_of_its_own_directory_leads_out(top: Path) -> None:
 
     runs = run(body, between=lambda: shutil.rmtree(top))
     assert runs.live == runs.replayed
-    assert runs.calls == [f"pathlib.Path.{name}" for name in ("iterdir", "rglob", "resolve")]
+    assert runs.calls == [
+        f"pathlib.Path.{name}" for name in ("iterdir", "rglob", "rglob", "resolve")
+    ]
 
 
 def test_where_its_own_directory_is_is_not_recorded() -> None:
@@ -198,3 +205,48 @@ def test_paths_stay_of_their_class(top: Path) -> None:
 
     runs = run(body, between=lambda: shutil.rmtree(top))
     assert runs.live == runs.replayed == ["Titled"]
+
+
+def test_a_search_goes_no_further_than_agent_code_looks(top: Path) -> None:
+    for number in range(400):
+        (top / "c" / f"{number}.dat").touch()
+
+    def body() -> list[int]:
+        found = top.rglob("*.dat")
+        some = [next(found)]
+        some += itertools.islice(found, 10)
+        few = [name for name in ("one", "ten") for _ in top.glob("c/0.dat")]
+        return [len(some), len({*some}), len(few)]
+
+    runs = run(body, between=lambda: shutil.rmtree(top))
+    assert runs.live == runs.replayed == [11, 11, 2]
+    assert runs.calls == ["pathlib.Path.rglob"] * 2 + ["pathlib.Path.glob"] * 4
+    sizes = [len(decode(entry.outcome)[0]) for entry in runs.entries if _is_search(entry)]
+    assert sizes == [1, 16, 1, 0, 1, 0]
+
+
+def _is_search(entry: Any) -> bool:
+    return isinstance(entry, ImportedFunctionInvoked) and "glob" in entry.function_name
+
+
+def test_a_search_goes_on_after_a_crash(top: Path) -> None:
+    stop = Pause()
+
+    def body() -> list[str]:
+        found = top.rglob("*")
+        names = [next(found).name]
+        stop()
+        return sorted([*names, *(path.name for path in found)])
+
+    assert stop.crashed(body) == ["a", "b", "c", "link", "x.txt", "y.txt", "z.txt"]
+
+
+def test_what_goes_wrong_in_a_search_comes_after_what_it_has_found() -> None:
+    def search() -> Iterator[str]:
+        yield from ("one", "two")
+        raise PermissionError("three")
+
+    pages = lookups._Pages(search, 3)
+    assert pages.next() == (["one", "two"], True)
+    with pytest.raises(PermissionError, match="three"):
+        pages.next()

@@ -82,8 +82,9 @@ FILES = (
             Replaced("pathlib._local.Path", "walk", Treatment.PASSED_ON),
             Replaced("os", "walk", Treatment.PASSED_ON),
         ),
-        limits="one read each, recorded when they are called, also where they give an iterator: their single "
-        "questions differ with the version of Python. A walk is one `os.scandir` for each directory. "
+        limits="one read each, recorded when they are called: their single questions differ with the version "
+        "of Python. `glob` and `rglob` are one for the first path, one for the next 16, and so on; a walk is "
+        "one `os.scandir` for each directory. "
         "Passed on: the agent's own directory, and what libraries do for themselves",
     ),
     Interceptor(
