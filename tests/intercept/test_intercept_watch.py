@@ -22,7 +22,7 @@ OUTSIDE = threading.Lock()
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "_PERIOD_S", 0.02)
-    watch._watch._told.clear()
+    monkeypatch.setattr(watch, "_watch", watch._Watch())  # the other may sleep for a whole period
 
 
 def hold() -> None:
