@@ -108,4 +108,8 @@ def _is_agent_code(frame: FrameType) -> bool:
 
 
 _watch = _Watch()
-watch = _watch.begin
+
+
+def watch(lanes: Lanes) -> None:
+    """Have an agent watched until it has no threads left."""
+    _watch.begin(lanes)
