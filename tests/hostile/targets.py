@@ -42,7 +42,7 @@ from golem_sdk.stores.invocations import (
 )
 from golem_sdk.testing.histories import CREATE
 from golem_sdk.viewer import Viewer
-from hostile.traps import SPRUNG
+from hostile.traps import SPRUNG, Meta
 
 __all__ = ["AGENT", "ORDER", "TARGETS", "Target", "attack"]
 
@@ -100,7 +100,11 @@ def _engine(space: Space, key: bytes, value: bytes) -> MemoryEngine:
 def _value(data: bytes) -> None:
     value = decode(data)
     _require(not SPRUNG, f"{SPRUNG} ran")
-    encode(value)  # what was accepted is a value, and can be stored again
+    was_armed, Meta.armed = Meta.armed, False
+    try:
+        encode(value)  # what was accepted is a value, and can be stored again: its class is asked how
+    finally:
+        Meta.armed = was_armed
     SPRUNG.clear()  # the text of an exception is asked for when it is stored
 
 
