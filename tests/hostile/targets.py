@@ -102,7 +102,9 @@ def _value(data: bytes) -> None:
     _require(not SPRUNG, f"{SPRUNG} ran")
     was_armed, Meta.armed = Meta.armed, False
     try:
-        encode(value)  # what was accepted is a value, and can be stored again: its class is asked how
+        encode(
+            value
+        )  # what was accepted is a value, and can be stored again: its class is asked how
     finally:
         Meta.armed = was_armed
     SPRUNG.clear()  # the text of an exception is asked for when it is stored
