@@ -59,8 +59,8 @@ def pathlib_patches(module: ModuleType) -> list[Patch]:
     makers: dict[str, Callable[[Any], Any]] = {
         "iterdir": functools.partial(_search, _MOST),
         **dict.fromkeys(("glob", "rglob"), functools.partial(_search, 1)),
-        "resolve": functools.partial(_method, str, _like, inner=_in_place),
-        "is_mount": functools.partial(_method, bool, _given, inner=_in_place),
+        "resolve": functools.partial(_method, str, _like),
+        "is_mount": functools.partial(_method, bool, _given),
     }
     if sys.version_info >= (3, 12):
         makers["walk"] = _walk_of_path
@@ -78,10 +78,6 @@ def _asked(
     if durability.current_since(_LOOKUPS) is None:
         return None
     return outside_paths(frame, (name,), args, options, follows=True)
-
-
-def _as_ever(path: Any, ask: Callable[[], Any]) -> Any:
-    return ask()
 
 
 def _in_place(path: Any, ask: Callable[[], Any]) -> Any:
@@ -128,40 +124,40 @@ def _given(path: Any, found: bool) -> bool:
 
 
 def _method(
-    pack: Callable[[Any], Any],
-    unpack: Callable[[Any, Any], Any],
-    original: Callable[..., Any],
-    *,
-    inner: Callable[[Any, Callable[[], Any]], Any] = _as_ever,
+    pack: Callable[[Any], Any], unpack: Callable[[Any, Any], Any], original: Callable[..., Any]
 ) -> Callable[..., Any]:
-    """``pack``: what is recorded of a result; ``unpack``: what a path gives for that.
-
-    ``inner``: how it is asked in the agent's own directory.
-    """
+    """``pack``: what is recorded of a result; ``unpack``: what a path gives for that."""
     name = f"pathlib.Path.{original.__name__}"
-    nearby = durability.nearby
 
     def near(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         asked = _asked(frame, "self", args[:1], {})
         if asked is None:
-            return inner(args[0] if args else None, lambda: original(*args, **options))
+            return _in_place(args[0] if args else None, lambda: original(*args, **options))
         session, (path,) = asked
-        pattern = args[1] if len(args) > 1 else options.get("pattern", "")
         found = durability.durable_call(
             session,
             name,
             FunctionType.READ_LOCAL,
             request_of([path], args, options),
             lambda: pack(original(*args, **options)),
-            identity=[compared_path(path), _compared(pattern)],
+            identity=[compared_path(path)],
         )
         return unpack(path, found)
+
+    return _beside_method(original, near)
+
+
+def _beside_method(
+    original: Callable[..., Any], near: Callable[[Any, Any, Any], Any]
+) -> Callable[..., Any]:
+    """As `golem_sdk.intercept.file_system.beside`, for a method of a class."""
+    nearby, frame = durability.nearby, sys._getframe
 
     @functools.wraps(original)
     def method(*args: Any, **options: Any) -> Any:
         if nearby() is None:
             return original(*args, **options) if options else original(*args)
-        return near(sys._getframe(1), args, options)
+        return near(frame(1), args, options)
 
     return method
 
@@ -172,7 +168,6 @@ def _method(
 def _search(first: int, original: Callable[..., Any]) -> Callable[..., Any]:
     """``first``: how many paths are looked for before agent code has taken one."""
     name = f"pathlib.Path.{original.__name__}"
-    nearby = durability.nearby
 
     def near(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         asked = _asked(frame, "self", args[:1], {})
@@ -199,13 +194,7 @@ def _search(first: int, original: Callable[..., Any]) -> Callable[..., Any]:
 
         return _paths(path, page(), page)
 
-    @functools.wraps(original)
-    def method(*args: Any, **options: Any) -> Any:
-        if nearby() is None:
-            return original(*args, **options) if options else original(*args)
-        return near(sys._getframe(1), args, options)
-
-    return method
+    return _beside_method(original, near)
 
 
 def _paths(
@@ -283,14 +272,10 @@ def _walk(original: Callable[..., Any]) -> MethodType:
 
 
 def _walk_of_path(original: Callable[..., Any]) -> Callable[..., Any]:
-    nearby = durability.nearby
+    def near(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        return _kept(frame, original(*args, **options))
 
-    @functools.wraps(original)
-    def walk(self: Any, /, *args: Any, **options: Any) -> Any:
-        found = original(self, *args, **options)
-        return found if nearby() is None else _kept(sys._getframe(1), found)
-
-    return walk
+    return _beside_method(original, near)
 
 
 def _kept(frame: Any, found: Iterator[Any]) -> Iterator[Any]:
