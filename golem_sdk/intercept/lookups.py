@@ -90,6 +90,26 @@ def _in_place(path: Any, ask: Callable[[], Any]) -> Any:
         return ask()
 
 
+def _recorded(
+    session: durability.Session,
+    name: str,
+    path: Any,
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    perform: Callable[[], Any],
+    *also: str,
+) -> Any:
+    """One read, of what a path leads to; ``also``: what else must be equal on replay."""
+    return durability.durable_call(
+        session,
+        name,
+        FunctionType.READ_LOCAL,
+        request_of([path], args, options),
+        perform,
+        identity=[compared_path(path), *also],
+    )
+
+
 # --- answers --------------------------------------------------------------------------------------
 
 
@@ -101,15 +121,8 @@ def _answer(parameter: str, original: Callable[..., Any]) -> MethodType:
         if asked is None:
             path = args[0] if args else options.get(parameter)
             return _in_place(path, lambda: original(*args, **options))
-        session, paths = asked
-        return durability.durable_call(
-            session,
-            name,
-            FunctionType.READ_LOCAL,
-            request_of(paths, args, options),
-            lambda: original(*args, **options),
-            identity=[*map(compared_path, paths)],
-        )
+        session, (path,) = asked
+        return _recorded(session, name, path, args, options, lambda: original(*args, **options))
 
     return beside(original, near, "posixpath")
 
@@ -134,13 +147,8 @@ def _method(
         if asked is None:
             return _in_place(args[0] if args else None, lambda: original(*args, **options))
         session, (path,) = asked
-        found = durability.durable_call(
-            session,
-            name,
-            FunctionType.READ_LOCAL,
-            request_of([path], args, options),
-            lambda: pack(original(*args, **options)),
-            identity=[compared_path(path)],
+        found = _recorded(
+            session, name, path, args, options, lambda: pack(original(*args, **options))
         )
         return unpack(path, found)
 
@@ -181,13 +189,8 @@ def _search(first: int, original: Callable[..., Any]) -> Callable[..., Any]:
             session = durability.current_since(_LOOKUPS)
             if session is None:  # a durable function goes on with it
                 return pages.next()
-            found, is_more = durability.durable_call(
-                session,
-                name,
-                FunctionType.READ_LOCAL,
-                request_of([path], args, options),
-                pages.next,
-                identity=[compared_path(path), _compared(pattern)],
+            found, is_more = _recorded(
+                session, name, path, args, options, pages.next, _compared(pattern)
             )
             pages.given(found)
             return found, is_more
@@ -300,8 +303,10 @@ def _walk_down(top: Any, onerror: Any) -> Iterator[tuple[Any, list[Any], list[An
                 onerror(error)
             continue
         links = {entry.name: entry.is_symlink() for entry in entries}
-        below = [entry.name for entry in entries if is_directory(entry)]
-        others = [entry.name for entry in entries if not is_directory(entry)]
+        below: list[Any] = []
+        others: list[Any] = []
+        for entry in entries:
+            (below if is_directory(entry) else others).append(entry.name)
         yield place, below, others
         for name in reversed(below):  # agent code may have changed it
             path = os.path.join(place, name)

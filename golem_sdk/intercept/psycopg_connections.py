@@ -149,9 +149,8 @@ class Recorded:
             setattr(self, f"_{name}", value)
         is_other = settings != self._link.settings
         self._link.settings = settings
-        if (
-            is_other and not in_transaction
-        ):  # in one of agent code, a body sets nothing that matters
+        # In a transaction of agent code, a body sets nothing that matters.
+        if is_other and not in_transaction:
             self._link.drop()
 
     def check(self) -> None:

@@ -116,9 +116,7 @@ def files(places: Places) -> list[Any]:
     with tempfile.TemporaryDirectory() as directory:
         Path(directory, "short").write_text("lived")
         temporary = sorted(os.listdir(directory))
-    found = sorted(
-        os.listdir(desk)
-    )  # as every Python lists it: pathlib searches in ways of its own
+    found = sorted(os.listdir(desk))
     os.remove(desk / "copy.txt")
     return [lines, own.read_text(), temporary, found, (desk / "copy.txt").exists()]
 

@@ -100,11 +100,10 @@ def _engine(space: Space, key: bytes, value: bytes) -> MemoryEngine:
 def _value(data: bytes) -> None:
     value = decode(data)
     _require(not SPRUNG, f"{SPRUNG} ran")
+    # What was accepted is a value, and can be stored again: its class is asked how.
     was_armed, Meta.armed = Meta.armed, False
     try:
-        encode(
-            value
-        )  # what was accepted is a value, and can be stored again: its class is asked how
+        encode(value)
     finally:
         Meta.armed = was_armed
     SPRUNG.clear()  # the text of an exception is asked for when it is stored
