@@ -45,7 +45,7 @@ __all__ = [
     "mixes",
     "os_patches",
     "outside_paths",
-    "request_of",
+    "recorded",
 ]
 
 FILE_SYSTEM = "file-system"
@@ -95,7 +95,7 @@ def mixes(session: durability.Session, paths: list[Any]) -> bool:
     return any(is_own(session, path) for path in paths)
 
 
-def request_of(paths: list[Any], args: tuple[Any, ...], options: dict[str, Any]) -> list[Any]:
+def _request_of(paths: list[Any], args: tuple[Any, ...], options: dict[str, Any]) -> list[Any]:
     """What is stored of a call."""
     rest = [_plain(arg) for arg in args[len(paths) :]]
     return [
@@ -103,6 +103,27 @@ def request_of(paths: list[Any], args: tuple[Any, ...], options: dict[str, Any])
         *rest,
         {name: _plain(value) for name, value in options.items()},
     ]
+
+
+def recorded(
+    session: durability.Session,
+    name: str,
+    kind: FunctionType,
+    paths: list[Any],
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    perform: Callable[[], Any],
+    *also: str,
+) -> Any:
+    """One durable call, known by the last names of its paths; ``also``: what else must be equal on replay."""
+    return durability.durable_call(
+        session,
+        name,
+        kind,
+        _request_of(paths, args, options),
+        perform,
+        identity=[*map(compared_path, paths), *also],
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -151,13 +172,8 @@ def _look(
         if asked is None:
             return own(original(*args, **options))
         session, paths = asked
-        found = durability.durable_call(
-            session,
-            name,
-            _READ,
-            request_of(paths, args, options),
-            lambda: pack(original(*args, **options)),
-            identity=[*map(compared_path, paths)],
+        found = recorded(
+            session, name, _READ, paths, args, options, lambda: pack(original(*args, **options))
         )
         return unpack(found, paths)
 
@@ -239,14 +255,7 @@ def change(module: str, what: Change, original: Callable[..., Any]) -> MethodTyp
                     raise
                 return None
 
-        return durability.durable_call(
-            session,
-            name,
-            _WRITE,
-            request_of(paths, args, options),
-            perform,
-            identity=[*map(compared_path, paths)],
-        )
+        return recorded(session, name, _WRITE, paths, args, options, perform)
 
     return beside(original, make, module)
 

@@ -29,10 +29,10 @@ from golem_sdk.intercept.file_system import (
     change,
     mixes,
     outside_paths,
-    request_of,
+    recorded,
 )
 from golem_sdk.intercept.patching import Patch
-from golem_sdk.intercept.paths import asked_by_agent, compared_path
+from golem_sdk.intercept.paths import asked_by_agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,14 +120,7 @@ def _copying(
             made = how(original, args, options, paths)
             return None if made is paths[1] else made
 
-        made = durability.durable_call(
-            session,
-            name,
-            FunctionType.WRITE_REMOTE,
-            request_of(paths, args, options),
-            perform,
-            identity=[*map(compared_path, paths)],
-        )
+        made = recorded(session, name, FunctionType.WRITE_REMOTE, paths, args, options, perform)
         return paths[1] if made is None else made
 
     return beside(original, copy, "shutil")
@@ -173,13 +166,9 @@ def _cmp(original: Callable[..., bool]) -> MethodType:
         if asked is None:
             return original(*args, **options)
         session, paths = asked
-        return durability.durable_call(
-            session,
-            "filecmp.cmp",
-            FunctionType.READ_LOCAL,
-            request_of(paths, args, options),
-            lambda: original(*args, **options),
-            identity=[*map(compared_path, paths)],
+        kind = FunctionType.READ_LOCAL
+        return recorded(
+            session, "filecmp.cmp", kind, paths, args, options, lambda: original(*args, **options)
         )
 
     return beside(original, compare, "filecmp")
@@ -198,13 +187,14 @@ def _glob(original: Callable[..., Any]) -> MethodType:
         asked = outside_paths(frame, ("pathname",), (named,), {})
         if asked is None:
             return original(*args, **options)
-        found: list[Any] = durability.durable_call(
+        found: list[Any] = recorded(
             asked[0],
             "glob.glob",
             FunctionType.READ_LOCAL,
-            request_of([pathname], args, options),
+            [pathname],
+            args,
+            options,
             lambda: list(original(*args, **options)),
-            identity=[compared_path(pathname)],
         )
         return _each(found) if lazy else found
 
@@ -247,11 +237,12 @@ def _touch_near(
         return
     session, paths = asked
     again = durability.may_have_been_made(session)
-    durability.durable_call(
+    recorded(
         session,
         "pathlib.Path.touch",
         FunctionType.WRITE_REMOTE,
-        request_of(paths, (path, mode, exist_ok), {}),
+        paths,
+        (path, mode, exist_ok),
+        {},
         lambda: original(path, mode, exist_ok or again),
-        identity=[*map(compared_path, paths)],
     )

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.intercept.file_system import beside, outside_paths, request_of
+from golem_sdk.intercept.file_system import beside, outside_paths, recorded
 from golem_sdk.intercept.listings import is_directory
 from golem_sdk.intercept.patching import Patch
 from golem_sdk.intercept.paths import (
     asked_by_agent,
-    compared_path,
     for_agent_code,
     is_own,
     shown_path,
@@ -90,26 +89,6 @@ def _in_place(path: Any, ask: Callable[[], Any]) -> Any:
         return ask()
 
 
-def _recorded(
-    session: durability.Session,
-    name: str,
-    path: Any,
-    args: tuple[Any, ...],
-    options: dict[str, Any],
-    perform: Callable[[], Any],
-    *also: str,
-) -> Any:
-    """One read, of what a path leads to; ``also``: what else must be equal on replay."""
-    return durability.durable_call(
-        session,
-        name,
-        FunctionType.READ_LOCAL,
-        request_of([path], args, options),
-        perform,
-        identity=[compared_path(path), *also],
-    )
-
-
 # --- answers --------------------------------------------------------------------------------------
 
 
@@ -122,7 +101,15 @@ def _answer(parameter: str, original: Callable[..., Any]) -> MethodType:
             path = args[0] if args else options.get(parameter)
             return _in_place(path, lambda: original(*args, **options))
         session, (path,) = asked
-        return _recorded(session, name, path, args, options, lambda: original(*args, **options))
+        return recorded(
+            session,
+            name,
+            FunctionType.READ_LOCAL,
+            [path],
+            args,
+            options,
+            lambda: original(*args, **options),
+        )
 
     return beside(original, near, "posixpath")
 
@@ -147,8 +134,14 @@ def _method(
         if asked is None:
             return _in_place(args[0] if args else None, lambda: original(*args, **options))
         session, (path,) = asked
-        found = _recorded(
-            session, name, path, args, options, lambda: pack(original(*args, **options))
+        found = recorded(
+            session,
+            name,
+            FunctionType.READ_LOCAL,
+            [path],
+            args,
+            options,
+            lambda: pack(original(*args, **options)),
         )
         return unpack(path, found)
 
@@ -189,8 +182,15 @@ def _search(first: int, original: Callable[..., Any]) -> Callable[..., Any]:
             session = durability.current_since(_LOOKUPS)
             if session is None:  # a durable function goes on with it
                 return pages.next()
-            found, is_more = _recorded(
-                session, name, path, args, options, pages.next, _compared(pattern)
+            found, is_more = recorded(
+                session,
+                name,
+                FunctionType.READ_LOCAL,
+                [path],
+                args,
+                options,
+                pages.next,
+                _compared(pattern),
             )
             pages.given(found)
             return found, is_more
