@@ -375,6 +375,8 @@ class Actor:
             assert session is not None, "what is suspended is a session"
             self.asleep = True
             if session.status.wake_at:  # on disk: nothing else is awaited
+                with self.mutex:
+                    self._again = False  # what it was to look at came before it fell asleep
                 self._sleeps_in = session.status.invocation
                 self._kernel.sleepers.add(self.agent_type, self.agent_id, session.status.wake_at)
             elif session.suspended:

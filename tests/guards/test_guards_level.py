@@ -223,4 +223,5 @@ def test_what_is_not_recorded_is_not_taken_for_what_was_recorded_next() -> None:
     """What is awaited is recorded also where local reads are not, for its place among the others."""
     end = drive([Step(looks_in_two_ways, ("x",))])  # it is unloaded while it sleeps, and replayed
     assert recorded(end) == ["both", "golem:clock/sleep"]
-    assert DONE == ["same", "same, meanwhile", "same"]
+    assert DONE[:2] == ["same", "same, meanwhile"]
+    assert set(DONE[2:]) == {"same"}, "once more in each replay"

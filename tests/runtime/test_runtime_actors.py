@@ -14,6 +14,8 @@ from golem_sdk.runtime import actor as actors
 from golem_sdk.runtime.actor import Actor
 from golem_sdk.runtime.completion import Completion
 from golem_sdk.runtime.loading import load_session
+from golem_sdk.runtime.mailbox import Mail
+from golem_sdk.runtime.session import Session
 from golem_sdk.stores.invocations import InvocationStatus
 from golem_sdk.testing.environment import VirtualEnvironment
 from runtime.acting import (
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from golem_sdk import Runtime
-    from golem_sdk.runtime.session import Session
 
 
 @pytest.fixture
@@ -71,6 +72,23 @@ def test_who_asks_about_a_suspended_agent_does_not_wake_it(
         assert handle.status() is InvocationStatus.RUNNING
         environment.join(30)
     assert actor.session is None
+    assert suspends(runtime, handle.agent_id) == 1
+    environment.leave()
+    assert handle.result(30) == 10
+
+
+def test_an_agent_is_not_brought_back_for_what_came_before_it_fell_asleep(
+    runtime: Runtime, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def suspend(session: Session, wake_at: int, *, only_timers: bool) -> Any:
+        session.mailbox.post(Mail(99, b"", failed=False))  # its thread has just looked for mail
+        return real(session, wake_at, only_timers=only_timers)
+
+    real = Session.suspend
+    monkeypatch.setattr(Session, "suspend", suspend)
+    handle = runtime.trigger(runtime.get(Acting, "x").nap, 10, key="nap")
+    environment.join(30)
+    assert actor_of(runtime, "x").asleep
     assert suspends(runtime, handle.agent_id) == 1
     environment.leave()
     assert handle.result(30) == 10

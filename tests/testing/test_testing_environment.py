@@ -71,7 +71,9 @@ def test_agents_draw_the_entropy_of_their_environment() -> None:
 
 def test_agents_that_act_upon_the_real_outside_draw_real_entropy() -> None:
     one, other = (ran(environment_entropy, VirtualEnvironment(1, performs=True)) for _ in range(2))
-    assert all(a != b for a, b in zip(one, other, strict=True))
+    assert all(a != b for a, b in zip(one[:-1], other[:-1], strict=True)), (
+        "the last is but the time"
+    )
 
 
 def test_clocks_of_agents_show_how_long_their_real_effects_take(
