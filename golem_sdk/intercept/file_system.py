@@ -51,6 +51,9 @@ __all__ = [
 FILE_SYSTEM = "file-system"
 """The name of the interceptor."""
 
+_FOLLOWS = 2
+"""The version since which what a link leads to, out of the agent's own directory, is outside."""
+
 _READ = FunctionType.READ_LOCAL
 _WRITE = FunctionType.WRITE_REMOTE
 _PLAIN = (bool, int, float, str, type(None))
@@ -93,6 +96,14 @@ def outside_paths(
 def mixes(session: durability.Session, paths: list[Any]) -> bool:
     """Whether some of these paths are in the agent's own directory, of which not all are."""
     return any(is_own(session, path) for path in paths)
+
+
+def _follows(options: dict[str, Any]) -> bool:
+    """Whether a call that may follow links does, and the agent is not older than that this is told."""
+    session = durability.current()
+    if session is None or not options.get("follow_symlinks", True):
+        return False
+    return durability.interceptor_version(session, FILE_SYSTEM) >= _FOLLOWS
 
 
 def _request_of(paths: list[Any], args: tuple[Any, ...], options: dict[str, Any]) -> list[Any]:
@@ -158,17 +169,17 @@ def _same(found: Any) -> Any:
 
 
 def _look(
-    names: tuple[str, ...],
     own: Callable[[Any], Any],
     pack: Callable[[Any], Any],
     unpack: Callable[[Any, list[Any]], Any],
     original: Callable[..., Any],
 ) -> MethodType:
     """``own``: what becomes of what is found in the agent's own directory."""
-    name = f"os.{original.__name__}"
+    name, at_links = f"os.{original.__name__}", original.__name__ in _AT_LINKS
 
     def look(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        asked = outside_paths(frame, names, args, options)
+        follows = not at_links and _follows(options)
+        asked = outside_paths(frame, _ONE, args, options, follows=follows)
         if asked is None:
             return own(original(*args, **options))
         session, paths = asked
@@ -222,12 +233,14 @@ class Change:
     Attributes:
         names: its parameters that are paths; they come first.
         done: whether a call that fails like this finds what it was to do done already.
+        follows: whether it changes what a link leads to.
         crosses: whether it can be given paths on both sides of the border of the agent's own directory;
             then it is passed on, and what it calls is recorded.
     """
 
     names: tuple[str, ...]
     done: Callable[[OSError, list[Any]], bool] | None = None
+    follows: bool = False
     crosses: bool = False
 
 
@@ -236,11 +249,12 @@ def change(module: str, what: Change, original: Callable[..., Any]) -> MethodTyp
     name, names = f"{module}.{original.__name__}", what.names
 
     def make(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        asked = outside_paths(frame, names, args, options)
+        follows = what.follows and _follows(options)
+        asked = outside_paths(frame, names, args, options, follows=follows)
         if asked is None:
             return original(*args, **options)
         session, paths = asked
-        if mixes(session, paths):
+        if len(paths) > 1 and mixes(session, paths):
             if what.crosses:
                 return original(*args, **options)
             first, second = map(os.fspath, paths)
@@ -285,9 +299,12 @@ def _is_linked(error: OSError, paths: list[Any]) -> bool:
 _ONE = ("path",)
 _TWO = ("src", "dst")
 _LOOKS = ("access", "getxattr", "listxattr", "readlink")
+_AT_LINKS = frozenset({"lstat", "readlink"})
+"""They look at a link, not at what it leads to."""
+
 _CHANGES = {
-    "chmod": Change(_ONE),
-    "chown": Change(_ONE),
+    "chmod": Change(_ONE, follows=True),
+    "chown": Change(_ONE, follows=True),
     "lchown": Change(_ONE),
     "link": Change(_TWO, _is_linked),
     "makedirs": Change(("name",), _is_directory),
@@ -295,15 +312,15 @@ _CHANGES = {
     "mkfifo": Change(_ONE, _is_there),
     "remove": Change(_ONE, _is_gone),
     "removedirs": Change(("name",), _is_gone),
-    "removexattr": Change(_ONE),
+    "removexattr": Change(_ONE, follows=True),
     "rename": Change(_TWO, _is_renamed),
     "renames": Change(("old", "new"), _is_renamed),
     "replace": Change(_TWO, _is_renamed),
     "rmdir": Change(_ONE, _is_gone),
-    "setxattr": Change(_ONE),
-    "truncate": Change(_ONE),
+    "setxattr": Change(_ONE, follows=True),
+    "truncate": Change(_ONE, follows=True),
     "unlink": Change(_ONE, _is_gone),
-    "utime": Change(_ONE),
+    "utime": Change(_ONE, follows=True),
 }
 
 
@@ -356,18 +373,16 @@ def _open(original: Callable[..., int]) -> MethodType:
 
 def os_patches(module: ModuleType) -> list[Patch]:
     """The patches of `os`."""
-    stat = functools.partial(
-        _look, _ONE, _same, _parts, functools.partial(_whole, module.stat_result)
-    )
+    stat = functools.partial(_look, _same, _parts, functools.partial(_whole, module.stat_result))
     makers: dict[str, Callable[[Any], Any]] = {
         "stat": stat,
         "lstat": stat,
         "statvfs": functools.partial(
-            _look, _ONE, _same, _parts, functools.partial(_whole, module.statvfs_result)
+            _look, _same, _parts, functools.partial(_whole, module.statvfs_result)
         ),
-        **dict.fromkeys(_LOOKS, functools.partial(_look, _ONE, _same, _same, _given)),
-        "listdir": functools.partial(_look, _ONE, _sorted_names, _same, _given),
-        "scandir": functools.partial(_look, _ONE, _sorted_listing, _described_all, _listing),
+        **dict.fromkeys(_LOOKS, functools.partial(_look, _same, _same, _given)),
+        "listdir": functools.partial(_look, _sorted_names, _same, _given),
+        "scandir": functools.partial(_look, _sorted_listing, _described_all, _listing),
         "symlink": _symlink,
         "open": _open,
     }

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 
 from golem_sdk import workspace
 from golem_sdk.codec.values import decode
 from golem_sdk.core.entries import ImportedFunctionInvoked
-from golem_sdk.intercept import lookups
+from golem_sdk.intercept import lookups, table
 from intercept.replaying import run
 from intercept.test_intercept_sqlite import Pause
 
@@ -153,6 +154,36 @@ def test_a_link_out_of_its_own_directory_leads_out(top: Path) -> None:
     assert runs.calls == [
         f"pathlib.Path.{name}" for name in ("iterdir", "rglob", "rglob", "resolve")
     ]
+
+
+def looks_through_links(top: Path) -> list[Any]:
+    link, file = workspace() / "out", workspace() / "file"
+    link.symlink_to(top)
+    file.symlink_to(top / "z.txt")
+    os.chmod(file, 0o600)
+    os.truncate(file, 1)
+    names = [sorted(os.listdir(link)), sorted(each.name for each in os.scandir(link))]
+    said = [file.exists(), file.stat().st_size, os.access(link, os.R_OK), file.is_symlink()]
+    return [names, *said, file.lstat().st_size, os.readlink(link) == str(top)]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_a_link_out_of_its_own_directory_leads_to_is_outside(
+    top: Path, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_it = [row.name == "file-system" for row in table.TABLE]
+    rows = zip(table.TABLE, is_it, strict=True)
+    monkeypatch.setattr(
+        table, "TABLE", tuple(evolve(row, version=version) if it else row for row, it in rows)
+    )
+    names = ["chmod", "truncate", "listdir", "scandir", "stat", "stat", "access"]
+    recorded = [f"os.{name}" for name in names]
+    runs = run(
+        lambda: looks_through_links(top),
+        between=lambda: shutil.rmtree(top) if version > 1 else None,
+    )
+    assert runs.live == runs.replayed
+    assert runs.calls == (recorded if version > 1 else [])
 
 
 def test_where_its_own_directory_is_is_not_recorded() -> None:

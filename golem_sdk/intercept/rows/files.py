@@ -33,6 +33,7 @@ FILES = (
     ),
     Interceptor(
         name="file-system",
+        version=2,
         adapters={
             "filecmp": f"{_PLACE}.file_trees:filecmp_patches",
             "glob": f"{_PLACE}.file_trees:glob_patches",
@@ -63,7 +64,8 @@ FILES = (
             Replaced("pathlib._local.Path", "touch", _WRITE),  # where Python 3.13 has it
         ),
         limits="what else `os.path` and `pathlib` do ends in these. Passed on: the agent's own directory, "
-        "where replay does it again, descriptors and `dir_fd`, and what libraries do for themselves. "
+        "where replay does it again (but for what a link in it leads to outside, unless `scandir` tells of "
+        "it), descriptors and `dir_fd`, and what libraries do for themselves. "
         "`os.open` for writing is refused outside, for reading it is passed on with a warning. A change that "
         "a crash repeats and that finds itself done is taken for done: `mkdir` is no lock",
     ),
