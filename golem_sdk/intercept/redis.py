@@ -77,14 +77,13 @@ def async_patches(module: ModuleType) -> list[Patch]:
 
 
 def _of_agent(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
     def use(pool: Any, *args: Any, **options: Any) -> Any:
         session = durability.current_since(_NAME)
         if session is None or hasattr(pool, _COPY):
             return original(pool, *args, **options) if options else original(pool, *args)
         return getattr(_copy_of(session, pool), original.__name__)(*args, **options)
 
-    return use
+    return in_agents(original, use)
 
 
 def _copy_of(session: durability.Session, pool: Any) -> Any:
