@@ -230,6 +230,8 @@ class Recorded:
         self._shut()
 
     def _shut(self) -> None:
+        self._visits.close()
+        self.status = _IDLE
         self._is_closed = True
         self._link.made.clear()
         self._link.drop()

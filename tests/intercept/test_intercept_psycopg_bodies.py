@@ -98,6 +98,45 @@ def test_an_async_durable_function_ends_its_transactions(database: Postgres) -> 
     assert lines(database) == ["true"]
 
 
+def test_what_a_durable_function_closes_is_open_afterwards(database: Postgres) -> None:
+    connections: list[psycopg.Connection[Any]] = []
+
+    @durable
+    def note(line: str) -> bool:
+        with connections[-1] as connection:  # commits, and closes it
+            connection.execute("INSERT INTO log VALUES (%s)", [line])
+        with pytest.raises(psycopg.OperationalError, match="closed"):
+            connection.execute("SELECT 1")
+        return connection.closed
+
+    @durable
+    def drop() -> None:
+        connections[-1].execute("INSERT INTO log VALUES ('dropped')")
+        connections[-1].close()
+
+    @durable
+    def drop_it() -> None:
+        connections[-1].close()
+
+    def body() -> list[Any]:
+        connections.append(connection := psycopg.connect(database.conninfo))
+        told: list[Any] = [note("kept"), connection.closed]
+        drop()
+        told += connection.execute("SELECT line FROM log").fetchall()
+        told.append(str(error(drop_it)))
+        connection.commit()
+        connection.close()
+        return [*told, connection.closed]
+
+    runs = run(body)
+    *told, refused, closed = runs.live
+    assert told == [True, False, ("kept",)]
+    assert "closes a connection on which the agent's code has begun a transaction" in refused
+    assert closed
+    assert runs.replayed == runs.live
+    assert lines(database) == ["kept"]
+
+
 def test_a_durable_function_that_has_committed_may_read_on(database: Postgres) -> None:
     connections: list[psycopg.Connection[Any]] = []
 

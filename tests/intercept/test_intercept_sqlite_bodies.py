@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
 
 from golem_sdk import durable
 from intercept.replaying import run
 from intercept.suite.cases_sqlite import DatabaseFile
-from intercept.test_intercept_sqlite import lines
+from intercept.test_intercept_sqlite import error, lines
 
 
 def test_a_transaction_is_not_ended_by_a_function_on_another_thread() -> None:
@@ -45,3 +48,38 @@ def test_a_transaction_is_not_ended_by_a_function_on_another_thread() -> None:
     with DatabaseFile() as file:
         run(body)
         assert lines(file) == ["kept"]
+
+
+def test_what_a_durable_function_closes_is_open_afterwards() -> None:
+    connections: list[sqlite3.Connection] = []
+
+    @durable
+    def note() -> None:
+        with connections[-1] as connection:
+            connection.execute("INSERT INTO log VALUES ('kept')")
+        connection.execute("INSERT INTO log VALUES ('dropped')")
+        connection.close()
+        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+            connection.execute("SELECT 1")
+
+    @durable
+    def close() -> None:
+        connections[-1].close()
+
+    def body() -> list[Any]:
+        connections.append(connection := sqlite3.connect(file.path))
+        note()
+        told: list[Any] = connection.execute("SELECT line FROM log").fetchall()
+        connection.execute("INSERT INTO log VALUES ('the agent')")
+        told.append(str(error(close)))
+        connection.commit()
+        connection.close()
+        return told
+
+    with DatabaseFile() as file:
+        runs = run(body)
+        assert lines(file) == ["kept", "the agent"]
+    found, refused = runs.live
+    assert found == ("kept",)
+    assert "closes a connection on which the agent's code has begun" in refused
+    assert runs.replayed == runs.live

@@ -40,7 +40,8 @@ DATABASES = (
         limits="every statement is one call with all its rows; a transaction that was open in a crash is "
         "made again, and whether a COMMIT was made is asked of the server (not of one that is executed as a "
         "statement, nor after a second crash in the same: use `golem_sdk.transactions`). Parameters are in "
-        "the oplog. Not connections and pools opened outside agents; `copy`, `stream`, `pipeline`, "
+        "the oplog. Not connections and pools opened outside agents, nor what threads of a `@durable` "
+        "function do with one of its agent; `copy`, `stream`, `pipeline`, "
         "`notifies`, `tpc_*` and server-side cursors are refused",
     ),
     Interceptor(
