@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 from golem_sdk.core.scopes import DEFAULT_SCOPE, Scope
 
@@ -53,10 +53,9 @@ class Body:
     is_over = False
     _outer: Body | None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> None:
         self._outer = BODY.get()
         BODY.set(self)
-        return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         BODY.set(self._outer)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 
 import pytest
 
 from golem_sdk import Runtime, agent, durability, durable
 from golem_sdk.errors import NotDurableError
+from golem_sdk.runtime.context import Body
 
 
 class Used:
@@ -81,3 +83,12 @@ def test_each_of_several_at_once_has_its_own() -> None:
     with Runtime.memory() as runtime:
         assert runtime.run(visiting_at_once) == ["used with 1"] * 2
     assert [used.told for used in USED] == [["None"], ["None"], []]
+
+
+def test_a_task_that_a_body_has_left_behind_is_not_it() -> None:
+    with Body():
+        left_behind = copy_context()
+        body = durability.BODY.get()
+    assert body is not None
+    assert left_behind.run(durability.BODY.get) is body
+    assert body.is_over

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import sys
 import threading
 import time
 import weakref
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from golem_sdk import Runtime, agent, durability
+from golem_sdk import Runtime, agent, durability, durable, get, originals, trigger
 from golem_sdk.core.entries import Suspend
 from golem_sdk.errors import AgentFencedSignal, RuntimeClosedError
 from golem_sdk.runtime.crews import Lanes
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 SEEN: list[str] = []
 SESSIONS: list[Any] = []
+STARTED: list[threading.Thread] = []
 
 
 class Turns:
@@ -58,6 +61,14 @@ def lane() -> Lane:
 
 def closed() -> BaseException:
     return AgentFencedSignal(RuntimeClosedError("it is over"))
+
+
+@durable
+def until_it_is_waited_for() -> str:
+    (session,) = SESSIONS
+    while session.ended is None and session.mailbox._waiting is None:
+        os.sched_yield()
+    return "written"
 
 
 @agent
@@ -110,6 +121,38 @@ class CrewOfThreads:
         threading.Thread(target=sleep, daemon=True).start()
         await asyncio.sleep(1)
         return self.name
+
+    async def nap(self, days: int) -> int:
+        await asyncio.sleep(days * 86_400)
+        return days
+
+    def ask_in_a_thread(self, days: int) -> int:
+        with ThreadPoolExecutor(1) as pool:
+            asked = get(CrewOfThreads, "asked")
+            return pool.submit(lambda: trigger(asked.nap, days).result()).result()
+
+    def write_beside_a_thread(self) -> str:
+        SESSIONS.append(durability.current())
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(until_it_is_waited_for).result()
+
+    def start_threads(self) -> list[tuple[bool, bool]]:
+        threads = [threading.Thread(target=time.sleep, args=(1,), daemon=d) for d in (False, True)]
+        for thread in threads:
+            thread.start()
+            thread.join()
+        STARTED.extend(threads)
+        return [(thread.daemon, "run" in vars(thread)) for thread in threads]
+
+    def start_a_thread_at_the_end(self) -> None:
+        session = durability.current()
+        assert session is not None
+        session.end(closed())  # type: ignore[arg-type]  # it is a signal
+        try:
+            threading.Thread(target=time.time).start()
+        except AgentFencedSignal:
+            SEEN.append("refused")
+            raise
 
     def sleep_beside_a_thread(self) -> None:
         thread = threading.Thread(target=time.sleep, args=(86_400,))
@@ -168,6 +211,60 @@ def test_an_agent_whose_threads_sleep_long_is_unloaded_at_once(runtime: Runtime)
     crew.sleep_beside_a_thread()
     entries = [entry for _, entry in runtime.oplog(crew) if isinstance(entry, Suspend)]
     assert [entry.timestamp - before < 60e9 for entry in entries] == [True]
+
+
+@pytest.fixture
+def impatient() -> Iterator[Runtime]:
+    SESSIONS.clear()
+    settings = Settings(suspend_after_s=0.0, write_behind_s=None)
+    with Runtime.over(MemoryEngine(), VirtualEnvironment(), settings) as opened:
+        yield opened
+
+
+def test_an_agent_whose_thread_waits_for_another_is_unloaded_once(impatient: Runtime) -> None:
+    crew = impatient.get(CrewOfThreads, "x")
+    assert crew.ask_in_a_thread(10) == 10
+    entries = [entry for _, entry in impatient.oplog(crew) if isinstance(entry, Suspend)]
+    assert [entry.wake_at for entry in entries] == [0], "a message wakes it, not a timer"
+
+
+def test_an_agent_whose_thread_writes_is_not_unloaded(impatient: Runtime) -> None:
+    crew = impatient.get(CrewOfThreads, "x")
+    assert crew.write_beside_a_thread() == "written"
+    assert not any(isinstance(entry, Suspend) for _, entry in impatient.oplog(crew))
+
+
+def test_time_goes_on_when_an_agents_threads_have_ended(runtime: Runtime) -> None:
+    runtime.get(CrewOfThreads, "x").name_of_pool_thread()
+    environment = runtime._kernel.environment
+    assert isinstance(environment, VirtualEnvironment)
+    environment.rest(30)
+
+
+def test_of_an_agents_thread_the_system_keeps_nothing(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        waited_for[thread] = not thread.daemon
+        start_thread(thread)
+
+    waited_for, start_thread = dict[threading.Thread, bool](), originals.start_thread
+    monkeypatch.setattr(originals, "start_thread", start)
+    STARTED.clear()
+    told = runtime.get(CrewOfThreads, "x").start_threads()
+    assert [waited_for[thread] for thread in STARTED] == [False, False], "by the end of the process"
+    assert told == [(False, False), (True, False)]
+    for thread in STARTED:
+        thread.join(30)
+    assert not {thread.ident for thread in STARTED} & set(sys._current_frames())
+
+
+def test_an_agent_that_was_ended_starts_no_thread(runtime: Runtime) -> None:
+    runtime.trigger(runtime.get(CrewOfThreads, "x").start_a_thread_at_the_end)
+    environment = runtime._kernel.environment
+    assert isinstance(environment, VirtualEnvironment)
+    environment.rest(30)
+    assert set(SEEN) == {"refused"}
 
 
 def test_a_pool_that_was_shut_down_is_not_kept_but_others_are(lanes: Lanes) -> None:

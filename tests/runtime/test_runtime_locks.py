@@ -10,6 +10,7 @@ import pytest
 
 from golem_sdk import Runtime, agent
 from golem_sdk.durability import current
+from golem_sdk.errors import AgentFailedError, AgentFencedSignal, RuntimeClosedError
 from golem_sdk.runtime.locks import AgentLock, AgentRLock, _here, is_agents_own
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
@@ -73,6 +74,24 @@ def takes_a_lock(name: str) -> str:
 def test_it_knows_the_agent_for_as_long_as_it_has_it() -> None:
     with Runtime.over(MemoryEngine(), VirtualEnvironment(), Settings()) as runtime:
         assert runtime.run(takes_a_lock, "x") == "x"
+
+
+@agent
+async def takes_a_lock_at_its_end(name: str) -> None:
+    lock, session = AgentLock(), current()
+    assert session is not None
+    lock.acquire()
+    session.end(AgentFencedSignal(RuntimeClosedError("it was interrupted")))
+    lock.acquire()
+
+
+def test_code_that_was_ended_waits_for_none() -> None:
+    """And is not told that it blocks its event loop: it could go on after that error."""
+    with (
+        Runtime.over(MemoryEngine(), VirtualEnvironment(), Settings()) as runtime,
+        pytest.raises(AgentFailedError, match="it was interrupted"),
+    ):
+        runtime.run(takes_a_lock_at_its_end, "x")
 
 
 @pytest.mark.parametrize(
