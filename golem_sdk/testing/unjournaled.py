@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
+from asyncio.selector_events import BaseSelectorEventLoop
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,9 @@ _METHODS = frozenset(
     }
 )
 """C functions that write to what is open already, by qualified name; ``write`` also by its module, posix."""
+
+_WAKES_A_LOOP = BaseSelectorEventLoop._write_to_self.__code__  # type: ignore[attr-defined]  # no public name
+"""Writes a byte to the other end of a pipe in this process: closing a client does so, on the host loop."""
 
 
 class Watch:
@@ -99,7 +103,7 @@ class Watch:
             self.note(event, details)
 
     def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
-        if event != "c_call" or not self._is_on:
+        if event != "c_call" or not self._is_on or frame.f_code is _WAKES_A_LOOP:
             return
         name = getattr(argument, "__qualname__", "")
         if name not in _METHODS and (name != "write" or argument.__module__ != "posix"):

@@ -11,6 +11,8 @@ import tempfile
 import time
 import uuid
 
+import httpx
+
 from golem_sdk import FunctionType, agent, atomically, durable, idempotence_mode, workspace
 
 __all__ = [
@@ -245,3 +247,14 @@ def no_agent(text: str) -> str:
 
 def stub_charge(what: str) -> str:
     return f"stubbed {what}"
+
+
+# --- no fault, though it looks like one ---------------------------------------------------------------
+
+
+@agent
+async def client_that_is_closed(text: str) -> str:
+    async with (
+        httpx.AsyncClient()
+    ):  # is closed on another loop, which is woken by a byte over a socket
+        return charge(text)

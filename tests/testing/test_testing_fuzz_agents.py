@@ -108,6 +108,11 @@ def test_files_that_agent_code_writes_are_fine(tmp_path: Path) -> None:
     assert report.ok, report
 
 
+def test_closing_an_asynchronous_client_is_no_effect() -> None:
+    report = crash_at_every_index(planted.client_that_is_closed, "x")
+    assert report.ok, report
+
+
 def test_writing_to_what_was_open_before_is_found() -> None:
     reading, writing = os.pipe()
     try:
