@@ -125,7 +125,9 @@ class _Work:
         tasks = [Task(schedule, hash_seed=seed) for seed in seeds] or [Task(schedule)]
         self._try(tasks)
         self._try([evolve(task, fresh=True) for task in self._redrawn])
-        if not self._faults:
+        if set(self.verdicts) == {Verdict.UNREACHED}:
+            self.notes += (_not_reached(self.calm),)
+        elif not self._faults:
             steps = schedule_words(tasks[0], self.calm.rows)
             self.notes += tuple(step[:1].upper() + step[1:] + "." for step in steps)
 
@@ -260,6 +262,12 @@ def _unmet(calm: Observed, options: Options) -> Iterator[str]:
                 f"{option} {name!r} has had no effect: no call has this name. The calls are"
                 f" {', '.join(sorted(made)) or 'none'}."
             )
+
+
+def _not_reached(calm: Calm) -> str:
+    last = {row.agent: row.index for row in calm.rows}
+    ends = ", ".join(f"{index} of {agent}" for agent, index in last.items())
+    return f"The run does not come to its crash. The last entries without crashes: {ends}."
 
 
 _ORDER = (

@@ -149,8 +149,8 @@ def _summary(report: Report) -> str:
     calls = sum(1 for row in report.rows if row.call)
     rate = report.tried / report.took_s if report.took_s else 0.0
     return (
-        f"{len(report.rows)} oplog entries, {calls} durable {'call' if calls == 1 else 'calls'};"
-        f" {report.tried} runs in {report.took_s:.1f} s ({rate:.0f}/s)"
+        f"{len(report.rows)} oplog entries, {_counted(calls, 'durable call')};"
+        f" {_counted(report.tried, 'run')} in {report.took_s:.1f} s ({rate:.0f}/s)"
     )
 
 
@@ -214,8 +214,11 @@ def _conclusion(report: Report, ink: Ink) -> str:
         return ink(f"no fault: {told}", "green")
     if not report.findings:
         return ink(f"nothing was shown: {told or 'nothing was tried'}", "red")
-    count = len(report.findings)
-    return ink(f"{count} {'fault' if count == 1 else 'faults'}: {told}", "red")
+    return ink(f"{_counted(len(report.findings), 'fault')}: {told}", "red")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 # --- plain data -----------------------------------------------------------------------------------

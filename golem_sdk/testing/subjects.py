@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from attrs import field, frozen
 
 from golem_sdk.errors import UsageError
-from golem_sdk.runtime.definitions import definition_of
+from golem_sdk.runtime.definitions import AgentDefinition, definition_of
 from golem_sdk.runtime.handles import identity
 from golem_sdk.testing.effects import Effects, Recording, Stub
 from golem_sdk.testing.observations import Observed
@@ -74,7 +75,17 @@ class Subject:
             raise UsageError(f"{definition.name} is a function agent: it has no methods to call")
         for call in self.calls:
             definition.check_method(call.method)
+            _check_arguments(definition, call)
         return str(identity(definition, self.args, dict(self.kwargs))[0])
+
+
+def _check_arguments(definition: AgentDefinition, call: Call) -> None:
+    function = inspect.getattr_static(definition.target, call.method)
+    signature = inspect.signature(function.__get__(object(), definition.target))
+    try:
+        signature.bind(*call.args, **call.kwargs)
+    except TypeError as error:
+        raise UsageError(f"{definition.name}.{call.method}{signature}: {error}") from None
 
 
 @frozen

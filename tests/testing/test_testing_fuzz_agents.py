@@ -317,6 +317,9 @@ def test_a_report_of_nothing_is_not_ok() -> None:
     report = crash_at_every_index(planted.mended_dispenser, 5, at="99:lost")
     assert not report.ok
     assert report.verdicts == {Verdict.UNREACHED: 1}
+    assert "1 run in" in str(report)
+    (note,) = report.notes
+    assert note.endswith("The last entries without crashes: 7 of mended_dispenser(5).")
     nothing = evolve(report, verdicts={}, left_out=7)
     assert not nothing.ok
     assert "7 more runs were planned" in str(nothing)
@@ -339,6 +342,8 @@ def test_a_process_that_ends_itself_is_told() -> None:
         pytest.param(planted.raising, {"at": "7"}, "INDEX:MOMENT", id="at"),
         pytest.param(planted.raising, {"kwargs": {"more": 1}}, "more", id="arguments"),
         pytest.param(planted.raising, {"more": 1}, "no option .more.", id="options"),
+        pytest.param(planted.MendedShelf, {"calls": ["put"]}, "put.*'item'", id="too-few"),
+        pytest.param(planted.MendedShelf, {"calls": [("empty", 1)]}, "empty.*many", id="too-many"),
     ],
 )
 def test_what_cannot_be_run_is_refused(
