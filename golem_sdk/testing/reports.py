@@ -69,7 +69,7 @@ class Finding:
     explanation: tuple[str, ...]
 
 
-@frozen
+@frozen(repr=False)
 class Report:
     """What crashing an agent at every index has shown.
 
@@ -124,6 +124,10 @@ class Report:
 
     def __str__(self) -> str:
         return "\n".join(report_lines(self))
+
+    def __repr__(self) -> str:
+        """One line: all that pytest shows of it beside `ok`."""
+        return f"<Report of {visible(self.agent_id)}: {_conclusion(self, _plain_ink())}; print it>"
 
 
 # --- text -----------------------------------------------------------------------------------------

@@ -187,7 +187,7 @@ def test_crashes_at_every_index() -> None:
         "use_scoped",
     ]
     report = crash_at_every_index(CachedTokens, "crash", calls=agents_calls)
-    assert report.ok, report
+    assert report.ok, str(report)
 
 
 def make_method() -> Any:

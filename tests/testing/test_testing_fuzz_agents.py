@@ -80,7 +80,7 @@ def test_a_forgotten_side_effect_is_found_and_not_done_five_hundred_times(
 
 def test_the_corrected_form_sends_once(receiver: socket.socket) -> None:
     report = crash_at_every_index(planted.mended_datagram, receiver.getsockname()[1])
-    assert report.ok, report
+    assert report.ok, str(report)
     assert received(receiver) == 1, "later runs are answered from the recording"
     assert report.tried > 50
 
@@ -100,17 +100,17 @@ def test_other_ways_past_the_journal_are_found(
 
 def test_a_ctypes_call_inside_a_durable_function_is_fine() -> None:
     report = crash_at_every_index(planted.mended_ctypes, "x")
-    assert report.ok, report
+    assert report.ok, str(report)
 
 
 def test_files_that_agent_code_writes_are_fine(tmp_path: Path) -> None:
     report = crash_at_every_index(planted.mended_file, str(tmp_path / "log"))
-    assert report.ok, report
+    assert report.ok, str(report)
 
 
 def test_closing_an_asynchronous_client_is_no_effect() -> None:
     report = crash_at_every_index(planted.client_that_is_closed, "x")
-    assert report.ok, report
+    assert report.ok, str(report)
 
 
 def test_writing_to_what_was_open_before_is_found() -> None:
@@ -129,7 +129,7 @@ def test_what_is_allowed_is_no_fault(tmp_path: Path) -> None:
     report = crash_at_every_index(
         planted.planted_file, str(path), allow=["open", "TextIOWrapper.write"]
     )
-    assert report.ok, report
+    assert report.ok, str(report)
     assert len(path.read_text().splitlines()) > 10, "it is really done again each time"
 
 
@@ -151,7 +151,7 @@ def test_a_dependence_on_set_order_is_found_with_other_hash_seeds() -> None:
 
 def test_a_sorted_set_passes_with_other_hash_seeds() -> None:
     report = crash_at_every_index(planted.mended_order, list("abcde"), hash_seeds=1)
-    assert report.ok, report
+    assert report.ok, str(report)
 
 
 def test_a_cache_of_the_process_is_found() -> None:
@@ -170,7 +170,7 @@ def test_in_processes_of_its_own_it_is_told_from_other_causes() -> None:
 
 def test_a_cache_of_the_agent_passes() -> None:
     report = crash_at_every_index(planted.mended_cache, "lamp", all_pairs=True, random=20)
-    assert report.ok, report
+    assert report.ok, str(report)
 
 
 # --- repeats ------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_a_repeat_with_another_request_is_found() -> None:
 
 def test_a_repeat_with_the_same_request_passes() -> None:
     report = crash_at_every_index(planted.mended_region, "lamp")
-    assert report.ok, report
+    assert report.ok, str(report)
     assert report.verdicts[Verdict.AGAIN] > 0, "it is told that calls are made again"
 
 
@@ -195,7 +195,7 @@ def test_a_repeat_is_a_fault_of_what_must_not_be_repeated() -> None:
     report = crash_at_every_index(planted.planted_dispenser, 5, once=["testing.planted.charge"])
     assert only_cause(report) is Cause.ONCE
     mended = crash_at_every_index(planted.mended_dispenser, 5, once=["testing.planted.charge"])
-    assert mended.ok, mended
+    assert mended.ok, str(mended)
     assert mended.verdicts[Verdict.PARKED] > 0
 
 
@@ -223,13 +223,13 @@ def test_a_class_agent_whose_state_is_its_own_passes() -> None:
         ("put", "cup"),
     ]
     report = crash_at_every_index(planted.MendedShelf, "a", calls=calls)
-    assert report.ok, report
+    assert report.ok, str(report)
     assert planted.CALLS == ["book", "pen", "cup"], "each was done once, in the calm run"
 
 
 def test_at_every_wait_the_agent_may_be_unloaded() -> None:
     report = crash_at_every_index(planted.mended_patience, "b", suspend_after=0)
-    assert report.ok, report
+    assert report.ok, str(report)
     assert any(row.kind == "Suspend" for row in report.rows)
 
 
@@ -242,7 +242,7 @@ def test_stubs_are_called_in_place_of_durable_functions() -> None:
         "lamp",
         stubs={planted.charge: planted.stub_charge, "testing.planted.price_of": lambda item: 7},
     )
-    assert report.ok, report
+    assert report.ok, str(report)
     assert planted.CALLS == []
     assert any("stubbed lamp for 7" in row.text for row in report.rows)
 
@@ -262,7 +262,7 @@ def test_names_that_no_call_has_are_told() -> None:
 
 def test_real_effects_are_performed_in_every_run() -> None:
     report = crash_at_every_index(planted.mended_dispenser, 5, effects="real")
-    assert report.ok, report
+    assert report.ok, str(report)
     assert len(planted.CALLS) > 20
 
 
@@ -271,7 +271,7 @@ def test_real_effects_are_performed_in_every_run() -> None:
 
 def test_an_agent_that_raises_raises_the_same_after_every_crash() -> None:
     report = crash_at_every_index(planted.raising, "x")
-    assert report.ok, report
+    assert report.ok, str(report)
     assert "already raises ValueError('charged x')" in str(report)
 
 
@@ -279,7 +279,7 @@ def test_a_region_whose_call_fails_once_is_no_fault() -> None:
     WORLD.clear()
     parts = [["effect", "first"], ["flaky", "second"], ["effect", "third"]]
     report = crash_at_every_index(run_program, [["atomically", parts]])
-    assert report.ok, report
+    assert report.ok, str(report)
 
 
 def test_a_run_that_does_not_end_is_a_fault() -> None:

@@ -56,7 +56,7 @@ def test_there_is_no_fault_in_agents_that_have_none(
         suspend_after=suspend_after_s,
         random=10 * fuzz_scale,
     )
-    assert report.ok, report
+    assert report.ok, str(report)
     assert report.left_out == 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from static.source_tree import ROOT
@@ -17,3 +19,31 @@ def test_the_readme_s_tests_pass(
     run_tests(pytester, monkeypatch, "--golem-record").assert_outcomes(passed=7)
     played = run_tests(pytester, monkeypatch, "-k", "without_the_payment_provider")
     played.assert_outcomes(passed=1, deselected=6)
+
+
+@pytest.mark.once
+def test_a_test_that_fails_as_the_readme_writes_it_shows_what_was_found(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (asserted,) = re.findall(r"(?m)^assert report\.ok.*$", (ROOT / "README.md").read_text())
+    pytester.makepyfile(
+        "from golem_sdk import agent\n"
+        "from golem_sdk.testing import crash_at_every_index\n"
+        "ASKED = []\n"
+        "@agent\n"
+        "def asked(item: str) -> int:\n"
+        "    ASKED.append(item)\n"
+        "    return len(ASKED)\n"
+        "def test_it():\n"
+        "    report = crash_at_every_index(asked, 'lamp')\n"
+        f"    {asserted}\n"
+    )
+    shown = run_tests(pytester, monkeypatch).stdout
+    shown.fnmatch_lines(
+        [
+            "*#  ENTRY *",
+            "*1. DIVERGED: another result*",
+            "*mend *",
+            '*False = <Report of asked("lamp"): 1 fault: * DIVERGED*; print it>.ok',
+        ]
+    )
