@@ -67,7 +67,7 @@ def explain(
     match judgement.cause:
         case Cause.UNJOURNALED:
             return _UNJOURNALED
-        case Cause.OTHER_REQUEST:
+        case Cause.OTHER_REQUEST if task.fresh:  # else what is drawn anew is the same again
             return _OTHER_REQUEST
         case Cause.OTHER_KEY:
             return _OTHER_KEY

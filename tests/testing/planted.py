@@ -124,6 +124,11 @@ def mended_order(items: list[str]) -> list[str]:
     return [charge(item) for item in sorted(set(items))]
 
 
+@agent
+def planted_address(text: str) -> str:
+    return charge(f"{text} {id(object())}")
+
+
 # --- a cache of the process -------------------------------------------------------------------------
 
 PRICES: dict[str, int] = {}

@@ -184,6 +184,13 @@ def test_a_repeat_with_another_request_is_found() -> None:
     assert not again.ok
 
 
+def test_another_request_is_not_put_down_to_a_region_where_nothing_was_drawn_anew() -> None:
+    report = crash_at_every_index(planted.planted_address, "lamp", at="3:before")
+    assert only_cause(report) is Cause.OTHER_REQUEST
+    assert "atomically" not in str(report)
+    assert "id()" in str(report)
+
+
 def test_a_repeat_with_the_same_request_passes() -> None:
     report = crash_at_every_index(planted.mended_region, "lamp")
     assert report.ok, str(report)
