@@ -147,6 +147,7 @@ def _run(options: argparse.Namespace) -> int:
     bar = Bar(sys.stderr)
     try:
         spec, amount = _spec(options), _amount(options)
+        bar(0, 0, 0)
         with RemoteCrew(spec, options.jobs, options.time_limit) as crew:
             report = fuzz(crew, amount, bar)
     except UsageError as error:
@@ -314,11 +315,12 @@ class Bar:
         now_s = originals.monotonic()
         if not self._shown or (now_s < self._next_s and done < planned):
             return
-        self._next_s = now_s + _FRAME_S
+        self._next_s = now_s + _FRAME_S if planned else 0.0
         filled = _BAR_CELLS * done // max(planned, 1)
         bar = "#" * filled + "-" * (_BAR_CELLS - filled)
         wrong = f", {faults} with a fault" if faults else ""
-        self._stream.write(f"\r[{bar}] {done} of {planned} runs{wrong}\x1b[K")
+        told = f"{done} of {planned} runs{wrong}" if planned else "the first run, without crashes"
+        self._stream.write(f"\r[{bar}] {told}\x1b[K")
         self._stream.flush()
 
     def close(self) -> None:

@@ -147,8 +147,10 @@ class _Run:
             for point in (*schedule, None):
                 if not self._live(point, ends_at):
                     break
-        except TimeoutError as error:
-            return self._observed(str(error))
+        except TimeoutError:
+            number, calls = len(self._outcomes), max(1, len(self._bench.subject.calls))
+            what = f"call {number + 1} from outside" if number < calls else "what the calls began"
+            return self._observed(f"{what} had not ended after {limit_s:g} s")
         return self._observed()
 
     def until(self, point: CrashAt, start_ns: int, limit_s: float) -> HalfWay | None:

@@ -261,7 +261,7 @@ def test_an_agent_that_never_ends_ends_with_the_time_limit(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = complaint(capsys, 1, "fuzzed_shop:endless", '"x"', "--time-limit", "0.3")
-    assert "did not end in time" in text
+    assert "did not end in time: call 1 from outside had not ended after 0.3 s" in text
 
 
 def test_an_agent_that_ends_its_process_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,10 +67,12 @@ def test_the_bar_is_drawn_on_a_terminal_and_wiped_away(monkeypatch: pytest.Monke
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
     bar = Bar(stream)
+    bar(0, 0, 0)
     bar(1, 2, 0)
     bar(2, 2, 1)
     bar.close()
     text = stream.getvalue()
+    assert "the first run, without crashes" in text
     assert "1 of 2 runs" in text
     assert "2 of 2 runs, 1 with a fault" in text
     assert text.endswith("\r\x1b[K")

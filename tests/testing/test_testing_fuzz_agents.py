@@ -293,6 +293,7 @@ def test_a_run_that_does_not_end_is_a_fault() -> None:
     report = crash_at_every_index(planted.planted_loop, "x", time_limit=0.5)
     assert only_cause(report) is Cause.NO_END
     assert report.left_out > 0, "the others are not tried beside it"
+    assert report.findings[0].judgement.reason == "call 1 from outside had not ended after 0.5 s"
 
 
 class Leaving(LocalCrew):
