@@ -140,8 +140,7 @@ def require_store(path: Path) -> None:
         StoreError: it does not, or others could write to it.
     """
     _require_directory(path)
-    data = path / "data.mdb"
-    if not data.exists() or not data.stat().st_size:
+    if not (path / "data.mdb").exists():
         raise StoreError(f"there is no store at {path}: nothing to read")
 
 

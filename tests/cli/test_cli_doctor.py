@@ -102,6 +102,14 @@ def test_a_file_in_which_nothing_is_found_is_an_error_and_no_crash(store: Path) 
         assert "Traceback" not in shown.stderr
 
 
+def test_an_empty_file_is_damage(store: Path) -> None:
+    (store / "data.mdb").write_bytes(b"")
+    for command in ("doctor", "doctor --verify", "agent list"):
+        shown = golem(*command.split(), "--store", str(store))
+        assert shown.returncode == 1
+        assert "damaged" in shown.stderr
+
+
 def test_no_store_is_an_error(tmp_path: Path) -> None:
     shown = golem("doctor", "--store", str(tmp_path / "none"))
     assert shown.returncode == 1
