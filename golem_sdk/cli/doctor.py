@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from attrs import asdict
 
 from golem_sdk.app import store_path
 from golem_sdk.cli.libraries import look_at_libraries
-from golem_sdk.cli.output import CommandError, Ink, pad, print_json, visible
+from golem_sdk.cli.output import CommandError, Ink, counted, pad, print_json, visible
 
 if TYPE_CHECKING:
     import argparse
@@ -150,7 +151,8 @@ def _print_findings(findings: Findings) -> None:
         for problem in agent.complaints:
             print(ink(f"{visible(agent.name)}: {visible(problem)}", "red"))
     damaged = sum(1 for agent in findings.agents.values() if agent.complaints)
-    print(f"{len(findings.agents)} agents, {records} records read; {damaged} agents are damaged")
+    agents = counted(len(findings.agents), "agent")
+    print(f"{agents}, {records} records read; {_which(damaged, 'is', 'are')} damaged")
     if not findings.is_sound:
         print(
             "Restore the store from a backup, or save what is whole: golem doctor --repair NEW_STORE"
@@ -208,14 +210,28 @@ def _print_repair(old: Path, new: Path, done: Repair) -> None:
             print(ink(f"{visible(agent.name)} is set aside: {visible(agent.cut)}; {kept}", "red"))
     for whose, what in done.left_behind:
         print(f"left behind: {visible(whose)}{': ' if whose else ''}{visible(what)}")
-    print(f"{visible(str(new))} holds {done.agents} agents that go on", end="")
-    print(f" and {len(done.parked)} that are set aside" if done.parked else "", end="")
+    goes_on = _which(done.agents, "that goes", "that go")
+    print(f"{visible(str(new))} holds {goes_on} on", end="")
+    aside = f"{len(done.parked)} that {'is' if len(done.parked) == 1 else 'are'} set aside"
+    print(f" and {aside}" if done.parked else "", end="")
     print(f". {visible(str(old))} was not changed")
-    if done.parked:
+    _print_ways_on(new, done)
+
+
+def _print_ways_on(new: Path, done: Repair) -> None:
+    """The commands that have agents go on from what is left of them, for whoever accepts that."""
+    left = [agent for agent in done.parked if agent.last > 1]
+    if left:
         print(
-            "Going on from the end of what is kept, an agent would do again what it did since. Who accepts"
-            " that: golem agent revert ID --to-index N"
+            "From there, an agent would do again what it did since. Who accepts that drops one entry more:"
         )
+    for agent in left:
+        words = ["golem", "agent", "revert", agent.name, "--to-index", str(agent.last - 1)]
+        print(f"  {visible(shlex.join([*words, '--store', str(new)]))}")
+
+
+def _which(count: int, one: str, several: str) -> str:
+    return f"{counted(count, 'agent')} {one if count == 1 else several}"
 
 
 def _line(text: str) -> str:

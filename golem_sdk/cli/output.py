@@ -20,6 +20,7 @@ __all__ = [
     "CommandError",
     "Ink",
     "cell_width",
+    "counted",
     "pad",
     "print_json",
     "print_yaml",
@@ -69,6 +70,11 @@ def _visible_character(character: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: ``1 agent``, ``2 agents``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def cell_width(text: str) -> int:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from attrs import field, frozen
 
-from golem_sdk.cli.output import Ink, shorten, table, visible
+from golem_sdk.cli.output import Ink, counted, shorten, table, visible
 from golem_sdk.testing.crews import Task
 from golem_sdk.testing.schedules import Row
 from golem_sdk.testing.verdicts import Judgement, Verdict
@@ -153,8 +153,8 @@ def _summary(report: Report) -> str:
     calls = sum(1 for row in report.rows if row.call)
     rate = report.tried / report.took_s if report.took_s else 0.0
     return (
-        f"{len(report.rows)} oplog entries, {_counted(calls, 'durable call')};"
-        f" {_counted(report.tried, 'run')} in {report.took_s:.1f} s ({rate:.0f}/s)"
+        f"{len(report.rows)} oplog entries, {counted(calls, 'durable call')};"
+        f" {counted(report.tried, 'run')} in {report.took_s:.1f} s ({rate:.0f}/s)"
     )
 
 
@@ -218,11 +218,7 @@ def _conclusion(report: Report, ink: Ink) -> str:
         return ink(f"no fault: {told}", "green")
     if not report.findings:
         return ink(f"nothing was shown: {told or 'nothing was tried'}", "red")
-    return ink(f"{_counted(len(report.findings), 'fault')}: {told}", "red")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return ink(f"{counted(len(report.findings), 'fault')}: {told}", "red")
 
 
 # --- plain data -----------------------------------------------------------------------------------

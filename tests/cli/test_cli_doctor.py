@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,12 +64,13 @@ def test_damage_is_told_by_agent_and_the_rest_is_saved(store: Path) -> None:
     verified = golem("doctor", "--verify", "--store", str(store))
     assert verified.returncode == 1
     assert f"{SHELF}: entry 1 is missing" in verified.stdout
-    assert "1 agents are damaged" in verified.stdout
+    assert "1 agent is damaged" in verified.stdout
     assert "\x1b" not in verified.stdout  # the other agent's name tries to act on the terminal
     repaired = golem("doctor", "--repair", str(new), "--store", str(store))
     assert repaired.returncode == 1
     assert f"{SHELF} is set aside: entry 1 is missing" in repaired.stdout
-    assert "holds 1 agents that go on and 1 that are set aside" in repaired.stdout
+    assert "holds 1 agent that goes on and 1 that is set aside" in repaired.stdout
+    assert "agent revert" not in repaired.stdout, "of this one nothing is left to go on from"
     shown = json.loads(golem("doctor", "--store", str(new), "--format", "json").stdout)
     assert [parked["agent_id"] for parked in shown["parked"]] == [SHELF]
     values = json.loads(
@@ -78,6 +80,19 @@ def test_damage_is_told_by_agent_and_the_rest_is_saved(store: Path) -> None:
     assert not values["sound"]
     assert not by_id[SHELF]["runs"]
     assert all(agent["runs"] for name, agent in by_id.items() if name != SHELF)
+
+
+def test_an_agent_that_was_cut_goes_on_by_the_command_that_is_printed(store: Path) -> None:
+    engine = LmdbEngine(store)
+    oplog = engine.scan(Space.OPLOG, chunk_key(storage_key(SHELF), 1), None, limit=100)
+    last = [key for key, _ in oplog if key.startswith(storage_key(SHELF))][-1]
+    engine.commit([Batch(dels=((Space.OPLOG, last),))])
+    engine.close()
+    new = store.with_name("new")
+    repaired = golem("doctor", "--repair", str(new), "--store", str(store)).stdout
+    (command,) = [line for line in repaired.splitlines() if line.startswith("  golem ")]
+    assert golem(*shlex.split(command)[1:]).returncode == 0
+    assert golem("doctor", "--verify", "--store", str(new)).returncode == 0
 
 
 def test_a_repaired_store_is_as_sound_as_the_old_one(store: Path) -> None:
