@@ -26,7 +26,7 @@ from golem_sdk.core.entries import (
     OplogRegion,
     Revert,
 )
-from golem_sdk.core.status import NEW_AGENT, StatusRecord, fold_status, status_after
+from golem_sdk.core.status import NEW_AGENT, StatusRecord, fold_status
 from golem_sdk.errors import GolemError
 
 __all__ = [
@@ -187,11 +187,16 @@ def _is_visible(oplog: Oplog, index: OplogIndex, at: OplogIndex) -> bool:
 def check_s1(oplog: Oplog, head: StatusRecord) -> list[str]:
     """S1: the stored status is the fold over the oplog as of its last entry, however the fold is split."""
     entries = [(index, entry) for index, entry in oplog if index <= head.last]
-    at_once = fold_status(entries)
-    record = NEW_AGENT
-    for index, entry in entries:
-        record = status_after(record, index, entry)
-    found = [] if record == at_once else [f"S1: folded one by one {record}, at once {at_once}"]
+    at_once, middle = fold_status(entries), len(entries) // 2
+    one_by_one = NEW_AGENT
+    for each in entries:
+        one_by_one = fold_status([each], one_by_one)
+    halves = fold_status(entries[middle:], fold_status(entries[:middle]))
+    found = [
+        f"S1: folded {how} {record}, at once {at_once}"
+        for how, record in (("one by one", one_by_one), ("in halves", halves))
+        if record != at_once
+    ]
     if head != at_once:
         found.append(f"S1: stored {head}, the oplog says {at_once}")
     return found

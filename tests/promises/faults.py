@@ -28,7 +28,7 @@ from golem_sdk.core.entries import (
 )
 from golem_sdk.core.function_type import COMMIT_TABLE, CommitRule, FunctionType
 from golem_sdk.core.plan import OplogRuleError, Plan, plan_after
-from golem_sdk.core.status import status_after
+from golem_sdk.core.status import NEW_AGENT, fold_status, status_after
 from golem_sdk.errors import AgentFencedSignal
 from golem_sdk.intercept import net
 from golem_sdk.oplog.reader import chunk_key
@@ -46,7 +46,7 @@ from golem_sdk.storage.committer import Committer
 from golem_sdk.storage.flights import batches_of
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.storage.records import OVERHEAD
-from golem_sdk.testing import unjournaled
+from golem_sdk.testing import checkers, unjournaled
 
 if TYPE_CHECKING:
     import pytest
@@ -121,6 +121,11 @@ def status_by_itself(patch: pytest.MonkeyPatch) -> None:
         "golem_sdk.runtime.session.status_after",
         lambda record, index, entry: evolve(status_after(record, index, entry), completed=7),
     )
+
+
+def folded_anew(patch: pytest.MonkeyPatch) -> None:
+    """A fold that goes on from a status begins with nothing all the same."""
+    patch.setattr(checkers, "fold_status", lambda entries, record=NEW_AGENT: fold_status(entries))
 
 
 # --- replay and effects -----------------------------------------------------------------------------

@@ -111,7 +111,10 @@ PROMISES: dict[str, Promise] = {
         "an agent's status is a pure fold over its oplog, in any split",
         (checkers.check_s1,),
         {MODES: "violations", GUARDS: "broken_oplogs"},
-        {faults.status_by_itself: runs.WRITES.broken},
+        {
+            faults.status_by_itself: runs.WRITES.broken,
+            faults.folded_anew: runs.WRITES.broken,
+        },
     ),
     "S2": Promise(
         "decoding what was encoded is the identity; past formats: tests/golden, by their contents",
@@ -164,7 +167,10 @@ PROMISES: dict[str, Promise] = {
     "K1": Promise(
         "nothing executable is stored or read; what cannot be stored fails before its call is done",
         (others.check_k1, others.check_k1_refused),
-        {"hostile/test_hostile_classes.py": "check_k1"},
+        {
+            "hostile/test_hostile_classes.py": "check_k1",
+            "acceptance/test_acceptance_bad_input.py": "check_k1_refused",
+        },
         {
             faults.imports_what_it_reads: runs.hostile_data,
             faults.calls_constructors: runs.hostile_data,
