@@ -35,12 +35,15 @@ _BYTES_SHOWN = 32
 _LONGEST_DECIMAL_BYTES = 1024  # Python refuses to write much longer ones in decimal
 
 
-@frozen
+@frozen(repr=False)
 class Stored:
     """A value that is not plain: what kind it is and its parts, as they are stored."""
 
     code: int
     body: Any
+
+    def __repr__(self) -> str:
+        return as_text(self)
 
 
 class _Damaged(Exception):  # noqa: N818  # a signal inside this module, never shown

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from golem_sdk.cli.stored import read_stored
 from golem_sdk.codec.values import decode
 from golem_sdk.core.entries import OplogIndex
 from golem_sdk.core.function_type import FunctionType
@@ -138,8 +139,8 @@ def value_text(data: bytes) -> str:
 
 
 def decoded(data: bytes) -> object:
-    """An encoded value; one that this process cannot read as a text that says so."""
+    """An encoded value; one with classes that this process does not have, as it is stored."""
     try:
         return decode(data)
-    except DecodingError as error:
-        return f"<{error}>"
+    except DecodingError:
+        return read_stored(data)

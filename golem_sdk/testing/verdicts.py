@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from golem_sdk.cli.stored import Stored
 from golem_sdk.core.difference import first_difference
 from golem_sdk.testing.observations import (
     Observed,
@@ -298,6 +299,8 @@ def _equal(one: Outcome, other: Outcome) -> bool:
     first, second = decoded(one.data), decoded(other.data)
     if isinstance(first, BaseException):  # not where it rose
         return type(first) is type(second) and str(first) == str(second)
+    if one.kind == "error" and isinstance(first, Stored) and isinstance(second, Stored):
+        return str(first) == str(second)
     return type(first) is type(second) and first == second
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PROGRAM = """
 import os
+from dataclasses import dataclass
 from golem_sdk import agent, atomically, durable
 from uuid import uuid4
 
@@ -60,6 +61,32 @@ def leaving(item):
 @agent
 def raising(item):
     raise ValueError(ship(item))
+
+@dataclass
+class Parcel:
+    number: int
+
+class RefusedError(OSError):
+    def __init__(self, parcel):
+        super().__init__(parcel)
+
+packed = []
+
+@agent
+def packing(item):
+    packed.append(item)
+    ship(item)
+    return Parcel(len(packed))
+
+@agent
+def asking(item):
+    packed.append(item)
+    ship(Parcel(len(packed)))
+
+@agent
+def refusing(item):
+    ship(item)
+    raise RefusedError(Parcel(1))
 
 count = 7
 """
@@ -122,6 +149,24 @@ def test_a_fault_is_told_with_the_command_that_shows_it(
     again = run(capsys, 1, *arguments[:2], "--at", schedule)
     assert "1. REPEATED: the same call with another request" in again
     assert "2 runs in" in again
+
+
+@pytest.mark.parametrize("agent", ["packing", "asking"])
+def test_values_of_classes_that_only_the_agent_s_process_has_are_compared_and_shown(
+    agent: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = run(capsys, 1, f"fuzzed_shop:{agent}", '"lamp"', "--hash-seeds", "0")
+    assert "DIVERGED" in text
+    assert "Parcel(number=1)" in text
+    assert "Parcel(number=2)" in text
+
+
+def test_the_same_exception_with_such_a_value_is_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = run(capsys, 0, "fuzzed_shop:refusing", '"lamp"', "--hash-seeds", "0")
+    assert "already raises " in text
+    assert "Parcel(number=1)" in text
 
 
 def test_a_schedule_without_fault_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
