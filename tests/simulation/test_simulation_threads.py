@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import pytest
 
 from golem_sdk import agent, durable
 from golem_sdk.testing.driver import Step
-from golem_sdk.testing.simulation import simulate, world
+from golem_sdk.testing.simulation import CALM, Tally, simulate, world
+from golem_sdk.testing.simulation.baton import Baton
+from golem_sdk.testing.simulation.machine import Machine
+from golem_sdk.testing.simulation.primitives import substituted
 
 
 @durable
@@ -48,3 +52,26 @@ def test_they_keep_the_promises(seed: int) -> None:
         [Step(sim_starts_threads, ("a",)), Step(sim_starts_threads, ("b",))], seed=seed
     )
     assert not report.violations
+
+
+def test_who_looks_again_and_again_does_not_keep_a_dead_process_from_its_end() -> None:
+    baton, done, looks = Baton(1, 0.1), list[str](), count()
+    machine = Machine(baton, 1, CALM, Tally())
+
+    def slow() -> None:
+        baton.sleep(100.0)  # a commit of a slow disk
+        done.append("slow")
+
+    def looking() -> None:
+        while not done and next(looks) < 10_000:
+            baton.point(always=True)
+            baton.sleep(0.1)
+
+    with substituted(baton):
+        for job in (slow, looking):
+            baton.spawn(machine, job, job.__name__)
+        baton.rest(timeout_s=1.0)
+        machine.alive = False
+        baton.drain(machine)
+        baton.close()
+    assert next(looks) < 5_000

@@ -66,6 +66,10 @@ class Strand:
         return f"{self.number} {self.name} ({state})"
 
 
+_STANDSTILL = 1_000
+"""A process that is gone comes to its end within so many points, or those that wait for a time are tried."""
+
+
 class Baton:
     """Who runs, and what time it is. Made on the thread that drives the simulation.
 
@@ -94,6 +98,7 @@ class Baton:
         self.fault: SimulationStuckError | None = None
         self.escaped: list[BaseException] = []
         self.is_running = True
+        self._stands_since = 0  # the point at which time began to stand still
 
     # --- for strands ------------------------------------------------------------------------------
 
@@ -183,7 +188,7 @@ class Baton:
 
         Those that wait for ever are killed.
         """
-        self.only = machine
+        self.only, self._stands_since = machine, self.points
         try:
             while self.of(machine):
                 if not self._runs(machine):
@@ -267,8 +272,13 @@ class Baton:
 
     def _draw(self) -> Strand:
         ready = [s for s in self._strands if not s.waiting and self._may_run(s)]
+        if self.only is not None and self.points - self._stands_since > _STANDSTILL:
+            # Somebody looks again and again for what another one does, who waits for a time to come.
+            ready += [s for s in self._strands if s.deadline_ns is not None and self._may_run(s)]
         if ready:
-            return ready[0] if len(ready) == 1 else self.draw.choice(ready)
+            strand = ready[0] if len(ready) == 1 else self.draw.choice(ready)
+            strand.waiting = False
+            return strand
         waiting = [s for s in self._strands if s.waiting and self._may_run(s)]
         timed = [(s.deadline_ns, s.number, s) for s in waiting if s.deadline_ns is not None]
         if not timed:
