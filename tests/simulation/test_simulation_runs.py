@@ -121,6 +121,24 @@ def test_without_faults_nothing_goes_wrong(fuzz_seed: int) -> None:
 
 
 @agent
+class SimTill:
+    def __init__(self, name: str) -> None:
+        self.cents = 0
+
+    def put(self, cents: int) -> int:
+        self.cents += cents
+        return self.cents
+
+
+@pytest.mark.once
+def test_one_caller_makes_its_calls_in_their_order(fuzz_seed: int) -> None:
+    caller = [Step(SimTill, ("front",), "put", (cents,)) for cents in (1, 2, 4)]
+    for seed in range(fuzz_seed, fuzz_seed + 20):
+        report = simulate([caller, Step(SimTill, ("back",), "put", (5,))], seed=seed)
+        assert [report.results[f"step-{n}"][1] for n in range(4)] == [1, 3, 7, 5]
+
+
+@agent
 def sim_waits_for_something_real(name: str) -> None:
     HELD.acquire()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk.codec.values import encode
@@ -16,12 +17,12 @@ from golem_sdk.errors import (
 from golem_sdk.runtime.definitions import definition_of
 from golem_sdk.stores.invocations import InvocationStatus, load_result
 from golem_sdk.testing.checkers import Told
+from golem_sdk.testing.driver import Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from golem_sdk.app import Runtime
-    from golem_sdk.testing.driver import Step
     from golem_sdk.testing.simulation.baton import Baton
     from golem_sdk.testing.simulation.disk import Disk
     from golem_sdk.testing.simulation.machine import Machine
@@ -46,7 +47,7 @@ class Callers:
         baton: Baton,
         world: World,
         disk: Disk,
-        steps: Sequence[Step],
+        steps: Sequence[Step | Sequence[Step]],
         never_twice: Sequence[str],
     ) -> None:
         self.told: list[Told] = []
@@ -54,23 +55,37 @@ class Callers:
         self._baton = baton
         self._world = world
         self._disk = disk
-        self._steps = {f"step-{number}": step for number, step in enumerate(steps)}
+        numbers = count()
+        self._callers = [
+            [
+                (f"step-{next(numbers)}", step)
+                for step in ([each] if isinstance(each, Step) else each)
+            ]
+            for each in steps
+        ]
         self._never_twice = never_twice
         self._answered: set[str] = set()
 
     @property
     def are_content(self) -> bool:
         """Whether every call was answered."""
-        return len(self._answered) == len(self._steps)
+        return len(self._answered) == sum(map(len, self._callers))
 
     def call(self, machine: Machine, runtime: Runtime) -> None:
-        """Make the calls that were not answered yet, each from a strand of its own."""
-        for name, step in self._steps.items():
-            if name not in self._answered:
-                self._spawn(machine, runtime, name, step)
+        """Make the calls that were not answered yet, each caller's from a strand of its own."""
+        for calls in self._callers:
+            left = [(name, step) for name, step in calls if name not in self._answered]
+            if left:
+                self._spawn(machine, runtime, left)
 
-    def _spawn(self, machine: Machine, runtime: Runtime, name: str, step: Step) -> None:
-        self._baton.spawn(machine, lambda: self._make(machine, runtime, name, step), f"call {name}")
+    def _spawn(self, machine: Machine, runtime: Runtime, left: list[tuple[str, Step]]) -> None:
+        def calls() -> None:
+            for name, step in left:
+                self._make(machine, runtime, name, step)
+                if name not in self._answered:
+                    return  # another process is to make it
+
+        self._baton.spawn(machine, calls, f"call {left[0][0]}")
 
     def _make(self, machine: Machine, runtime: Runtime, name: str, step: Step) -> None:
         self._baton.sleep(machine.draw.choice((0.0, machine.draw.uniform(0.0, 5.0))))

@@ -75,7 +75,7 @@ class Report:
 
 
 def simulate(
-    steps: Sequence[Step],
+    steps: Sequence[Step | Sequence[Step]],
     *,
     seed: int,
     faults: Faults = WILD,
@@ -90,8 +90,8 @@ def simulate(
     but one at a time runs. No time passes but virtual time. Effects of the agents act upon `world()`.
 
     Args:
-        steps: the calls that the outside makes, all at about the same time. Their agents must give the
-            same results whatever the order of calls to different agents is.
+        steps: the calls that the outside makes, all at about the same time, in any order: results must not
+            depend on it. Those in a list of their own are of one caller, who makes one after the other.
         seed: of every decision.
         faults: what may go wrong, and how likely it is.
         never_twice: names of effects made with ``idempotence_mode(False)``; if it is not known whether one
@@ -138,7 +138,7 @@ class _Run:
 
 
 def _run(
-    steps: Sequence[Step],
+    steps: Sequence[Step | Sequence[Step]],
     seed: int,
     faults: Faults,
     never_twice: Sequence[str],
