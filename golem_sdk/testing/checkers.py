@@ -40,6 +40,7 @@ __all__ = [
     "check_p1",
     "check_p2",
     "check_p3",
+    "check_p3_unknown",
     "check_p4",
     "check_p5",
     "check_p6",
@@ -280,6 +281,27 @@ def check_p3(
             found.append(
                 f"P3: process {process} did {name} {count} times, at most {most} by itself"
             )
+    return found
+
+
+def check_p3_unknown(
+    expected: Mapping[str, Any], results: Mapping[str, Any], calls: Iterable[str]
+) -> list[str]:
+    """P3: whoever is not told the result is told of a write with an unknown outcome, and which call it is.
+
+    Args:
+        expected: what each call from outside gives without crashes.
+        results: what it gave: ``("result", value)`` or ``("error", type, args, notes)``.
+        calls: of the writes that are made with ``idempotence_mode(False)``, what their text holds.
+    """
+    wanted, found = list(calls), []
+    for call, told in results.items():
+        if told == expected.get(call):
+            continue
+        is_unknown = told[:2] == ("error", "UnknownOutcomeError")
+        _, message, _, write = told[2] if is_unknown else ("", "", 0, "")
+        if not (write and write in message and any(each in write for each in wanted)):
+            found.append(f"P3: {call} gave {told!r}, and names no write with an unknown outcome")
     return found
 
 

@@ -29,7 +29,7 @@ from golem_sdk.core.entries import (
 from golem_sdk.core.function_type import COMMIT_TABLE, CommitRule, FunctionType
 from golem_sdk.core.plan import OplogRuleError, Plan, plan_after
 from golem_sdk.core.status import NEW_AGENT, fold_status, status_after
-from golem_sdk.errors import AgentFencedSignal
+from golem_sdk.errors import AgentFencedSignal, UnknownOutcomeError
 from golem_sdk.intercept import net
 from golem_sdk.oplog.reader import chunk_key
 from golem_sdk.oplog.writer import OplogWriter
@@ -164,6 +164,16 @@ def key_of_the_life(patch: pytest.MonkeyPatch) -> None:
 def not_announced(patch: pytest.MonkeyPatch) -> None:
     """A write that must not be made twice is not noted before it is made."""
     patch.setattr(Announcements, "announce", lambda *given: 0)
+
+
+def unknown_outcome_of_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Who is told of an unknown outcome is not told of which write."""
+    made = UnknownOutcomeError.__init__
+
+    def make(self: UnknownOutcomeError, agent_id: str, message: str, *_: object) -> None:
+        made(self, agent_id, message)
+
+    patch.setattr(UnknownOutcomeError, "__init__", make)
 
 
 def shown_before_it_is_safe(patch: pytest.MonkeyPatch) -> None:

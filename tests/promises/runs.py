@@ -105,12 +105,15 @@ class Program:
                 continue
             if self._once:
                 names = [performance.name for performance in calm.notes.performances]
-                yield checkers.check_p3(
+                found = checkers.check_p3(
                     names,
                     evidence.notes.performances,
                     crashes=evidence.crashes,
                     never_twice=[name for name in names if self._once in name.rpartition(":")[2]],
                     in_doubt=names,
+                )
+                yield found + checkers.check_p3_unknown(
+                    calm.results, evidence.results, [self._once.strip("()")]
                 )
             else:
                 yield violations(calm, evidence)

@@ -77,12 +77,13 @@ PROMISES: dict[str, Promise] = {
         {faults.objects_live_on: runs.WRITES.broken},
     ),
     "P3": Promise(
-        "a remote write: at least once, once more per crash, under one key; else at most once",
-        (checkers.check_p3,),
-        {MODES: "violations"},
+        "a remote write: at least once, once more per crash, under one key; else at most once, or it is told",
+        (checkers.check_p3, checkers.check_p3_unknown),
+        {MODES: "violations", GUARDS: "check_p3_unknown"},
         {
             faults.key_of_the_life: runs.WRITES.broken,
             faults.not_announced: runs.ONCE.broken,
+            faults.unknown_outcome_of_nothing: runs.ONCE.broken,
         },
     ),
     "P4": Promise(
