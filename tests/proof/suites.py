@@ -37,11 +37,11 @@ class Suite:
 
 
 SUITES = (
-    Suite("crash twice, unloaded", MODES, 90, "every_mode and crashed-again-unloaded"),
-    Suite("kills", "tests/acceptance/test_acceptance_kill.py", 12),
-    Suite("crash twice, kept", MODES, 90, "every_mode and crashed-again and not unloaded"),
-    Suite("damaged stores", "tests/storage/test_storage_agents_damage.py", 20),
-    Suite("simulation", "tests/simulation/test_simulation_runs.py", 4),
+    Suite("crash twice, unloaded", MODES, 70, "every_mode and crashed-again-unloaded"),
+    Suite("kills", "tests/acceptance/test_acceptance_kill.py", 11),
+    Suite("crash twice, kept", MODES, 70, "every_mode and crashed-again and not unloaded"),
+    Suite("damaged stores", "tests/storage/test_storage_agents_damage.py", 16),
+    Suite("simulation", "tests/simulation/test_simulation_runs.py", 3),
     Suite("power loss", "tests/storage/test_storage_powerloss.py", 15),
     Suite("guards", "tests/guards/test_guards_crash.py", 8),
     Suite("flipped bits", "tests/storage/test_storage_damage.py", 3),

@@ -82,7 +82,7 @@ def lacking(name: str) -> Results:
         (
             Results(enough(), failed=("test_a",)),
             "",
-            "failed: test_a\n    again: GOLEM_FUZZ=90 GOLEM_SEED=",
+            "failed: test_a\n    again: GOLEM_FUZZ=70 GOLEM_SEED=",
         ),
         (Results(enough()), "pytest ended with 3", "pytest ended with 3"),
         (lacking("double crashes"), "", "double crashes: 19,999 of 20,000"),

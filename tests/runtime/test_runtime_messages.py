@@ -13,7 +13,7 @@ import pytest
 
 from golem_sdk import Runtime, agent, durable, get, schedule
 from golem_sdk.core.entries import Error
-from golem_sdk.errors import AgentFailedError, GolemError, UsageError
+from golem_sdk.errors import AgentFailedError, GolemError, StoreError, UsageError
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.stores.invocations import InvocationStatus
@@ -132,7 +132,7 @@ class Computer:
 
     def _die(self) -> None:
         survivor = self.engine.snapshot()
-        self.engine.kill(GolemError("the process was killed"))
+        self.engine.kill(StoreError("the process was killed"))
         self.engine = survivor
         self.died.set()
 
