@@ -120,6 +120,11 @@ def revert_to(
 
 
 def _check(plan: Plan, then: Plan, target: OplogIndex, last: OplogIndex) -> None:
+    if last == 1:
+        raise UsageError(
+            f"cannot revert to entry {target}: the agent has none but that of its creation, which is kept."
+            " Nothing was changed"
+        )
     if not 1 <= target < last:
         raise UsageError(
             f"cannot revert to entry {target}: it must be one of 1 to {last - 1}, so that something is"

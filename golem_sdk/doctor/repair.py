@@ -78,10 +78,14 @@ def repair(old: Path, new: Path) -> Repair:
     The old one is not changed. The new one appears when it is finished.
 
     Raises:
-        StoreError: there is something at ``new`` already, or it could not be written.
+        StoreError: there is something at ``new`` already, it is inside ``old``, or it could not be written.
         StoreLockedError: a runtime has the old store open.
         StoreCorruptError: nothing at all can be found in the old store.
     """
+    if new.resolve().is_relative_to(old.resolve()):
+        raise StoreError(
+            f"{new} is inside the store that is not to be changed: choose another path"
+        )
     unfinished = new.with_name(f"{new.name}.unfinished")
     for path in (new, unfinished):
         if path.exists():

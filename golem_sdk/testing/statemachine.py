@@ -70,6 +70,10 @@ class AgentStateMachine(RuleBasedStateMachine):
     use ``self.runtime``; or both. Invariants are checked when all agents wait. Run it as
     ``TestName = YourMachine.TestCase``. A `teardown` of your own calls this one first.
 
+    If hypothesis says that data generation is inconsistent, or that a failure is flaky, then the agents (or
+    the model) keep something outside of themselves: a class attribute, a global, a cache of the process. All
+    programs run in one process: put it into the agent, or reset it in ``__init__``.
+
     Attributes:
         runtime: the runtime, a `VirtualRuntime`.
 

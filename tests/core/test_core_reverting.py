@@ -114,6 +114,13 @@ def test_something_is_dropped_and_something_kept() -> None:
     assert revert_to(log, plan, 2).resumed == invoked("a")
 
 
+@pytest.mark.parametrize("target", [0, 1, 2])
+def test_of_an_agent_that_has_done_nothing_there_is_nothing_to_drop(target: int) -> None:
+    log = [(1, CREATE)]
+    with pytest.raises(UsageError, match="has none but that of its creation"):
+        revert_to(log, fold_plan(log), target)
+
+
 def test_the_middle_of_a_region_is_no_target() -> None:
     log = list(enumerate([CREATE, invoked("a"), BeginAtomicRegion(0), NoOp(0), NoOp(0)], start=1))
     for target in (3, 4):

@@ -42,6 +42,11 @@ SEEN = Observation("t(1)", 0, "here", "1")
 APPENDS = [Append(b"a", 1, 2, 1, 1), Append(b"b", 1, 1, 1, 1), Append(b"a", 3, 1, 2, 2)]
 
 
+def unknown(message: str, call: str) -> list[str]:
+    told = ("error", "UnknownOutcomeError", ("agent", message, 3, call), None)
+    return checkers.check_p3_unknown({"a": ("result", 1)}, {"a": told}, ["pay"])
+
+
 def p3(*done: Performance, **more: Any) -> list[str]:
     return checkers.check_p3(["w"], done, crashes=1, **more)
 
@@ -109,6 +114,15 @@ CASES: dict[str, tuple[Callable[[], list[str]], list[Callable[[], list[str]]]]] 
             lambda: p3(DONE, evolve(DONE, process=2), never_twice=["w"]),
         ],
     ),
+    "P3_unknown": (
+        lambda: unknown("it is not known: pay() at a.py:1", "pay() at a.py:1"),
+        [
+            lambda: unknown("it is not known", ""),
+            lambda: unknown("it is not known", "pay() at a.py:1"),
+            lambda: unknown("it is not known: ship() at a.py:1", "ship() at a.py:1"),
+            lambda: checkers.check_p3_unknown({"a": 1}, {"a": ("result", 2)}, ["pay"]),
+        ],
+    ),
     "P4": (
         lambda: checkers.check_p4([DONE], [TOLD, TOLD]),
         [
@@ -149,7 +163,8 @@ def test_a_planted_fault_is_named(promise: str) -> None:
     for fault in CASES[promise][1]:
         found = fault()
         assert found
-        assert all(violation.startswith(f"{promise}: ") for violation in found)
+        number = promise.partition("_")[0]
+        assert all(violation.startswith(f"{number}: ") for violation in found)
 
 
 def test_every_checker_has_its_planted_fault() -> None:

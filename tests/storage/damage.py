@@ -115,21 +115,27 @@ def by_engine(store: AgentStore, work: Path) -> str:
 
 
 def by_doctor(store: AgentStore, work: Path) -> str:
-    before = (work / "data.mdb").read_bytes()
+    before, new = (work / "data.mdb").read_bytes(), place_of_repaired(work)
     try:
         with opened(work, thoroughly=True) as left:
             verified = examine(left)
-        done = repair(work, work / "new")
+        done = repair(work, new)
     except StoreCorruptError:
         return "noticed"
     assert (work / "data.mdb").read_bytes() == before
     assert verified.is_sound == done.findings.is_sound
-    engine = LmdbEngine(work / "new")
+    engine = LmdbEngine(new)
     rows = read_rows(engine)
     engine.close()
     if verified.is_sound:
         return "harmless" if without_heads(rows) == without_heads(store.rows) else "WRONG"
     return "noticed" if all(fair(name, done, rows, store.rows) for name in NAMES) else "WRONG"
+
+
+def place_of_repaired(work: Path) -> Path:
+    new = work.with_name("repaired")
+    shutil.rmtree(new, ignore_errors=True)
+    return new
 
 
 def without_heads(rows: Rows) -> Rows:
@@ -168,14 +174,14 @@ def _of(key: bytes, rows: Rows, space: Space) -> Rows:
 
 def run_agents(store: AgentStore, work: Path) -> str:
     """Through a runtime: of the damaged store if it opens, and of what was saved of it."""
-    outcome = ask(store, work, NAMES)
+    outcome, new = ask(store, work, NAMES), place_of_repaired(work)
     try:
-        done = repair(work, work / "new")
+        done = repair(work, new)
     except StoreError:
         return max(outcome, "noticed", key=OUTCOMES.index)
     # Of an agent of which no row is left, the new store cannot know; that something is lost was said.
     known = [n for n in NAMES if key_of(n) in done.findings.agents or done.findings.is_sound]
-    after = ask(store, work / "new", known)
+    after = ask(store, new, known)
     if done.findings.is_sound and after != "harmless":
         return "WRONG"
     return max(outcome, after, key=OUTCOMES.index)

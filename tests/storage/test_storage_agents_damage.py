@@ -246,6 +246,8 @@ def test_a_lost_end_is_not_taken_for_the_end(tmp_path: Path, store: AgentStore) 
 def test_repair_refuses_what_would_harm(tmp_path: Path, store: AgentStore) -> None:
     with pytest.raises(StoreError, match="something at"):
         repair(store.path, tmp_path)
+    with pytest.raises(StoreError, match="is inside the store"):
+        repair(store.path, store.path / "new")
     with OwnerLock(store.path), pytest.raises(StoreLockedError, match="already open"):
         repair(store.path, tmp_path / "new")
     (store.path / "data.mdb").write_bytes(bytes(100_000))

@@ -168,16 +168,24 @@ def test_a_viewer_reads_beside_the_owner_and_cannot_write(tmp_path: Path) -> Non
     engine.close()
 
 
-@pytest.mark.parametrize("prepare", ["nothing", "directory", "empty file"])
-def test_a_viewer_makes_no_store(tmp_path: Path, prepare: str) -> None:
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_viewer_makes_no_store(tmp_path: Path, is_there: bool) -> None:
     path = tmp_path / "store"
-    if prepare != "nothing":
+    if is_there:
         path.mkdir(0o700)
-    if prepare == "empty file":
-        (path / "data.mdb").touch()
     with pytest.raises(StoreError, match="there is no store"):
         LmdbEngine(path, read_only=True)
-    assert not path.exists() or len(list(path.iterdir())) == (prepare == "empty file")
+    assert not path.exists() or list(path.iterdir()) == []
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_that_was_emptied_is_damage(tmp_path: Path, read_only: bool) -> None:
+    path = tmp_path / "store"
+    path.mkdir(0o700)
+    (path / "data.mdb").touch()
+    with pytest.raises(StoreCorruptError):
+        LmdbEngine(path, read_only=read_only)
+    assert (path / "data.mdb").read_bytes() == b""
 
 
 def test_a_viewer_adopts_the_map_that_the_owner_has_grown(tmp_path: Path) -> None:

@@ -95,7 +95,8 @@ def simulate(
         seed: of every decision.
         faults: what may go wrong, and how likely it is.
         never_twice: names of effects made with ``idempotence_mode(False)``; if it is not known whether one
-            happened, a simulated operator looks at the world and says so.
+            happened, a simulated operator looks at the world and says so. One that the world refuses (the
+            fault "effect failed") is not made again by itself: unless the agent does it, its result differs.
         ordered: ids of agents in which nothing races: their oplogs must be equal entry by entry.
         repeat: the command that repeats the run, for the message.
         trace: gets every event, to compare runs that should have been the same.
