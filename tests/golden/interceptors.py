@@ -271,6 +271,13 @@ def asks_for_a_password(places: Places) -> list[Any]:
     return [getpass.getpass("Password: ")]
 
 
+def follows_links(places: Places) -> list[Any]:
+    link = workspace() / "out"
+    link.symlink_to(places["desk"])
+    link.exists()  # what it says in replay is not what it said: version 1 asks again
+    return [link.is_symlink(), [entry.name for entry in os.scandir(workspace())]]
+
+
 BODIES: dict[str, Callable[[Places], Any]] = {
     body.__name__: body
     for body in (
@@ -298,6 +305,7 @@ BODIES: dict[str, Callable[[Places], Any]] = {
         many_jobs,
         refused_threads,
         asks_for_a_password,
+        follows_links,
     )
 }
 
@@ -306,6 +314,7 @@ OLDER: dict[str, dict[str, int]] = {
     "refused_threads": {"threads": 1, "timers": 1},
     "asks_for_a_password": {"surroundings": 1},
     "reads_files": {"files": 1},
+    "follows_links": {"file-system": 1},
 }
 """Bodies that are recorded with versions of interceptors that are older than the release."""
 
