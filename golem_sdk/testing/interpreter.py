@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
@@ -32,6 +32,9 @@ from golem_sdk import (
 )
 from golem_sdk.durability import is_live
 from golem_sdk.runtime.context import current_or_performing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["WORLD", "Program", "World", "programs", "run_program", "run_program_async"]
 
@@ -287,9 +290,24 @@ def _named(program: Program) -> Program:
 
 
 def _allowed(program: Any, *, in_region: bool) -> Any:
-    """The program without sagas inside regions, where they are refused."""
+    """The program without sagas inside regions, where they are refused.
+
+    In an operation one call fails at most: it runs again when all blocks are left, that of the patient
+    policy, too, and after more failures it has no attempt left, or one more by the grace of a crash.
+    """
     if not isinstance(program, list):
         return program
     inside = in_region or program[:1] in (["atomically"], ["operation"])
     kept = [_allowed(each, in_region=inside) for each in program]
+    if kept[:1] == ["operation"]:
+        kept = _failing_once(kept, iter(["flaky"]))
     return ["remote", *kept[1:]] if in_region and kept[:1] == ["saga"] else kept
+
+
+def _failing_once(program: Any, first: Iterator[str]) -> Any:
+    if not isinstance(program, list):
+        return program
+    if program[:1] == ["flaky"]:
+        op = next(first, "effect")
+        return [op, f"{op} "]
+    return [_failing_once(each, first) for each in program]
