@@ -56,8 +56,7 @@ class Visits:
     several at once, the last one does: they share what is open.
 
     Args:
-        connection: it, with its ``_link``, whether it ``_is_closed``, and its ``_state``: first of all
-            whether a transaction is open.
+        connection: it, with its ``_link``, and its ``_state``: first of all whether a transaction is open.
         reads_open: whether a read opens one, too: then nothing is lost with one that has only read.
     """
 
@@ -68,7 +67,7 @@ class Visits:
         self._guests = 0
         self._known: list[Any] = []
         self._changes = False
-        self._closes = False
+        self._is_closed = self._is_closed_by_bodies = False
 
     def begin(self, *, changes: bool) -> None:
         """A body, or what it has started, does something with the connection.
@@ -93,21 +92,27 @@ class Visits:
                 " done. Commit before, write in the agent's code, or give the function its own connection"
             )
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is closed; for agent code, whether agent code has closed it."""
+        return self._is_closed or (self._is_closed_by_bodies and _in_body())
+
     def close(self) -> None:
-        """A body, if it is one, closes the connection; for agent code it is open again afterwards.
+        """The connection is closed, by a body only until the last one is over, and for bodies only.
 
         Raises:
             NotDurableError: a transaction of agent code would be lost, which replay would not know.
         """
-        body = durability.BODY.get()
-        if body is not None and not body.is_over:
-            self.begin(changes=False)
-            if self._known[0]:
-                raise NotDurableError(
-                    "A function decorated with @durable closes a connection on which the agent's code has"
-                    " begun a transaction. Nothing was done. Close it there, or commit there before"
-                )
-            self._closes = True
+        if not _in_body():
+            self._is_closed = True
+            return
+        self.begin(changes=False)
+        if self._known[0]:
+            raise NotDurableError(
+                "A function decorated with @durable closes a connection on which the agent's code has"
+                " begun a transaction. Nothing was done. Close it there, or commit there before"
+            )
+        self._is_closed_by_bodies = True
 
     def body_over(self, error: BaseException | None) -> Exception | None:
         """See `golem_sdk.runtime.context.Visited`: a transaction that is left open is rolled back.
@@ -122,8 +127,7 @@ class Visits:
             is_left_open = connection._state[0] and not known[0]
             is_lost = is_left_open and (self._changes or not self._reads_open)
             connection._state = known
-            if self._closes:
-                self._closes = connection._is_closed = False
+            self._is_closed_by_bodies = False
         if is_left_open:
             connection._link.made.clear()
             connection._link.drop()
@@ -137,6 +141,11 @@ class Visits:
             " replay, which does not run it, would not know. It was rolled back. Commit in the function"
             " (with connection: ...), or give it a connection of its own"
         )
+
+
+def _in_body() -> bool:
+    body = durability.BODY.get()
+    return body is not None and not body.is_over
 
 
 @define(eq=False)

@@ -79,7 +79,6 @@ class Recorded:
         self._threshold = options.get("prepare_threshold", 5)
         self._adapters = driver.adapt.AdaptersMap((options.get("context") or driver).adapters)
         self._link.settings["adapters"] = _setting("_adapters", self._adapters)  # the same ones
-        self._is_closed = False
         self.status = _IDLE
         self.blocks: list[Block] = []
 
@@ -155,7 +154,7 @@ class Recorded:
 
     def check(self) -> None:
         """Raises the driver's error if it is closed."""
-        if self._is_closed:
+        if self._visits.is_closed:
             raise self._driver.OperationalError("the connection is closed")
 
     # --- transactions -----------------------------------------------------------------------------
@@ -220,7 +219,7 @@ class Recorded:
         if isinstance(error, AgentControlSignal):
             self._link.drop()
             return
-        if self._is_closed:
+        if self._visits.is_closed:
             return
         if error is None:
             yield from self.ended("commit")
@@ -232,7 +231,6 @@ class Recorded:
     def _shut(self) -> None:
         self._visits.close()
         self.status = _IDLE
-        self._is_closed = True
         self._link.made.clear()
         self._link.drop()
 
@@ -316,7 +314,7 @@ class Recorded:
     @property
     def closed(self) -> bool:
         """Whether it is closed."""
-        return self._is_closed
+        return self._visits.is_closed
 
     @property
     def broken(self) -> bool:

@@ -162,7 +162,6 @@ class RecordedConnection(sqlite3.Connection):
         weakref.finalize(self, self._link.drop)
         self._visits = Visits(self)
         durability.hold(durability.current_since(_NAME), self._link)
-        self._is_closed = False
         self._state: list[Any] = [False, 0]
         self._level: str | None = options.get("isolation_level", "")
         self._mode = options.get("autocommit", -1)
@@ -177,7 +176,7 @@ class RecordedConnection(sqlite3.Connection):
 
     def _call(self, name: str, kind: FunctionType, request: Any, perform: Callable[[], Any]) -> Any:
         """Make one durable call; outside agent code (in a ``@durable`` function, say) just do it."""
-        if self._is_closed:
+        if self._visits.is_closed:
             raise closed("database")
         session = durability.current_since(_NAME)
         if session is None:
@@ -204,7 +203,7 @@ class RecordedConnection(sqlite3.Connection):
     # --- statements -------------------------------------------------------------------------------
 
     def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
-        if self._is_closed:
+        if self._visits.is_closed:
             raise closed("database")
         if not isinstance(factory, type) or not issubclass(factory, sqlite3.Cursor):
             raise NotDurableError(
@@ -231,7 +230,7 @@ class RecordedConnection(sqlite3.Connection):
         self._end("rollback", FunctionType.READ_REMOTE)
 
     def _end(self, how: str, kind: FunctionType) -> None:
-        if self._is_closed:
+        if self._visits.is_closed:
             raise closed("database")
         if not self._state[0]:  # nothing is open: the original does nothing, either
             return
@@ -258,7 +257,6 @@ class RecordedConnection(sqlite3.Connection):
     def close(self) -> None:
         self._visits.close()
         self._state = [False, self._state[1]]
-        self._is_closed = True
         self._link.made.clear()
         self._link.drop()
 
@@ -288,7 +286,7 @@ class RecordedConnection(sqlite3.Connection):
             self._link.real.interrupt()
 
     def getlimit(self, category: int, /) -> Any:
-        if self._is_closed:
+        if self._visits.is_closed:
             raise closed("database")
         told = self._link.settings.get(("setlimit", category, ()))
 
@@ -314,13 +312,13 @@ class RecordedConnection(sqlite3.Connection):
 
     @property
     def in_transaction(self) -> bool:
-        if self._is_closed:
+        if self._visits.is_closed:
             raise closed("database")
         return bool(self._state[0])
 
     @property
     def total_changes(self) -> int:
-        if self._is_closed:
+        if self._visits.is_closed:
             raise closed("database")
         return int(self._state[1])
 
@@ -357,7 +355,7 @@ class RecordedConnection(sqlite3.Connection):
 
 def _telling(name: str) -> Callable[..., Any]:
     def tell(self: RecordedConnection, /, *args: Any, **kwargs: Any) -> Any:
-        if self._is_closed:
+        if self._visits.is_closed:
             raise closed("database")
 
         def setting(real: Any) -> Any:

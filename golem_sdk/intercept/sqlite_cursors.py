@@ -207,7 +207,7 @@ class RecordedCursor(sqlite3.Cursor):
         self._names, self._more, self._dressed, self._seen = None, False, False, 0
 
     def _check(self) -> None:
-        if self._connection._is_closed:
+        if self._connection._visits.is_closed:
             raise closed("database")
         if self._is_closed:
             raise closed("cursor")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from golem_sdk import durable
-from intercept.replaying import run
+from intercept.replaying import run, run_async
 from intercept.suite.cases_sqlite import DatabaseFile
 from intercept.test_intercept_sqlite import error, lines
 
@@ -83,3 +84,55 @@ def test_what_a_durable_function_closes_is_open_afterwards() -> None:
     assert found == ("kept",)
     assert "closes a connection on which the agent's code has begun" in refused
     assert runs.replayed == runs.live
+
+
+def is_closed(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except sqlite3.ProgrammingError as error:
+        return "closed database" in str(error)
+    return False
+
+
+def test_what_agent_code_has_closed_stays_closed() -> None:
+    connections: list[sqlite3.Connection] = []
+
+    @durable
+    def close() -> None:
+        connections[-1].close()
+
+    def body() -> bool:
+        connections.append(connection := sqlite3.connect(file.path))
+        connection.close()
+        close()
+        return is_closed(connection)
+
+    with DatabaseFile() as file:
+        runs = run(body)
+    assert runs.replayed == runs.live
+    assert runs.live
+
+
+def test_what_a_durable_function_closes_is_open_for_agent_code_beside_it() -> None:
+    connections: list[sqlite3.Connection] = []
+
+    @durable
+    async def close() -> bool:
+        connections[-1].close()
+        await asyncio.sleep(0.05)
+        return is_closed(connections[-1])
+
+    async def beside() -> Any:
+        await asyncio.sleep(0.01)
+        found = connections[-1].execute("SELECT 1").fetchone()
+        connections[-1].close()
+        return found
+
+    async def body() -> list[Any]:
+        connections.append(connection := sqlite3.connect(file.path))
+        told = await asyncio.gather(close(), beside())
+        return [*told, is_closed(connection)]
+
+    with DatabaseFile() as file:
+        runs = run_async(body)
+    assert runs.replayed == runs.live == [True, (1,), True]
