@@ -42,6 +42,7 @@ __all__ = [
     "Change",
     "beside",
     "change",
+    "follows",
     "mixes",
     "os_patches",
     "outside_paths",
@@ -98,7 +99,7 @@ def mixes(session: durability.Session, paths: list[Any]) -> bool:
     return any(is_own(session, path) for path in paths)
 
 
-def _follows(options: dict[str, Any]) -> bool:
+def follows(options: dict[str, Any]) -> bool:
     """Whether a call that may follow links does, and the agent is not older than that this is told."""
     session = durability.current()
     if session is None or not options.get("follow_symlinks", True):
@@ -178,8 +179,8 @@ def _look(
     name, at_links = f"os.{original.__name__}", original.__name__ in _AT_LINKS
 
     def look(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        follows = not at_links and _follows(options)
-        asked = outside_paths(frame, _ONE, args, options, follows=follows)
+        through = not at_links and follows(options)
+        asked = outside_paths(frame, _ONE, args, options, follows=through)
         if asked is None:
             return own(original(*args, **options))
         session, paths = asked
@@ -249,8 +250,8 @@ def change(module: str, what: Change, original: Callable[..., Any]) -> MethodTyp
     name, names = f"{module}.{original.__name__}", what.names
 
     def make(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        follows = what.follows and _follows(options)
-        asked = outside_paths(frame, names, args, options, follows=follows)
+        through = what.follows and follows(options)
+        asked = outside_paths(frame, names, args, options, follows=through)
         if asked is None:
             return original(*args, **options)
         session, paths = asked
@@ -356,7 +357,8 @@ def _open(original: Callable[..., int]) -> MethodType:
         if nearby() is None:
             return original(path, flags, mode, dir_fd=dir_fd)
         if flags & writing:
-            asked = outside_paths(sys._getframe(1), _ONE, (path,), {"dir_fd": dir_fd})
+            through, at = follows({}) and not flags & os.O_NOFOLLOW, {"dir_fd": dir_fd}
+            asked = outside_paths(sys._getframe(1), _ONE, (path,), at, follows=through)
             if asked is not None:
                 raise NotDurableError(
                     f"An agent tried to open {shown_path(path)!r} for writing with os.open. Nothing was"

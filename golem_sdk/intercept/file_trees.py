@@ -27,6 +27,7 @@ from golem_sdk.intercept.file_system import (
     Change,
     beside,
     change,
+    follows,
     mixes,
     outside_paths,
     recorded,
@@ -231,7 +232,7 @@ def _touch(original: Callable[..., None]) -> Callable[..., None]:
 def _touch_near(
     original: Callable[..., None], frame: Any, path: Any, mode: int, exist_ok: bool
 ) -> None:
-    asked = outside_paths(frame, ("path",), (path,), {})
+    asked = outside_paths(frame, ("path",), (path,), {}, follows=follows({}))
     if asked is None:
         original(path, mode, exist_ok)
         return

@@ -16,6 +16,7 @@ from attrs import evolve
 from golem_sdk import workspace
 from golem_sdk.codec.values import decode
 from golem_sdk.core.entries import ImportedFunctionInvoked
+from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept import lookups, table
 from intercept.replaying import run
 from intercept.test_intercept_sqlite import Pause
@@ -184,6 +185,23 @@ def test_what_a_link_out_of_its_own_directory_leads_to_is_outside(
     )
     assert runs.live == runs.replayed
     assert runs.calls == (recorded if version > 1 else [])
+
+
+def test_what_is_made_through_a_link_out_of_its_own_directory_is_made_outside(top: Path) -> None:
+    def body() -> list[Any]:
+        link = workspace() / "new"
+        link.symlink_to(top / "new")
+        with pytest.raises(NotDurableError):
+            os.open(link, os.O_CREAT | os.O_WRONLY)
+        with pytest.raises(FileExistsError):
+            os.open(link, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY)
+        link.touch()
+        return [link.exists()]
+
+    runs = run(body, between=lambda: (top / "new").unlink())
+    assert runs.live == runs.replayed == [True]
+    assert runs.calls == ["pathlib.Path.touch", "os.stat"]
+    assert not (top / "new").exists()
 
 
 def test_where_its_own_directory_is_is_not_recorded() -> None:
