@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -135,9 +136,10 @@ class RecordedCursor(sqlite3.Cursor):
         return [names, rows, more, [cursor.rowcount, cursor.lastrowid], note_state(real)]
 
     def _read_on(self) -> list[Any]:
-        """More rows, of a statement that a crash may have ended."""
-        if self._real is None:
-            real = run(self._connection._link.connected())
+        """More rows, of a statement that a crash, or a body of a durable function, may have ended."""
+        link = self._connection._link
+        if self._real is None or self._real.connection is not link.real:
+            real = run(link.connected())
             self._real = _started(real, "execute", *self._query)
             if len(self._real.fetchmany(self._seen)) < self._seen:
                 raise sqlite3.OperationalError(_LOST)
@@ -202,7 +204,8 @@ class RecordedCursor(sqlite3.Cursor):
     def _forget(self) -> None:
         real, self._real = self._real, None
         if real is not None:
-            real.close()
+            with suppress(sqlite3.ProgrammingError):  # its connection was closed, by a body
+                real.close()
         self._rows.clear()
         self._names, self._more, self._dressed, self._seen = None, False, False, 0
 

@@ -136,3 +136,24 @@ def test_what_a_durable_function_closes_is_open_for_agent_code_beside_it() -> No
     with DatabaseFile() as file:
         runs = run_async(body)
     assert runs.replayed == runs.live == [True, (1,), True]
+
+
+def test_a_cursor_goes_on_when_a_durable_function_has_closed_its_connection() -> None:
+    connections: list[sqlite3.Connection] = []
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n"
+
+    @durable
+    def close() -> None:
+        connections[-1].close()
+
+    def body() -> list[Any]:
+        connections.append(connection := sqlite3.connect(file.path))
+        first, second = connection.execute(numbers), connection.execute(numbers)
+        told = [next(first), next(second)]
+        close()
+        told.append(second.execute("SELECT 'anew'").fetchone())
+        return [*told, len(first.fetchall())]
+
+    with DatabaseFile() as file:
+        runs = run(body)
+    assert runs.replayed == runs.live == [(1,), (1,), ("anew",), 4999]
