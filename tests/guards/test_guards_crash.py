@@ -53,7 +53,7 @@ def check(
     if end.results[0][:2] == UNKNOWN:
         assert expected.results[0][:2] != UNKNOWN, "nothing crashed"
         given, wanted = {"": end.results[0]}, {"": expected.results[0]}
-        assert check_p3_unknown(wanted, given, [*_once(program), "the region opened at"]) == []
+        assert check_p3_unknown(wanted, given, _in_doubt(program)) == []
     else:
         results = _told(end.results, raced)
         assert results == _told(expected.results, raced), "P2: results"
@@ -81,8 +81,15 @@ def _names(node: object) -> Iterator[str]:
         yield str(node)
 
 
-def _once(program: Program) -> list[str]:
-    return [name for name in _names(program) if name.startswith("once ")]
+def _in_doubt(node: object, region: str = "") -> list[str]:
+    """What the text of a call holds whose outcome may be unknown: a write, or the region that it is in."""
+    if not isinstance(node, list):
+        return []
+    if node[:1] == ["once"]:
+        return [repr(node[1]), *filter(None, [region])]
+    if node[:1] in (["atomically"], ["operation"]):
+        region = "the region opened at"
+    return [*chain.from_iterable(_in_doubt(each, region) for each in node)]
 
 
 def _raises(node: object) -> bool:
