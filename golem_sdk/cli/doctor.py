@@ -220,13 +220,13 @@ def _print_repair(old: Path, new: Path, done: Repair) -> None:
 
 def _print_ways_on(new: Path, done: Repair) -> None:
     """The commands that have agents go on from what is left of them, for whoever accepts that."""
-    left = [agent for agent in done.parked if agent.last > 1]
+    left = [agent for agent in done.parked if agent.way_back]
     if left:
         print(
-            "From there, an agent would do again what it did since. Who accepts that drops one entry more:"
+            "An agent would do again what it did since. Who accepts that drops its last entries, too:"
         )
     for agent in left:
-        words = ["golem", "agent", "revert", agent.name, "--to-index", str(agent.last - 1)]
+        words = ["golem", "agent", "revert", agent.name, "--to-index", str(agent.way_back)]
         print(f"  {visible(shlex.join([*words, '--store', str(new)]))}")
 
 

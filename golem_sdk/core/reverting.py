@@ -25,7 +25,7 @@ from golem_sdk.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Reversal", "revert_to", "target_before"]
+__all__ = ["Reversal", "is_open", "revert_to", "target_before"]
 
 _OPEN_KIND: dict[type[Entry], str] = {
     BeginAtomicRegion: "the atomic region",
@@ -50,6 +50,11 @@ class Reversal:
     dropped: tuple[str, ...]
     resumed: ExportedFunctionInvoked | None
     completed: int
+
+
+def is_open(plan: Plan) -> bool:
+    """Whether the entry at which this was the plan is no target: it lies inside something."""
+    return any(kind in _OPEN_KIND for kind in plan.open_begins.values())
 
 
 def target_before(

@@ -23,6 +23,7 @@ from golem_sdk.core.entries import (
 )
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.plan import OplogRuleError, plan_after
+from golem_sdk.core.reverting import is_open
 from golem_sdk.core.status import AgentStatus, status_after
 from golem_sdk.doctor.findings import AgentFindings, Findings
 from golem_sdk.errors import DecodingError, StoreCorruptError
@@ -126,6 +127,8 @@ def _fold(
         if not all(_is_whole(value, payloads) for value in entry_fields(entry).values()):
             raise _PayloadLostError("a long value of it is lost")
         record, plan = status_after(record, index, entry), plan_after(plan, index, entry)
+        if not is_open(plan):
+            agent.ends.append(index)
         if isinstance(entry, Create):
             create = entry
         elif isinstance(entry, ExportedFunctionInvoked | ExportedFunctionCompleted):

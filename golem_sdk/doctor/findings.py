@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from functools import partial
+
 from attrs import define, field
 
 from golem_sdk.core.entries import Create, OplogIndex
@@ -11,6 +14,9 @@ from golem_sdk.storage.base import Space
 from golem_sdk.storage.salvage import Gap
 
 __all__ = ["AgentFindings", "Findings"]
+
+_ENDS = 64
+"""Of so many it is known that they lie inside nothing: the newest may have been dropped by a jump."""
 
 
 @define
@@ -26,6 +32,7 @@ class AgentFindings:
         record: the status that the whole ones give.
         rests_at: the last of its entries when it came to rest, by its head; 0: it was at work.
         plan: the plan that they give.
+        ends: the newest of them that lie inside nothing.
         under_way: index of the beginning of the invocation that was running at their end, 0: none was.
         cut: why not all of its entries are there, or why that cannot be shown; empty: all are.
         problems: what else is wrong with what belongs to it; it can run nevertheless.
@@ -40,6 +47,7 @@ class AgentFindings:
     record: StatusRecord = NEW_AGENT
     rests_at: OplogIndex = 0
     plan: Plan = EMPTY_PLAN
+    ends: deque[OplogIndex] = field(factory=partial(deque[OplogIndex], maxlen=_ENDS))
     under_way: OplogIndex = 0
     cut: str = ""
     problems: list[str] = field(factory=list)
@@ -48,6 +56,12 @@ class AgentFindings:
     def name(self) -> str:
         """How people call it."""
         return self.agent_id or self.key.decode("utf-8", "backslashreplace")
+
+    @property
+    def way_back(self) -> OplogIndex:
+        """The newest entry to which it can be reverted, 0 if none is known."""
+        found = (i for i in self.ends if i < self.last and self.plan.regions.is_visible(i))
+        return max(found, default=0)
 
     @property
     def complaints(self) -> list[str]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.shelf import fill, golem
-from golem_sdk import Runtime
+from golem_sdk import Runtime, agent, atomically, durable
+from golem_sdk.core.entries import BeginAtomicRegion
 from golem_sdk.core.ids import storage_key
 from golem_sdk.oplog.reader import chunk_key
 from golem_sdk.storage.base import Batch, Space
@@ -93,6 +94,40 @@ def test_an_agent_that_was_cut_goes_on_by_the_command_that_is_printed(store: Pat
     (command,) = [line for line in repaired.splitlines() if line.startswith("  golem ")]
     assert golem(*shlex.split(command)[1:]).returncode == 0
     assert golem("doctor", "--verify", "--store", str(new)).returncode == 0
+
+
+@durable
+def stock(what: str) -> str:
+    return what
+
+
+@agent
+class CutShelf:
+    def __init__(self, name: str) -> None:
+        self.things: list[str] = []
+
+    def fill(self) -> int:
+        with atomically():
+            self.things += [stock(what) for what in ("jam", "tea", "salt")]
+        return len(self.things)
+
+
+def test_an_agent_that_was_cut_in_a_region_goes_on_before_it(tmp_path: Path) -> None:
+    path, new = tmp_path / "store", tmp_path / "new"
+    with Runtime(path) as runtime:
+        shelf = runtime.get(CutShelf, "a")
+        assert shelf.fill() == 3
+        (begin,) = [at for at, e in runtime.oplog(shelf) if isinstance(e, BeginAtomicRegion)]
+    engine, key = LmdbEngine(path), storage_key('CutShelf("a")')
+    oplog = engine.scan(Space.OPLOG, chunk_key(key, begin + 2), None, limit=100)
+    engine.commit([Batch(dels=tuple((Space.OPLOG, chunk) for chunk, _ in oplog[1:]))])
+    engine.close()
+    repaired = golem("doctor", "--repair", str(new), "--store", str(path)).stdout
+    (command,) = [line for line in repaired.splitlines() if line.startswith("  golem ")]
+    assert f"--to-index {begin - 1} " in command
+    assert golem(*shlex.split(command)[1:]).returncode == 0
+    with Runtime(new) as runtime:
+        assert runtime.get(CutShelf, "a").fill() == 6, "the one that was begun goes on first"
 
 
 def test_a_repaired_store_is_as_sound_as_the_old_one(store: Path) -> None:

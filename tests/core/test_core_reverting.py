@@ -18,7 +18,7 @@ from golem_sdk.core.entries import (
     Revert,
 )
 from golem_sdk.core.plan import fold_plan, plan_after
-from golem_sdk.core.reverting import revert_to, target_before
+from golem_sdk.core.reverting import is_open, revert_to, target_before
 from golem_sdk.errors import UsageError
 from golem_sdk.testing.histories import CREATE, oplogs
 
@@ -126,4 +126,5 @@ def test_the_middle_of_a_region_is_no_target() -> None:
     for target in (3, 4):
         with pytest.raises(UsageError, match="Revert to entry 2 or earlier"):
             revert_to(log, fold_plan(log), target)
+    assert [is_open(fold_plan(log[:at])) for at in range(1, 6)] == [False, False, True, True, True]
     assert revert_to(log, fold_plan(log), 2).region == OplogRegion(3, 5)
