@@ -76,9 +76,9 @@ class Visits:
             NotDurableError: it ``changes`` a transaction of agent code, which replay would not know.
         """
         connection: Any = self._connection()
-        body, state = durability.BODY.get(), connection._state
+        body, state = _body(), connection._state
         with self._mutex:
-            if body is not None and not body.is_over and self not in body.visited:
+            if body is not None and self not in body.visited:
                 body.visited = (*body.visited, self)
                 if not self._guests:
                     self._known = state
@@ -95,7 +95,7 @@ class Visits:
     @property
     def is_closed(self) -> bool:
         """Whether the connection is closed; for agent code, whether agent code has closed it."""
-        return self._is_closed or (self._is_closed_by_bodies and _in_body())
+        return self._is_closed or (self._is_closed_by_bodies and _body() is not None)
 
     def close(self) -> None:
         """The connection is closed, by a body only until the last one is over, and for bodies only.
@@ -103,7 +103,7 @@ class Visits:
         Raises:
             NotDurableError: a transaction of agent code would be lost, which replay would not know.
         """
-        if not _in_body():
+        if _body() is None:
             self._is_closed = True
             return
         self.begin(changes=False)
@@ -143,9 +143,10 @@ class Visits:
         )
 
 
-def _in_body() -> bool:
+def _body() -> Any:
+    """The body of a durable function that runs here; ``None``: none, or one that is over by now."""
     body = durability.BODY.get()
-    return body is not None and not body.is_over
+    return None if body is None or body.is_over else body
 
 
 @define(eq=False)

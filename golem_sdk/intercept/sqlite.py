@@ -176,8 +176,7 @@ class RecordedConnection(sqlite3.Connection):
 
     def _call(self, name: str, kind: FunctionType, request: Any, perform: Callable[[], Any]) -> Any:
         """Make one durable call; outside agent code (in a ``@durable`` function, say) just do it."""
-        if self._visits.is_closed:
-            raise closed("database")
+        self._check()
         session = durability.current_since(_NAME)
         if session is None:
             self._visits.begin(
@@ -195,6 +194,11 @@ class RecordedConnection(sqlite3.Connection):
             self._link.after(None, in_transaction=self._state[0])
             raise
 
+    def _check(self) -> None:
+        """Raises the driver's error if it is closed."""
+        if self._visits.is_closed:
+            raise closed("database")
+
     def _in_doubt(self) -> bool:
         """Whether the next call may have been made before."""
         session = durability.current_since(_NAME)
@@ -203,8 +207,7 @@ class RecordedConnection(sqlite3.Connection):
     # --- statements -------------------------------------------------------------------------------
 
     def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
-        if self._visits.is_closed:
-            raise closed("database")
+        self._check()
         if not isinstance(factory, type) or not issubclass(factory, sqlite3.Cursor):
             raise NotDurableError(
                 f"a cursor is made by a class of sqlite3.Cursor, not by {factory!r}"
@@ -230,8 +233,7 @@ class RecordedConnection(sqlite3.Connection):
         self._end("rollback", FunctionType.READ_REMOTE)
 
     def _end(self, how: str, kind: FunctionType) -> None:
-        if self._visits.is_closed:
-            raise closed("database")
+        self._check()
         if not self._state[0]:  # nothing is open: the original does nothing, either
             return
         again = self._in_doubt()
@@ -286,8 +288,7 @@ class RecordedConnection(sqlite3.Connection):
             self._link.real.interrupt()
 
     def getlimit(self, category: int, /) -> Any:
-        if self._visits.is_closed:
-            raise closed("database")
+        self._check()
         told = self._link.settings.get(("setlimit", category, ()))
 
         def limit(connection: Any) -> Any:
@@ -312,14 +313,12 @@ class RecordedConnection(sqlite3.Connection):
 
     @property
     def in_transaction(self) -> bool:
-        if self._visits.is_closed:
-            raise closed("database")
+        self._check()
         return bool(self._state[0])
 
     @property
     def total_changes(self) -> int:
-        if self._visits.is_closed:
-            raise closed("database")
+        self._check()
         return int(self._state[1])
 
     @property
@@ -355,8 +354,7 @@ class RecordedConnection(sqlite3.Connection):
 
 def _telling(name: str) -> Callable[..., Any]:
     def tell(self: RecordedConnection, /, *args: Any, **kwargs: Any) -> Any:
-        if self._visits.is_closed:
-            raise closed("database")
+        self._check()
 
         def setting(real: Any) -> Any:
             return getattr(real, name)(*args, **kwargs)

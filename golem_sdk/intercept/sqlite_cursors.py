@@ -210,8 +210,7 @@ class RecordedCursor(sqlite3.Cursor):
         self._names, self._more, self._dressed, self._seen = None, False, False, 0
 
     def _check(self) -> None:
-        if self._connection._visits.is_closed:
-            raise closed("database")
+        self._connection._check()
         if self._is_closed:
             raise closed("cursor")
 

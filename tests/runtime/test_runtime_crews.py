@@ -161,13 +161,23 @@ class CrewOfThreads:
         thread.join()
 
 
-@pytest.fixture
-def runtime() -> Iterator[Runtime]:
+def opened(suspend_after_s: float) -> Runtime:
     SEEN.clear()
     SESSIONS.clear()
-    settings = Settings(suspend_after_s=60.0, write_behind_s=None)
-    with Runtime.over(MemoryEngine(), VirtualEnvironment(), settings) as opened:
-        yield opened
+    settings = Settings(suspend_after_s=suspend_after_s, write_behind_s=None)
+    return Runtime.over(MemoryEngine(), VirtualEnvironment(), settings)
+
+
+@pytest.fixture
+def runtime() -> Iterator[Runtime]:
+    with opened(60.0) as patient:
+        yield patient
+
+
+def rest(runtime: Runtime) -> None:
+    environment = runtime._kernel.environment
+    assert isinstance(environment, VirtualEnvironment)
+    environment.rest(30)
 
 
 def test_threads_of_pools_have_the_same_names_in_each_invocation(runtime: Runtime) -> None:
@@ -215,10 +225,8 @@ def test_an_agent_whose_threads_sleep_long_is_unloaded_at_once(runtime: Runtime)
 
 @pytest.fixture
 def impatient() -> Iterator[Runtime]:
-    SESSIONS.clear()
-    settings = Settings(suspend_after_s=0.0, write_behind_s=None)
-    with Runtime.over(MemoryEngine(), VirtualEnvironment(), settings) as opened:
-        yield opened
+    with opened(0.0) as hasty:
+        yield hasty
 
 
 def test_an_agent_whose_thread_waits_for_another_is_unloaded_once(impatient: Runtime) -> None:
@@ -236,9 +244,7 @@ def test_an_agent_whose_thread_writes_is_not_unloaded(impatient: Runtime) -> Non
 
 def test_time_goes_on_when_an_agents_threads_have_ended(runtime: Runtime) -> None:
     runtime.get(CrewOfThreads, "x").name_of_pool_thread()
-    environment = runtime._kernel.environment
-    assert isinstance(environment, VirtualEnvironment)
-    environment.rest(30)
+    rest(runtime)
 
 
 def test_of_an_agents_thread_the_system_keeps_nothing(
@@ -261,9 +267,7 @@ def test_of_an_agents_thread_the_system_keeps_nothing(
 
 def test_an_agent_that_was_ended_starts_no_thread(runtime: Runtime) -> None:
     runtime.trigger(runtime.get(CrewOfThreads, "x").start_a_thread_at_the_end)
-    environment = runtime._kernel.environment
-    assert isinstance(environment, VirtualEnvironment)
-    environment.rest(30)
+    rest(runtime)
     assert set(SEEN) == {"refused"}
 
 
