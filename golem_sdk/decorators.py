@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from weakref import WeakKeyDictionary
 
@@ -195,12 +195,8 @@ def _durable(target: Any, function_type: FunctionType, name: str | None) -> Any:
             if session is None:
                 return await target(*args, **kwargs)
             request = call.request(args, kwargs)
-
-            async def body_async() -> Any:
-                with Body():
-                    return await target(*args, **kwargs)
-
-            return await working_call_async(session, call.name, function_type, request, body_async)
+            body = functools.partial(_body_async, target, args, kwargs)
+            return await working_call_async(session, call.name, function_type, request, body)
 
         return perform_async
 
@@ -218,6 +214,13 @@ def _durable(target: Any, function_type: FunctionType, name: str | None) -> Any:
         return working_call(session, call.name, function_type, request, body)
 
     return perform
+
+
+async def _body_async(
+    target: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    with Body():
+        return await target(*args, **kwargs)
 
 
 class _Call:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -46,6 +47,9 @@ class Remembering:
     def work(self, steps: int) -> None:
         for number in range(steps):
             workloads.step(number)
+
+    async def work_together(self, steps: int) -> None:
+        await asyncio.gather(*map(workloads.concurrent_step, range(steps)))
 
     def recall(self) -> int:
         return self.run
@@ -96,6 +100,10 @@ def _remembered(runtime: Runtime, run: int, size: int) -> None:
     runtime.get(Remembering, run).work(size)
 
 
+def _remembered_together(runtime: Runtime, run: int, size: int) -> None:
+    asyncio.run(runtime.get(Remembering, run).work_together(size))
+
+
 def _replayed(runtime: Runtime, run: int, size: int) -> None:
     runtime.get(Remembering, run).recall()
 
@@ -124,6 +132,9 @@ PATHS: Final = {
     "read step": HotPath("W1r: a step that reads", _reads),
     "clock": HotPath("W1r: time.time() in an agent", _clocks),
     "replay": HotPath("W4: a step that is replayed", _replayed, _remembered),
+    "replay together": HotPath(
+        "W3, replayed: a step beside others", _replayed, _remembered_together
+    ),
     "flow": HotPath("W2: a workflow of one step", _flows),
     "invocation": HotPath("a call of an agent that is loaded", _invocations),
     "agent call": HotPath("a call from agent to agent", _asked),

@@ -254,7 +254,9 @@ class Machine:
         if item is None:
             raise IndexError("nothing is left to replay")
         index, entry = item
-        if any(self._withdrawn(call, item) for call in list(self.pending.values())):
+        if isinstance(entry, EndRemoteWrite) and any(
+            self._withdrawn(call, item) for call in list(self.pending.values())
+        ):
             return None
         call = self.pending.get(entry.call) if isinstance(entry, ImportedFunctionInvoked) else None
         if call is None:

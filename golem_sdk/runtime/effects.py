@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from golem_sdk.core.machine import StartedCall
     from golem_sdk.runtime.completion import Completion
+    from golem_sdk.runtime.hostloop import Running
     from golem_sdk.runtime.lanes import Lane
     from golem_sdk.runtime.session import Session
     from golem_sdk.runtime.timers import Timer
@@ -76,33 +77,36 @@ class Effect(Protocol):
 class HostEffect:
     """A coroutine function, run on the host loop outside the agent's context."""
 
+    __slots__ = ("_call", "_context", "_perform", "_running", "_session")
+
     resumable = False
+    _session: Session
+    _call: int
 
     def __init__(self, perform: Callable[[], Awaitable[Any]]) -> None:
         self._perform = perform
-        self._cancel: Callable[[], None] | None = None
+        self._running: Running | None = None
         self._context = copy_context()
         self._context.run(SESSION.set, None)
 
     def launch(self, session: Session, call: StartedCall) -> None:
         """See `Effect.launch`."""
-        environment = session.kernel.environment
+        self._session, self._call = session, call.number
         performer, perform = session.kernel.settings.performer, self._perform
         if performer is not None:
             scope = self._context.run(SCOPE.get)
             perform = performer.perform_async(session, call, scope, self._perform)
-        environment.enter()
-
-        def done(task: asyncio.Task[Any]) -> None:
-            session.mailbox.post(_mail(call.number, task))
-            environment.leave()
-
-        self._cancel = session.kernel.host.run(perform, self._context, done)
+        session.kernel.environment.enter()
+        self._running = session.kernel.host.run(perform, self._context, self._done)
 
     def cancel(self) -> None:
         """See `Effect.cancel`."""
-        if self._cancel is not None:
-            self._cancel()
+        if self._running is not None:
+            self._running.cancel()
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._session.mailbox.post(_mail(self._call, task))
+        self._session.kernel.environment.leave()
 
 
 class LaneEffect:

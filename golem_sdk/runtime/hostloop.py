@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import suppress
 from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextvars import Context
 
-__all__ = ["HostLoop"]
+    _Begun = tuple[
+        "Running",
+        Callable[[], Awaitable[Any]],
+        Context,
+        Callable[[asyncio.Task[Any]], None],
+        bool,
+    ]
+
+__all__ = ["HostLoop", "Running"]
 
 
 _LAST_WORDS_S = 1.0
@@ -35,6 +44,8 @@ class HostLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
         self._closed = False
+        self._begun: deque[_Begun] = deque()
+        self._is_told = False
         self._finishing: set[asyncio.Task[Any]] = set()
 
     def run(
@@ -44,34 +55,32 @@ class HostLoop:
         done: Callable[[asyncio.Task[Any]], None],
         *,
         finish: bool = False,
-    ) -> Callable[[], None]:
+    ) -> Running | None:
         """Run ``effect()`` as a task of the loop, in ``context``; ``done`` gets the finished task.
 
         ``finish``: `close` lets it come to its end (it closes a connection) instead of cancelling it.
 
-        Returns a function that cancels it (from any thread). After `close` nothing is run any more.
+        After `close` nothing is run any more, and ``None`` returned.
         """
         loop = self._running()
         if loop is None:
-            return lambda: None
-        tasks: list[asyncio.Task[Any]] = []
+            return None
+        running = Running(loop)
+        self._begun.append((running, effect, context, done, finish))
+        if not self._is_told:  # or the loop has yet to look: many are told to it at once
+            self._is_told = True
+            _tell(loop, self._begin)
+        return running
 
-        async def body() -> Any:
-            return await effect()
-
-        def start() -> None:
-            task = loop.create_task(body(), context=context)
-            tasks.append(task)
+    def _begin(self) -> None:
+        self._is_told = False
+        while self._begun:
+            running, effect, context, done, finish = self._begun.popleft()
+            task = running.begin(effect, context)
             if finish:
                 self._finishing.add(task)
                 task.add_done_callback(self._finishing.discard)
-            task.add_done_callback(done)
-
-        def cancel() -> None:
-            _tell(loop, lambda: [task.cancel() for task in tasks])
-
-        _tell(loop, start)
-        return cancel
+            task.add_done_callback(done, context=context)
 
     def close(self) -> None:
         """Cancel the effects under way and stop the loop, whose thread is waited for up to a second."""
@@ -109,6 +118,33 @@ class HostLoop:
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
+
+
+class Running:
+    """An effect that runs on the loop, or is about to."""
+
+    __slots__ = ("_loop", "_task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._task: asyncio.Task[Any] | None = None
+
+    def begin(self, effect: Callable[[], Awaitable[Any]], context: Context) -> asyncio.Task[Any]:
+        """Make its task, on the loop's thread."""
+        self._task = task = self._loop.create_task(_awaited(effect), context=context)
+        return task
+
+    def cancel(self) -> None:
+        """Cancel it, from any thread."""
+        _tell(self._loop, self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+async def _awaited(effect: Callable[[], Awaitable[Any]]) -> Any:
+    return await effect()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:

@@ -7,7 +7,7 @@ call of the agent it is, but which call of which task or thread, and which child
 from __future__ import annotations
 
 from contextvars import Context, ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVarTuple, Unpack
 from uuid import uuid5
 
 from golem_sdk.core.ids import invocation_namespace
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Keys", "Place", "Strand", "branch", "thread_context"]
 
+Ts = TypeVarTuple("Ts")
+
 
 class Strand:
     """One line of an agent's code: an invocation's own, or that of a task or thread.
@@ -31,30 +33,35 @@ class Strand:
         generated: how many keys it has generated.
     """
 
-    __slots__ = ("_children", "_derive", "_namespace", "calls", "generated")
+    __slots__ = ("_children", "_derive", "_namespace", "_origin", "calls", "generated")
 
-    def __init__(self, derive: Callable[[], UUID]) -> None:
+    def __init__(self, derive: Callable[[Unpack[Ts]], UUID], *origin: *Ts) -> None:
         self.calls = 0
         self.generated = 0
-        self._derive = derive
+        self._derive: Callable[..., UUID] = derive
+        self._origin: tuple[object, ...] = origin
         self._namespace: UUID | None = None
         self._children = 0
 
     def child(self) -> Strand:
         """That of a task or thread which begins here."""
-        self._children = number = self._children + 1
-        return Strand(lambda: uuid5(self.namespace, f"task {number}"))
+        self._children += 1
+        return Strand(_of_child, self, self._children)
 
     @property
     def namespace(self) -> UUID:
         """From what its keys are derived: made when the first of them is asked for."""
         if self._namespace is None:
-            self._namespace = self._derive()
+            self._namespace = self._derive(*self._origin)
         return self._namespace
 
     def gone_back(self, index: OplogIndex, times: int) -> None:
         """It runs on from a place that was jumped back to: what it does now is not what it did then."""
         self._namespace = uuid5(self.namespace, f"{times} times back to {index}")
+
+
+def _of_child(parent: Strand, number: int) -> UUID:
+    return uuid5(parent.namespace, f"task {number}")
 
 
 Place = tuple[Strand, int]
@@ -93,8 +100,7 @@ class Keys:
 
     def begin(self, invocation: str) -> None:
         """An invocation with this key begins."""
-        agent_id = self._agent_id
-        self._main = Strand(lambda: invocation_namespace(agent_id, invocation))
+        self._main = Strand(invocation_namespace, self._agent_id, invocation)
         self._context.run(_STRAND.set, self._main)
         self._generated: dict[OplogIndex, int] = {}
         self._called: dict[OplogIndex, int] = {}

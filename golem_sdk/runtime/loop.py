@@ -153,7 +153,7 @@ class AgentLoop(BareLoop):
                 while self._tasks:
                     task = self._tasks.pop(next(iter(self._tasks)))
                     if task.done():
-                        self._task_done(task)
+                        _task_done(task)
                     else:
                         unwind_task(task, unloaded)
                 for generator in (generators := self._generators.take()):
@@ -291,7 +291,7 @@ class AgentLoop(BareLoop):
         name = f"task-{number}" if name is None else str(name)
         task = AgentTask(number, coro, self, name, context, **options)
         self._tasks[number] = task
-        task.add_done_callback(self._task_done)
+        task.add_done_callback(_task_done, context=task.context)
         return task
 
     def run_in_executor(
@@ -318,11 +318,9 @@ class AgentLoop(BareLoop):
         async with asyncio.timeout(timeout):
             await self.lanes.drain()
 
-    def _task_done(self, task: asyncio.Task[Any]) -> None:
-        if isinstance(task, AgentTask):
-            self._tasks.pop(task.number, None)
-        if task._exception is not None:  # `exception()` would keep asyncio from telling of it
-            close_unstarted(task._exception)
+    def forget(self, task: AgentTask) -> None:
+        """The task is over."""
+        self._tasks.pop(task.number, None)
 
     # --- async generators -------------------------------------------------------------------------
 
@@ -378,6 +376,13 @@ class AgentLoop(BareLoop):
 
     def _is_agent_code(self) -> bool:
         return self._baton.holder == get_ident() and not is_collecting()
+
+
+def _task_done(task: asyncio.Task[Any]) -> None:
+    assert isinstance(task, AgentTask), "the loop makes no others"
+    task.driver.forget(task)
+    if task._exception is not None:  # `exception()` would keep asyncio from telling of it
+        close_unstarted(task._exception)
 
 
 def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:

@@ -19,7 +19,7 @@ from golem_sdk.errors import NotDurableError
 from golem_sdk.runtime.session import SAME
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
     from golem_sdk.core.function_type import FunctionType
     from golem_sdk.runtime.session import Session
@@ -163,7 +163,7 @@ def working_call(
     return result
 
 
-async def working_call_async(
+def working_call_async(
     session: Session,
     name: str,
     function_type: FunctionType,
@@ -172,18 +172,23 @@ async def working_call_async(
     *,
     repeatable: bool = True,
     changes: OwnChanges | None = None,
-) -> T:
+) -> Coroutine[Any, Any, T]:
     """The same for a coroutine function."""
-    call = partial(session.call_async, name, function_type, request)
-    result: T
+    call = partial(session.call_async, name, function_type, request, repeatable=repeatable)
     if not session.workspace:
-        result = await call(perform, SAME, repeatable=repeatable)
-        return result
-    changes = changes or OwnChanges(session.workspace)
+        return call(perform, SAME)
+    return _restoring(call, perform, changes or OwnChanges(session.workspace))
+
+
+async def _restoring(
+    call: Callable[..., Coroutine[Any, Any, Any]],
+    perform: Callable[[], Awaitable[T]],
+    changes: OwnChanges,
+) -> T:
     found: list[Any] = []
     with changes.restored(found):
-        found += await call(changes.kept_async(perform), SAME, repeatable=repeatable)
-    result = found[0]
+        found += await call(changes.kept_async(perform), SAME)
+    result: T = found[0]
     return result
 
 

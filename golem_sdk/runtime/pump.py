@@ -37,7 +37,7 @@ _SHORTEST_TIMER_NS = 100_000_000
 class _Waiting:
     """A started call that the pump has to complete, and what to do with its entry."""
 
-    __slots__ = ("call", "deliver", "effect", "launched", "scope")
+    __slots__ = ("call", "deliver", "effect", "scope")
 
     def __init__(
         self, call: StartedCall, effect: Effect, deliver: Callable[[ImportedFunctionInvoked], None]
@@ -45,12 +45,10 @@ class _Waiting:
         self.call = call
         self.effect = effect
         self.deliver = deliver
-        self.launched = False
         self.scope = SCOPE.get()  # that of the code which waits
 
     def launch(self, session: Session) -> None:
         """Begin to obtain the completion."""
-        self.launched = True
         self.effect.launch(session, self.call)
 
 
@@ -87,6 +85,7 @@ class Pump:
         self.memory: dict[str, Any] = {}
         self._session = session
         self._waiting: dict[int, _Waiting] = {}
+        self._fresh: dict[int, _Waiting] = {}  # those of them that are to be launched
 
     def open_loop(self) -> AgentLoop:
         """The agent's event loop, made if need be."""
@@ -162,11 +161,12 @@ class Pump:
         if isinstance(mail, Alarm):
             assert isinstance(waiting.effect, AlarmEffect), "nothing else sets an alarm"
             assert waiting.effect.again is not None, "the pump's alarms stand for an effect"
-            waiting.effect, waiting.launched = waiting.effect.again, False
+            waiting.effect = waiting.effect.again
+            self._fresh[mail.call] = waiting
             return
         settled = session.retries.settled(call, mail, waiting.scope)
         if settled is None:
-            waiting.launched = False
+            self._fresh[mail.call] = waiting
         else:
             self._deliver(session.record(call, settled))
 
@@ -178,7 +178,7 @@ class Pump:
                 " order could not be recorded: make the agent's method async instead of using asyncio.run()"
             )
         future = self.open_loop().create_future()
-        self._add(call, effect, lambda entry: None if future.done() else future.set_result(entry))
+        self._add(call, effect, future.deliver)
         try:
             entry: ImportedFunctionInvoked = await future
         finally:
@@ -218,7 +218,7 @@ class Pump:
 
     def cancel_call(self, number: int) -> None:
         """Agent code does not wait for this call any more."""
-        waiting = self._waiting.pop(number, None)
+        waiting = self._forget(number)
         if waiting is None or self._session.ended is not None:
             return
         call = self._session.machine.pending.get(number, waiting.call)
@@ -237,8 +237,8 @@ class Pump:
 
     def keep(self, entry: ImportedFunctionInvoked) -> None:
         """The outcome of a call that is under way was recorded where the oplog is dropped: deliver it."""
-        session, waiting = self._session, self._waiting[entry.call]
-        waiting.launched = True
+        session = self._session
+        del self._fresh[entry.call]
         outcome = session.kernel.load_payload(entry.outcome)
         session.mailbox.post(Mail(entry.call, outcome, entry.failed))
 
@@ -281,14 +281,21 @@ class Pump:
         effect: Effect,
         deliver: Callable[[ImportedFunctionInvoked], None],
     ) -> None:
-        self._waiting[call.number] = _Waiting(call, effect, deliver)
+        self._waiting[call.number] = self._fresh[call.number] = _Waiting(call, effect, deliver)
+
+    def _forget(self, number: int) -> _Waiting | None:
+        self._fresh.pop(number, None)
+        return self._waiting.pop(number, None)
 
     def _deliver(self, entry: ImportedFunctionInvoked) -> None:
-        self._waiting.pop(entry.call).deliver(entry)
+        waiting = self._forget(entry.call)
+        assert waiting is not None, "the machine and the pump wait for the same calls"
+        waiting.deliver(entry)
 
     def _launch(self) -> None:
-        session = self._session
-        fresh = [waiting for waiting in self._waiting.values() if not waiting.launched]
+        if not self._fresh:
+            return
+        session, fresh, self._fresh = self._session, list(self._fresh.values()), {}
         for waiting in fresh:
             waiting.call = session.operations.writes.announced(waiting.call)
             retry = session.writer.plan.call_retries.get(waiting.call.number)

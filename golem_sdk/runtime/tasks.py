@@ -22,29 +22,40 @@ class AgentFuture(asyncio.Future[Any]):
 
     Only the agent's own code and the driver can complete it; anybody else gets a `NotDurableError`
     before anything has changed.
+
+    Attributes:
+        number: its creation number.
+        driver: its loop.
     """
+
+    __slots__ = ("driver", "number")
 
     def __init__(self, number: int, loop: AgentLoop) -> None:
         self.number = number
-        self._check_driven = loop.check_driven
+        self.driver = loop
         super().__init__(loop=loop)
 
     def __hash__(self) -> int:
         return self.number
 
+    def deliver(self, result: Any) -> None:
+        """Complete it, if anybody still waits for it."""
+        if not self.done():
+            self.set_result(result)
+
     def set_result(self, result: Any, /) -> None:
         """Complete it."""
-        self._check_driven()
+        self.driver.check_driven()
         super().set_result(result)
 
     def set_exception(self, exception: type | BaseException, /) -> None:
         """Complete it with an error."""
-        self._check_driven()
+        self.driver.check_driven()
         super().set_exception(exception)
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Cancel it; whether it was not over yet."""
-        self._check_driven()
+        self.driver.check_driven()
         return super().cancel(msg)
 
 
@@ -54,11 +65,12 @@ class AgentTask(asyncio.Task[Any]):
     Attributes:
         number: its creation number.
         site: where agent code made it.
+        driver: its loop.
         context: the context variables it runs with (`asyncio.Task` tells them only from 3.12 on).
         is_background: it is no task of agent code, but of something that this has opened.
     """
 
-    is_background = False
+    __slots__ = ("context", "driver", "is_background", "number", "site")
 
     def __init__(
         self,
@@ -72,7 +84,8 @@ class AgentTask(asyncio.Task[Any]):
         self.site = loop.here()
         self.context = copy_context() if context is None else context
         branch(self.context)
-        self._check_driven = loop.check_driven
+        self.is_background = False
+        self.driver = loop
         super().__init__(coroutine, loop=loop, name=name, context=self.context)
 
     def __hash__(self) -> int:
@@ -85,7 +98,7 @@ class AgentTask(asyncio.Task[Any]):
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Ask it to end; whether it was not over yet."""
-        self._check_driven()
+        self.driver.check_driven()
         return super().cancel(msg)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextvars import copy_context
-from threading import Event
-from typing import TYPE_CHECKING
+from threading import Event, Semaphore
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -47,9 +47,10 @@ def test_what_is_cancelled_ends() -> None:
         begun.set()
         await asyncio.Event().wait()
 
-    cancel = host.run(effect, copy_context(), lambda task: ended.set())
+    running = host.run(effect, copy_context(), lambda task: ended.set())
     assert begun.wait(30)
-    cancel()
+    assert running is not None
+    running.cancel()
     assert ended.wait(30)
     host.close()
 
@@ -64,8 +65,7 @@ def test_nothing_runs_after_close() -> None:
         performed.append("effect")
 
     host.close()
-    cancel = host.run(effect, copy_context(), performed.append)
-    cancel()
+    assert host.run(effect, copy_context(), performed.append) is None
     assert performed == []
     assert host_threads() == before
 
@@ -76,11 +76,44 @@ def test_closing_twice_and_cancelling_late_is_harmless() -> None:
     async def effect() -> None:
         pass
 
-    cancel = host.run(effect, copy_context(), lambda task: ended.set())
+    running = host.run(effect, copy_context(), lambda task: ended.set())
     assert ended.wait(30)
     host.close()
     host.close()
-    cancel()
+    assert running is not None
+    running.cancel()
+
+
+def test_effects_that_begin_together_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time takes a write to the loop's pipe, and has two threads contend for the interpreter."""
+    told: list[object] = []
+    loop = asyncio.new_event_loop()
+    tell = loop.call_soon_threadsafe
+
+    def telling(callback: Any, *args: Any) -> Any:
+        told.append(callback)
+        return tell(callback, *args)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", telling)
+    host, holds, is_held, ended = HostLoop(lambda: loop), Event(), Event(), Semaphore(0)
+
+    async def hold() -> None:
+        is_held.set()
+        assert holds.wait(30)
+
+    async def effect() -> None:
+        pass
+
+    host.run(hold, copy_context(), lambda task: None)
+    assert is_held.wait(30)
+    told.clear()
+    for _ in range(10):
+        host.run(effect, copy_context(), lambda task: ended.release())
+    assert len(told) == 1
+    holds.set()
+    for _ in range(10):
+        assert ended.acquire(timeout=30)
+    host.close()
 
 
 def test_what_closes_a_connection_comes_to_its_end() -> None:
