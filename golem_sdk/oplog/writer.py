@@ -21,7 +21,7 @@ from golem_sdk.core.plan import Plan, plan_after
 from golem_sdk.errors import AgentControlSignal
 from golem_sdk.oplog.reader import chunk_key
 from golem_sdk.storage.base import Batch, Space
-from golem_sdk.storage.payloads import split_payload
+from golem_sdk.storage.payloads import INLINE_LIMIT, split_payload
 from golem_sdk.storage.tickets import Ticket, Writer
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class OplogWriter:
 
     Attributes:
         last: index of the newest entry appended, on disk or not.
+        plan: the plan of everything appended so far.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class OplogWriter:
         self._agent_key = agent_key
         self._committer = committer
         self._writer = Writer()
-        self._plan = plan
+        self.plan = plan
         self._buffer: list[Entry] = []
         self._puts: dict[tuple[Space, bytes], bytes] = {}
         self._head: Callable[[], tuple[Space, bytes, bytes]] | None = None
@@ -73,11 +74,6 @@ class OplogWriter:
         self._behind: Ticket | None = None  # since it was handed on, so many bytes followed
         self._behind_bytes = 0
         self._undivided = 0
-
-    @property
-    def plan(self) -> Plan:
-        """The plan of everything appended so far."""
-        return self._plan
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -101,12 +97,13 @@ class OplogWriter:
             BaseException: what fenced this writer.
         """
         with self._mutex:
-            self._check()
+            if self._fence is not None:
+                raise self._fence
             if len(self._buffer) >= _MOST_ENTRIES or self._size_bytes >= _MOST_BYTES:
                 self._hand_on()
             index = self.last + 1
-            if self._plan.concerns(type(entry)):
-                self._plan = plan_after(self._plan, index, entry)
+            if self.plan.concerns(type(entry)):
+                self.plan = plan_after(self.plan, index, entry)
             self.last = index
             self._buffer.append(entry)
             self._size_bytes += _size_bytes(entry)
@@ -130,14 +127,15 @@ class OplogWriter:
 
     def keep(self, data: bytes) -> Payload:
         """What an entry keeps of an encoded value; a long one goes to the payload space."""
+        if len(data) <= INLINE_LIMIT:
+            return data
         payload, puts = split_payload(data)
-        if puts:
-            with self._mutex:
-                self._check()
-                for space, key, piece in puts:
-                    self._puts[space, key] = piece
-                    if len(self._puts) >= _MOST_ENTRIES // 8:
-                        self._hand_on()  # or all of them wait in memory until somebody waits
+        with self._mutex:
+            self._check()
+            for space, key, piece in puts:
+                self._puts[space, key] = piece
+                if len(self._puts) >= _MOST_ENTRIES // 8:
+                    self._hand_on()  # or all of them wait in memory until somebody waits
         return payload
 
     def _hand_on(self) -> None:
@@ -173,9 +171,12 @@ class OplogWriter:
                 if self._head is not None:
                     space, key, value = self._head()
                     self._puts[space, key], self._head = value, None
-                puts = tuple((space, key, value) for (space, key), value in self._puts.items())
+                puts: tuple[tuple[Space, bytes, bytes], ...] = ()
+                if self._puts:
+                    puts = tuple((space, key, value) for (space, key), value in self._puts.items())
+                    self._puts = {}
                 batch = Batch(claim, puts, tuple(self._dels))
-                self._buffer, self._puts, self._dels, self._size_bytes = [], {}, [], 0
+                self._buffer, self._dels, self._size_bytes = [], [], 0
                 try:
                     self._ticket = self._committer.submit(batch, self._writer)
                 except BaseException as error:

@@ -6,7 +6,7 @@ from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import define, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Alarm", "Mail", "Mailbox"]
 
 
-@frozen
+@define  # not frozen, as `StartedCall`
 class Mail:
     """The outcome of one started call, already encoded; ``error``: what it raised, as long as known."""
 

@@ -63,7 +63,7 @@ def perform(
         else:
             with blocking(session, call):
                 made = _attempt(session, call, action)
-        mail = session.retries.settled(call, made, SCOPE.get())
+        mail = made if made.error is None else session.retries.settled(call, made, SCOPE.get())
         if mail is not None:
             return session.record(call, mail)
 

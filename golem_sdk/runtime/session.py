@@ -123,19 +123,19 @@ class Session:
         repeatable: bool = True,
     ) -> Any:
         """A durable call performed by a function, in place."""
-        lane = current_lane()
-        recorded = (
-            None if lane is not None else self._recalled(name, function_type, request, identity)
-        )
-        if recorded is not None:
-            return self._reveal(recorded)
+        lane, is_live = current_lane(), self.machine.is_live
+        if lane is None and not is_live:
+            recorded = self._recalled(name, function_type, request, identity)
+            if recorded is not None:
+                return self._reveal(recorded)
         call = self.start(
             name, function_type, request, identity, in_place=True, repeatable=repeatable
         )
         if lane is not None and COMMIT_TABLE[function_type].parks:
             entry = self.pump.park(call, LaneEffect(lane, perform), lane)
         else:
-            entry = self._replayed(call) or performing.perform(self, call, perform)
+            recorded = None if is_live else self._replayed(call)
+            entry = recorded or performing.perform(self, call, perform)
         return self._reveal(entry)
 
     async def call_async(
@@ -332,7 +332,7 @@ class Session:
         self, name: str, function_type: FunctionType, request: object, identity: object
     ) -> ImportedFunctionInvoked | None:
         """What replay has for a call without guards, in one step; ``None``: `start` it, whatever it is."""
-        if self._ended is not None or self.machine.is_live or SCOPE.get() is not DEFAULT_SCOPE:
+        if self._ended is not None or SCOPE.get() is not DEFAULT_SCOPE:
             return None
         fingerprint = crc32(encode(request if identity is SAME else identity))
         recorded = self.machine.recall(name, function_type, fingerprint)
@@ -354,7 +354,7 @@ class Session:
             return self.unrecorded.completed(call, mail)
         rule = COMMIT_TABLE[call.function_type]
         described = self.sites.undescribed(call.site) if call.site else None
-        with self.agent_code():
+        with self._guard:
             return self._append(call, mail, rule.soon, described)
 
     def _append(
@@ -365,7 +365,7 @@ class Session:
             writer.append(described)
         entry = self.machine.complete(
             call,
-            self.now_ns(),
+            self.kernel.environment.now_ns(),
             writer.keep(call.request),
             writer.keep(mail.outcome),
             failed=mail.failed,

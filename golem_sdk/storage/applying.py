@@ -75,12 +75,14 @@ class Ledger:
     Attributes:
         transaction: the last one that it has made, -1 while that is not known.
         newest: the last one of which it knows; if another one has written since, that is the owner now.
+        number: of the one that is being made.
         tally: the store's, after that.
         checksums: of the records that are written more than once, the newest last.
     """
 
     transaction: int = -1
     newest: int = -1
+    number: int = -1
     tally: Tally = field(factory=Tally)
     checksums: dict[Place, int] = field(factory=dict)
 
@@ -91,7 +93,8 @@ class Ledger:
             StoreFencedError: somebody else has written to the store.
             StoreCorruptError: the store's tally is not that of the last transaction.
         """
-        last = txn.id() - 1
+        self.number = txn.id()
+        last = self.number - 1
         if self.newest not in (-1, last):
             raise StoreFencedError(
                 "another process has written to the store since this one did, and owns it now: nothing was"
@@ -105,10 +108,11 @@ class Ledger:
 
     def leave(self, txn: Transaction) -> None:
         """All changes of the transaction are made: write its tally."""
-        self.tally.transaction = txn.id()
+        self.tally.transaction = self.number
         txn.put(TALLY_KEY, self.tally.to_record())
-        for place in list(islice(self.checksums, max(0, len(self.checksums) - _REMEMBERED))):
-            del self.checksums[place]
+        if len(self.checksums) > _REMEMBERED:
+            for place in list(islice(self.checksums, len(self.checksums) - _REMEMBERED)):
+                del self.checksums[place]
 
     def committed(self) -> None:
         """The transaction is durable."""

@@ -288,7 +288,7 @@ class Committer:
             for ticket in flight:
                 if (followers := ticket.dismiss()) is not None:
                     self._sleepers.append(followers)
-            has_heir = self._wake_heir()
+            has_heir = bool(self._queue) and self._wake_heir()
         if not has_heir:
             self._wake_next()
         spread(flight)

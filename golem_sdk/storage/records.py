@@ -28,7 +28,7 @@ OVERHEAD: Final = _HEAD.size
 
 def seal(space: Space, key: bytes, value: bytes) -> bytes:
     """The bytes to store for ``value`` under ``key`` in ``space``."""
-    key_sum = _key_sum(_VERSION, space, key)
+    key_sum = crc32(key, _VERSION << 8 | space)
     return _HEAD.pack(_VERSION, key_sum, crc32(value, key_sum)) + value
 
 
@@ -64,13 +64,9 @@ def check_record_key(space: Space, key: bytes, sealed: bytes) -> tuple[int, int]
     if len(sealed) < OVERHEAD:
         raise _damaged(space, key, f"{len(sealed)} bytes are too few for a record")
     version, key_sum, value_sum = _HEAD.unpack_from(sealed)
-    if key_sum != _key_sum(version, space, key):
+    if key_sum != crc32(key, version << 8 | space):
         raise _damaged(space, key, "the checksum of its key does not match")
     return key_sum, value_sum
-
-
-def _key_sum(version: int, space: Space, key: bytes) -> int:
-    return crc32(key, version << 8 | space)
 
 
 def _damaged(space: Space, key: bytes, why: str) -> StoreCorruptError:

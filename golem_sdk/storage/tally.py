@@ -27,6 +27,8 @@ TALLY_KEY: Final = b"tally"
 
 _SLOTS: Final = 16  # spaces have numbers below
 _ROW: Final = struct.Struct(f">Q{2 * _SLOTS}Q")
+_NUMBER: Final = struct.Struct(">Q")
+_PAIR: Final = struct.Struct(">QQ")
 _MASK: Final = 2**64 - 1
 
 
@@ -53,11 +55,12 @@ class Tally:
 
     RECORD_SIZE: Final = _ROW.size + OVERHEAD
 
-    __slots__ = ("_numbers", "transaction")
+    __slots__ = ("_numbers", "_packed", "transaction")
 
     def __init__(self, transaction: int = 0, numbers: Sequence[int] = (0,) * (2 * _SLOTS)) -> None:
         self.transaction = transaction
         self._numbers = list(numbers)
+        self._packed = bytearray(_ROW.pack(transaction, *numbers))  # but for the transaction
 
     @staticmethod
     def from_record(record: bytes) -> Tally:
@@ -76,7 +79,8 @@ class Tally:
 
     def to_record(self) -> bytes:
         """The sealed record to put under `TALLY_KEY`."""
-        return seal(Space.META, TALLY_KEY, _ROW.pack(self.transaction, *self._numbers))
+        _NUMBER.pack_into(self._packed, 0, self.transaction)
+        return seal(Space.META, TALLY_KEY, bytes(self._packed))
 
     def add(self, space: Space, checksum: int) -> None:
         """Count one more record (see `checksum_of`)."""
@@ -99,6 +103,7 @@ class Tally:
             numbers, at = self._numbers, 2 * space
             numbers[at] = numbers[at] + count & _MASK
             numbers[at + 1] = numbers[at + 1] + total & _MASK
+            _PAIR.pack_into(self._packed, 8 + 8 * at, numbers[at], numbers[at + 1])
 
     def count(self, space: Space) -> int:
         """How many records ``space`` holds."""
