@@ -254,9 +254,8 @@ class Machine:
         if item is None:
             raise IndexError("nothing is left to replay")
         index, entry = item
-        if isinstance(entry, EndRemoteWrite) and any(
-            self._withdrawn(call, item) for call in list(self.pending.values())
-        ):
+        perhaps = list(self.pending.values()) if isinstance(entry, EndRemoteWrite) else []
+        if any(self._withdrawn(call, item) for call in perhaps):
             return None
         call = self.pending.get(entry.call) if isinstance(entry, ImportedFunctionInvoked) else None
         if call is None:
@@ -279,8 +278,7 @@ class Machine:
 
         The call counts as delivered.
         """
-        if self._mismatch is not None:
-            raise self._mismatch
+        self._check()
         self.pending.pop(call.number, None)
         self.outcomes += 1
         self.now, self.progressed = timestamp, True

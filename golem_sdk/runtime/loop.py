@@ -318,10 +318,6 @@ class AgentLoop(BareLoop):
         async with asyncio.timeout(timeout):
             await self.lanes.drain()
 
-    def forget(self, task: AgentTask) -> None:
-        """The task is over."""
-        self._tasks.pop(task.number, None)
-
     # --- async generators -------------------------------------------------------------------------
 
     def _generator_dropped(self, generator: AsyncGenerator[Any, Any]) -> None:
@@ -380,7 +376,7 @@ class AgentLoop(BareLoop):
 
 def _task_done(task: asyncio.Task[Any]) -> None:
     assert isinstance(task, AgentTask), "the loop makes no others"
-    task.driver.forget(task)
+    task.driver._tasks.pop(task.number, None)
     if task._exception is not None:  # `exception()` would keep asyncio from telling of it
         close_unstarted(task._exception)
 

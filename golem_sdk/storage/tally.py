@@ -55,12 +55,13 @@ class Tally:
 
     RECORD_SIZE: Final = _ROW.size + OVERHEAD
 
-    __slots__ = ("_numbers", "_packed", "transaction")
+    __slots__ = ("_changed", "_numbers", "_packed", "transaction")
 
     def __init__(self, transaction: int = 0, numbers: Sequence[int] = (0,) * (2 * _SLOTS)) -> None:
         self.transaction = transaction
         self._numbers = list(numbers)
-        self._packed = bytearray(_ROW.pack(transaction, *numbers))  # but for the transaction
+        self._packed = bytearray(_ROW.pack(transaction, *numbers))  # as it was, but for the changed
+        self._changed: set[int] = set()
 
     @staticmethod
     def from_record(record: bytes) -> Tally:
@@ -79,8 +80,12 @@ class Tally:
 
     def to_record(self) -> bytes:
         """The sealed record to put under `TALLY_KEY`."""
-        _NUMBER.pack_into(self._packed, 0, self.transaction)
-        return seal(Space.META, TALLY_KEY, bytes(self._packed))
+        packed, numbers = self._packed, self._numbers
+        _NUMBER.pack_into(packed, 0, self.transaction)
+        for at in self._changed:
+            _PAIR.pack_into(packed, _NUMBER.size * (1 + at), numbers[at], numbers[at + 1])
+        self._changed.clear()
+        return seal(Space.META, TALLY_KEY, bytes(packed))
 
     def add(self, space: Space, checksum: int) -> None:
         """Count one more record (see `checksum_of`)."""
@@ -103,7 +108,7 @@ class Tally:
             numbers, at = self._numbers, 2 * space
             numbers[at] = numbers[at] + count & _MASK
             numbers[at + 1] = numbers[at + 1] + total & _MASK
-            _PAIR.pack_into(self._packed, 8 + 8 * at, numbers[at], numbers[at + 1])
+            self._changed.add(at)
 
     def count(self, space: Space) -> int:
         """How many records ``space`` holds."""
