@@ -2,7 +2,7 @@
 
 A chunk is the entries of one commit: format version (1 byte), kinds (one byte per entry, then a zero
 byte), then a msgpack list of bodies, each the entry's fields in order. A reader that only plans looks at
-the kinds.
+the kinds. An archived chunk has another version and the entries of many commits, its list deflated.
 Fields may be added at the end of an entry if they have a default; numbers and meanings never change.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+from zlib import compress, decompressobj
+from zlib import error as zlib_error
 
 import attrs
 import msgpack
@@ -24,20 +26,31 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT_VERSION",
+    "MOST_ARCHIVED",
     "SMALL_CHUNK",
     "chunk_kinds",
     "decode_chunk",
     "decode_small_chunks",
+    "encode_archive",
     "encode_chunk",
     "entry_fields",
+    "is_archived",
 ]
 
 FORMAT_VERSION = 1
+ARCHIVE_VERSION = 2
 _VERSION = bytes([FORMAT_VERSION])
+_ARCHIVED = bytes([ARCHIVE_VERSION])
 _END = b"\0"  # of the kinds: no kind has the number 0
 
 SMALL_CHUNK = 1_024
 """Bytes of a chunk that may be decoded together with others."""
+
+MOST_ARCHIVED = 1 << 20
+"""Bytes of chunks that may be archived together."""
+
+_MOST_INFLATED = MOST_ARCHIVED + 16
+_LEVEL = 1  # of compression: higher ones take much longer for a little less
 
 _REF = 1
 _REGION = 2
@@ -76,6 +89,33 @@ def encode_chunk(entries: Sequence[Entry]) -> bytes:
     return _VERSION + kinds + _END + packed
 
 
+def encode_archive(chunks: Sequence[bytes]) -> bytes:
+    """One archived chunk with the entries of several that follow each other and are not archived yet.
+
+    Raises:
+        DecodingError: one of them is no such chunk.
+    """
+    kinds = [chunk_kinds(data) for data in chunks]
+    bodies = [_bodies(data, len(some)) for data, some in zip(chunks, kinds, strict=True)]
+    together = b"".join(kinds)
+    header: bytes = msgpack.Packer().pack_array_header(len(together))
+    return _ARCHIVED + together + _END + compress(header + b"".join(bodies), _LEVEL)
+
+
+def is_archived(data: bytes) -> bool:
+    """Whether a chunk is an archived one."""
+    return data[:1] == _ARCHIVED
+
+
+def _bodies(data: bytes, count: int) -> bytes:
+    """The bodies in a chunk of so many entries, without the head of their list."""
+    header = msgpack.Packer().pack_array_header(count)
+    start = 2 + count
+    if data[:1] != _VERSION or not data.startswith(header, start):
+        raise DecodingError("not a chunk of oplog entries that can be archived")
+    return data[start + len(header) :]
+
+
 def chunk_kinds(data: bytes) -> bytes:
     """The kind numbers of a chunk's entries, without decoding them.
 
@@ -84,7 +124,7 @@ def chunk_kinds(data: bytes) -> bytes:
     """
     if not data:
         raise DecodingError("not a chunk of oplog entries: empty")
-    if data[0] != FORMAT_VERSION:
+    if data[0] not in (FORMAT_VERSION, ARCHIVE_VERSION):
         raise DecodingError(f"oplog format {data[0]} is not known to this version of golem_sdk")
     end = data.find(_END)
     if end < 0:
@@ -101,6 +141,8 @@ def decode_chunk(data: bytes, kinds: bytes | None = None) -> list[Entry]:
     if kinds is None:
         kinds = chunk_kinds(data)
     packed = data[len(kinds) + 2 :]
+    if is_archived(data):
+        packed = _inflated(packed)
     if promises_much(packed) and weigh(packed) > MAX_WEIGHT:
         raise DecodingError("not a chunk of oplog entries: more is promised in it than there is")
     try:
@@ -108,6 +150,17 @@ def decode_chunk(data: bytes, kinds: bytes | None = None) -> list[Entry]:
     except Exception as error:
         raise DecodingError(f"not a chunk of oplog entries: {shown(str(error))}") from error
     return list(_entries(kinds, bodies))
+
+
+def _inflated(packed: bytes) -> bytes:
+    inflating = decompressobj()
+    try:
+        found = inflating.decompress(packed, _MOST_INFLATED)
+    except zlib_error as error:
+        raise DecodingError(f"not a chunk of oplog entries: {error}") from None
+    if not inflating.eof or inflating.unused_data:
+        raise DecodingError("not a chunk of oplog entries: too long, or not whole")
+    return found
 
 
 def decode_small_chunks(chunks: Sequence[tuple[bytes, bytes]]) -> list[Entry]:

@@ -12,7 +12,7 @@ from hashlib import sha256
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from golem_sdk.codec.entries import decode_chunk, entry_fields
+from golem_sdk.codec.entries import decode_chunk, entry_fields, is_archived
 from golem_sdk.core.entries import (
     Create,
     Entry,
@@ -106,9 +106,13 @@ def _take_oplog(agent: AgentFindings, chunks: Iterator[Row], payloads: set[bytes
             agent.cut = f"entry {agent.last + 1} is missing, the next one is {first}"
             continue
         try:
-            marks += _fold(agent, first, decode_chunk(value), payloads)
+            entries = decode_chunk(value)
+            # An archived chunk was not written at once: what comes before the damage is as good as ever.
+            for some in [[entry] for entry in entries] if is_archived(value) else [entries]:
+                marks += _fold(agent, agent.last + 1, some, payloads)
         except (DecodingError, OplogRuleError, _PayloadLostError) as error:
-            agent.cut = f"entry {first}, or one that was written with it, cannot be used: {error}"
+            at = agent.last + 1
+            agent.cut = f"entry {at}, or one that was written with it, cannot be used: {error}"
     visible = [mark for mark in marks if agent.plan.regions.is_visible(mark[0])]
     if visible and visible[-1][1]:
         agent.under_way = visible[-1][0]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
 
-from golem_sdk.codec.entries import decode_chunk
+from golem_sdk.codec.entries import decode_chunk, encode_chunk
 from golem_sdk.core.entries import ExportedFunctionCompleted, ExportedFunctionInvoked
 from golem_sdk.core.status import AgentStatus
 from golem_sdk.doctor.examine import examine
@@ -152,11 +152,15 @@ class _Rescue:
         for key, value in self._rows(Space.OPLOG):
             agent = self._findings.agents[key[:-9]]
             first = int.from_bytes(key[-8:], "big")
-            if first > agent.last:
+            entries = decode_chunk(value) if first <= agent.last else []
+            whole = agent.last + 1 - first
+            if whole < max(1, len(entries)):
                 self._leave(agent.name, f"its entries after {agent.last}")
-                continue
+                if not entries:
+                    continue
+                value = encode_chunk(entries := entries[:whole])
             self._put(Space.OPLOG, key, value)
-            for index, entry in enumerate(decode_chunk(value), start=first):
+            for index, entry in enumerate(entries, start=first):
                 if not agent.plan.regions.is_visible(index):
                     continue
                 if isinstance(entry, ExportedFunctionInvoked):

@@ -15,6 +15,8 @@ from golem_sdk.codec.entries import (
     chunk_kinds,
     decode_chunk,
     decode_small_chunks,
+    encode_chunk,
+    is_archived,
 )
 from golem_sdk.core.entries import (
     KIND_OF,
@@ -25,17 +27,18 @@ from golem_sdk.core.entries import (
 )
 from golem_sdk.core.plan import EMPTY_PLAN, OplogRuleError, Plan, plan_after
 from golem_sdk.errors import DecodingError, StoreCorruptError
+from golem_sdk.oplog.archive import Loose
 from golem_sdk.storage.base import Engine, Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = [
-    "NO_ENTRIES",
     "Survey",
     "agents_with_entries",
     "chunk_key",
     "has_entries",
+    "no_entries",
     "read_entries",
     "survey",
     "surveyed_entries",
@@ -63,6 +66,7 @@ class Survey:
         plan: what replay skips, what is still open.
         sites: the call sites that were described.
         kept: its first chunks, for `surveyed_entries`.
+        loose: its last chunks, for who appends to it.
     """
 
     last: OplogIndex
@@ -70,10 +74,12 @@ class Survey:
     plan: Plan
     sites: tuple[DescribeCallSite, ...]
     kept: deque[_Chunk]
+    loose: Loose
 
 
-NO_ENTRIES = Survey(0, None, EMPTY_PLAN, (), deque())
-"""What a survey of no oplog gives."""
+def no_entries() -> Survey:
+    """What a survey of no oplog gives."""
+    return Survey(0, None, EMPTY_PLAN, (), deque(), Loose())
 
 
 def chunk_key(agent_key: bytes, first: OplogIndex) -> bytes:
@@ -107,14 +113,16 @@ def _runs(engine: Engine, agent_key: bytes, found: Survey) -> Iterator[Iterable[
     last, kept = 0, found.kept
     while kept:
         first, some = kept[0][0], [kept.popleft()]
-        while (
-            kept and len(some) < _TOGETHER and max(len(kept[0][2]), len(some[0][2])) <= SMALL_CHUNK
-        ):
+        while len(some) < _TOGETHER and _is_small(some[-1]) and kept and _is_small(kept[0]):
             some.append(kept.popleft())
         last = some[-1][0] + len(some[-1][1]) - 1
         yield enumerate(_decode_some(agent_key, some), start=first)
     if last < found.last:
         yield read_entries(engine, agent_key, last + 1)
+
+
+def _is_small(chunk: _Chunk) -> bool:
+    return len(chunk[2]) <= SMALL_CHUNK and not is_archived(chunk[2])
 
 
 def _decode_some(agent_key: bytes, some: list[_Chunk]) -> Iterable[Entry]:
@@ -157,9 +165,11 @@ def survey(engine: Engine, agent_key: bytes) -> Survey:
     last, create, plan, plain = 0, None, EMPTY_PLAN, _PLAIN_AT_FIRST
     sites: list[DescribeCallSite] = []
     kept: deque[_Chunk] = deque()
+    loose = Loose()
     room = _KEPT_BYTES
     for chunk in _chunks(engine, agent_key, 1):
         index, kinds, data = chunk
+        loose.add(index, data)
         room -= len(data)
         if room > 0:
             kept.append(chunk)
@@ -180,7 +190,7 @@ def survey(engine: Engine, agent_key: bytes) -> Survey:
             plain = _plain_kinds(plan)
     if last and create is None:
         raise _corrupt(agent_key, 1, "the first entry is not Create")
-    return Survey(last, create, plan, tuple(sites), kept)
+    return Survey(last, create, plan, tuple(sites), kept, loose)
 
 
 def _plain_kinds(plan: Plan) -> bytes:
@@ -197,8 +207,16 @@ _PLAIN_AT_FIRST = _plain_kinds(EMPTY_PLAN)
 
 def _chunks(engine: Engine, agent_key: bytes, first: OplogIndex) -> Iterator[_Chunk]:
     expected, end = first, chunk_key(agent_key, 2**64 - 1)
+    was_read = first > 1
     while True:
         page = engine.scan(Space.OPLOG, chunk_key(agent_key, expected), end, limit=_PAGE)
+        if was_read and not (page and page[0][0] == chunk_key(agent_key, expected)):
+            rest = _archived_since(engine, agent_key, expected)
+            if rest is not None:
+                expected += len(rest[1])
+                yield rest
+                continue
+        was_read = True
         for key, data in page:
             index = int.from_bytes(key[-8:], "big")
             if index != expected:
@@ -213,6 +231,19 @@ def _chunks(engine: Engine, agent_key: bytes, first: OplogIndex) -> Iterator[_Ch
             yield index, kinds, data
         if len(page) < _PAGE:
             return
+
+
+def _archived_since(engine: Engine, agent_key: bytes, start: OplogIndex) -> _Chunk | None:
+    """The entries from ``start`` on of a chunk that has come into the place of those which were read."""
+    first = _chunk_holding(engine, agent_key, start)
+    data = engine.get(Space.OPLOG, chunk_key(agent_key, first))
+    if data is None:
+        return None
+    entries = _decode(agent_key, first, chunk_kinds(data), data)[start - first :]
+    if not entries:
+        return None
+    chunk = encode_chunk(entries)
+    return start, chunk_kinds(chunk), chunk
 
 
 def _chunk_holding(engine: Engine, agent_key: bytes, start: OplogIndex) -> OplogIndex:

@@ -17,8 +17,9 @@ from golem_sdk.core.entries import (
     OplogIndex,
     Payload,
 )
-from golem_sdk.core.plan import Plan, plan_after
+from golem_sdk.core.plan import plan_after
 from golem_sdk.errors import AgentControlSignal
+from golem_sdk.oplog.archive import MOST_CHUNKS
 from golem_sdk.oplog.reader import chunk_key
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.payloads import INLINE_LIMIT, split_payload
@@ -27,9 +28,10 @@ from golem_sdk.storage.tickets import Ticket, Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from golem_sdk.oplog.reader import Survey
     from golem_sdk.storage.committer import Committer
 
-__all__ = ["OplogWriter"]
+__all__ = ["EagerWriter", "OplogWriter"]
 
 _MOST_ENTRIES = 128
 """A fuller buffer is handed to the committer without being asked (Golem: 128)."""
@@ -52,16 +54,18 @@ class OplogWriter:
     Attributes:
         last: index of the newest entry appended, on disk or not.
         plan: the plan of everything appended so far.
+        most_loose: so many small chunks are archived together.
     """
 
-    def __init__(
-        self, agent_key: bytes, committer: Committer, last: OplogIndex, plan: Plan
-    ) -> None:
-        self.last = last
+    most_loose = MOST_CHUNKS
+
+    def __init__(self, agent_key: bytes, committer: Committer, found: Survey) -> None:
+        self.last = found.last
         self._agent_key = agent_key
         self._committer = committer
         self._writer = Writer()
-        self.plan = plan
+        self.plan = found.plan
+        self._loose = found.loose
         self._buffer: list[Entry] = []
         self._puts: dict[tuple[Space, bytes], bytes] = {}
         self._head: Callable[[], tuple[Space, bytes, bytes]] | None = None
@@ -162,12 +166,11 @@ class OplogWriter:
             if self._buffer or self._puts or self._dels:
                 claim = None
                 if self._buffer:
-                    first = self.last - len(self._buffer) + 1
-                    claim = (
-                        Space.OPLOG,
-                        chunk_key(self._agent_key, first),
-                        encode_chunk(self._buffer),
-                    )
+                    if self._loose.are_due(self.most_loose):
+                        self._archive()
+                    first, data = self.last - len(self._buffer) + 1, encode_chunk(self._buffer)
+                    claim = Space.OPLOG, chunk_key(self._agent_key, first), data
+                    self._loose.add(first, data)
                 if self._head is not None:
                     space, key, value = self._head()
                     self._puts[space, key], self._head = value, None
@@ -175,7 +178,7 @@ class OplogWriter:
                 if self._puts:
                     puts = tuple((space, key, value) for (space, key), value in self._puts.items())
                     self._puts = {}
-                batch = Batch(claim, puts, tuple(self._dels))
+                batch = Batch(claim, puts, tuple(self._dels), log=self._agent_key + b"\0")
                 self._buffer, self._dels, self._size_bytes = [], [], 0
                 try:
                     self._ticket = self._committer.submit(batch, self._writer)
@@ -183,6 +186,16 @@ class OplogWriter:
                     self.fence(error)  # what follows must not be taken for all that there is
                     raise
             return self._ticket
+
+    def _archive(self) -> None:
+        """Have the next batch put together what is on disk in small chunks."""
+        lo, hi = (chunk_key(self._agent_key, index) for index in (self._loose.first, self.last + 1))
+        rows = self._committer.engine.scan(Space.OPLOG, lo, hi, limit=self.most_loose)
+        data = self._loose.archive((int.from_bytes(key[-8:], "big"), data) for key, data in rows)
+        if data is not None:
+            self._puts[Space.OPLOG, lo] = data
+            end = chunk_key(self._agent_key, self._loose.first)
+            self._dels += [(Space.OPLOG, key) for key, _ in rows if lo < key < end]
 
     def commit(self) -> None:
         """Return when everything appended is on disk.
@@ -217,6 +230,12 @@ class OplogWriter:
     def _check(self) -> None:
         if self._fence is not None:
             raise self._fence
+
+
+class EagerWriter(OplogWriter):
+    """Archives after a few commits already, so that short programs show what comes of it."""
+
+    most_loose = 3
 
 
 def _size_bytes(entry: Entry) -> int:

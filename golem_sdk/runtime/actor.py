@@ -20,7 +20,7 @@ from golem_sdk.errors import (
     GolemError,
     RuntimeClosedError,
 )
-from golem_sdk.oplog.reader import NO_ENTRIES, Survey, survey
+from golem_sdk.oplog.reader import Survey, no_entries, survey
 from golem_sdk.runtime.completion import Completion, forget
 from golem_sdk.runtime.definitions import INIT
 from golem_sdk.runtime.dissolving import dissolve
@@ -91,7 +91,7 @@ class Actor:
         self._kernel = kernel
         self._read: tuple[AgentHead | None, Survey | None] | None = (
             head,
-            NO_ENTRIES if blank else None,
+            no_entries() if blank else None,
         )
         self._execution: Execution | None = None
         self._is_put_off = False

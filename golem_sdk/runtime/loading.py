@@ -53,7 +53,7 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
         raise actor.parked or parked
     if found.create is not None:
         kernel.before_invocation()  # replay is to meet what live code met
-    writer = kernel.settings.writer_class(agent_key, kernel.committer, found.last, found.plan)
+    writer = kernel.settings.writer_class(agent_key, kernel.committer, found)
     items = islice(surveyed_entries(kernel.engine, agent_key, found), 1, None)
     created = found.create or _create(kernel, actor, definition)
     session = Session(

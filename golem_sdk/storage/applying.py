@@ -119,9 +119,19 @@ class Ledger:
         self.transaction = self.newest = self.tally.transaction
 
     def claim(
-        self, txn: Transaction, database: Database, space: Space, key: bytes, value: bytes
+        self,
+        txn: Transaction,
+        database: Database,
+        space: Space,
+        key: bytes,
+        value: bytes,
+        log: bytes,
     ) -> bool:
-        """Store a record unless there is one; whether it was stored."""
+        """Store a record unless there is one, or a later one of its log; whether it was stored."""
+        if log:
+            cursor = txn.cursor(database)
+            if cursor.set_range(key) and cursor.key().startswith(log):
+                return False
         record = seal(space, key, value)
         happens = txn.put(key, record, overwrite=False, db=database)
         if happens:
@@ -170,10 +180,11 @@ class _Changes:
     values: dict[Place, bytes | None] = field(factory=dict)
     written: set[Place] = field(factory=set)
 
-    def claim(self, space: Space, key: bytes, value: bytes) -> bool:
+    def claim(self, space: Space, key: bytes, value: bytes, log: bytes) -> bool:
         if (space, key) in self.values:
             self.write()
-        happens = self.ledger.claim(self.txn, self.databases[space], space, key, value)
+        database = self.databases[space]
+        happens = self.ledger.claim(self.txn, database, space, key, value, log)
         if happens:
             self.written.add((space, key))
         return happens
@@ -205,7 +216,7 @@ def apply_batches(
     for batch in batches:
         happens = not (batch.chain and batch.chain in lost_chains)
         if happens and batch.claim is not None:
-            happens = changes.claim(*batch.claim)
+            happens = changes.claim(*batch.claim, batch.log)
         won.append(happens)
         if not happens:
             lost_chains.add(batch.chain)

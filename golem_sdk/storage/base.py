@@ -8,7 +8,8 @@ conformance suite checks:
 - A, atomic: a reader, or a crash, sees all of a batch or none of it.
 - I, independent: batches that share a transaction do not fail each other.
 - O, ordered: a state that holds a later commit holds every earlier one.
-- X, exclusive: of any number of batches that claim one key, exactly one wins.
+- X, exclusive: of any number of batches that claim one key, exactly one wins; of a log, none if a later
+  key is there.
 - R, reads: `get` and `scan` see every batch acknowledged before they began.
 """
 
@@ -94,6 +95,8 @@ class Batch:
         dels: removed; an absent key is no error.
         chain: batches of one commit that carry the same number other than 0 hang together: after
             one of them lost its claim, none of the later ones happens.
+        log: what the claimed key begins with, as all keys of its log: the claim is lost also if a later one
+            of them was there before this commit, or claimed in it.
 
     Raises:
         RecordSizeError: a key or value is outside the limits. So a bad batch never reaches a
@@ -104,6 +107,7 @@ class Batch:
     puts: tuple[tuple[Space, bytes, bytes], ...] = ()
     dels: tuple[tuple[Space, bytes], ...] = ()
     chain: int = 0
+    log: bytes = b""
 
     def __attrs_post_init__(self) -> None:
         if self.claim is not None:
@@ -121,8 +125,8 @@ class Engine(Protocol):
         """Apply ``batches`` in order, in one durable transaction.
 
         Returns:
-            For each batch whether it happened; ``False``: its claim key existed (or its chain was
-            lost before it) and nothing of it happened.
+            For each batch whether it happened; ``False``: its claim was lost (or its chain before it) and
+            nothing of it happened.
 
         Raises:
             StoreFullError: nothing of the transaction happened; may be tried again.

@@ -45,7 +45,7 @@ class Committer:
     """The one way into ``engine`` for everything that writes to it. Thread-safe.
 
     Args:
-        engine: where batches go; nobody else commits to it.
+        engine: nobody else commits to it.
         write_behind_s: how long `soon` lets batches gather; ``None``: `soon` does nothing, batches
             are committed only by `wait` and `close` (simulation).
         pause: how a thread lets time pass.
@@ -55,6 +55,7 @@ class Committer:
             leads does that, for as long as there is somebody.
 
     Attributes:
+        engine: where batches go.
         commits: how many transactions were tried.
     """
 
@@ -70,7 +71,7 @@ class Committer:
         self.commits = 0
         self._tell_failed = failed
         self._relieve = relieve
-        self._engine = engine
+        self.engine = engine
         self._write_behind_s = write_behind_s
         self._pause = pause
         self._pid = os.getpid()
@@ -335,7 +336,7 @@ class Committer:
         if not alive:
             return
         self.commits += 1
-        happened = self._engine.commit(batches_of(alive))
+        happened = self.engine.commit(batches_of(alive))
         for ticket, won in zip(alive, happened, strict=True):
             if won:
                 ticket.settled = True

@@ -7,6 +7,7 @@ It ships with the package, so that crash tests can ask what no disk can answer:
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from itertools import islice, takewhile
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,9 @@ class MemoryEngine:
             return False
         if batch.claim is not None:
             space, key, value = batch.claim
-            if changes.get((space, key), self._spaces[space].sealed.get(key)) is not None:
+            if changes.get((space, key), self._spaces[space].sealed.get(key)) is not None or (
+                batch.log and self._goes_on(space, key, batch.log, changes)
+            ):
                 lost_chains.add(batch.chain)
                 return False
             changes[space, key] = seal(space, key, value)
@@ -100,6 +103,23 @@ class MemoryEngine:
         for space, key in batch.dels:
             changes[space, key] = None
         return True
+
+    def _goes_on(
+        self,
+        space: Space,
+        key: bytes,
+        log: bytes,
+        changes: dict[tuple[Space, bytes], bytes | None],
+    ) -> bool:
+        """Whether a log has a later key."""
+        keys = self._spaces[space].keys
+        later = takewhile(
+            lambda each: each.startswith(log), islice(keys, bisect_left(keys, key), None)
+        )
+        staged = [
+            each for at, each in changes if at is space and each > key and each.startswith(log)
+        ]
+        return any(changes.get((space, each), b"") is not None for each in (*later, *staged))
 
     def get(self, space: Space, key: bytes) -> bytes | None:
         """See `Engine.get`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import frozen
 
 from golem_sdk.errors import StoreError
-from golem_sdk.oplog.writer import OplogWriter
+from golem_sdk.oplog.writer import EagerWriter, OplogWriter
 from golem_sdk.storage.base import Engine
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Trap:
         """A writer that falls into this trap, for `Settings`."""
         trap = self
 
-        class TrappedWriter(OplogWriter):
+        class TrappedWriter(EagerWriter):
             _armed = False
 
             def append(self, entry: Entry) -> OplogIndex:

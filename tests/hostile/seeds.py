@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from golden.sample import ENTRIES, VALUES
-from golem_sdk.codec.entries import encode_chunk
+from golem_sdk.codec.entries import encode_archive, encode_chunk
 from golem_sdk.codec.values import encode
 from golem_sdk.core.entries import PayloadRef
 from golem_sdk.core.status import AgentStatus, StatusRecord
@@ -23,13 +23,14 @@ _INVOCATION = Invocation(
     "Order", AGENT, "key", "pay", b"\x90", PayloadRef(b"\2" * 32, 99_999), ORDER
 )
 _CHUNKS = [encode_chunk(ENTRIES[at : at + 3]) for at in range(0, len(ENTRIES), 3)]
+_ARCHIVED = [encode_archive(_CHUNKS), encode_archive(_CHUNKS[:2])]
 _QUEUED = [_INVOCATION.to_row(), attrs.evolve(_INVOCATION, constructor=b"\xc0" * 50).to_row()]
 
 SEEDS: dict[str, list[bytes]] = {
     "value": [encode(value) for value in VALUES.values()],
     "viewed": [encode(value) for value in VALUES.values()],
-    "chunk": _CHUNKS,
-    "oplog": [encode_chunk([entry]) for entry in ENTRIES],
+    "chunk": [*_CHUNKS, *_ARCHIVED],
+    "oplog": [*(encode_chunk([entry]) for entry in ENTRIES), *_ARCHIVED],
     "HEAD": [head_put(AgentHead("Order", AGENT, _RECORD))[2]],
     "INBOX": _QUEUED,
     "SCHEDULED": _QUEUED,

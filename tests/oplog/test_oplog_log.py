@@ -7,6 +7,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,10 +22,12 @@ from golem_sdk.errors import (
     StoreFencedError,
 )
 from golem_sdk.oplog import writer as writing
+from golem_sdk.oplog.archive import Loose
 from golem_sdk.oplog.reader import (
     Survey,
     agents_with_entries,
     chunk_key,
+    no_entries,
     read_entries,
     survey,
     surveyed_entries,
@@ -45,7 +48,8 @@ KEY = storage_key("Order(1)")
 
 
 def writer_over(engine: Engine, last: int = 0) -> OplogWriter:
-    return OplogWriter(KEY, Committer(engine, write_behind_s=None), last, EMPTY_PLAN)
+    found = evolve(no_entries(), last=last)
+    return OplogWriter(KEY, Committer(engine, write_behind_s=None), found)
 
 
 def line(number: int) -> Log:
@@ -130,11 +134,11 @@ def test_writers_that_are_over_keep_nobody_elses_entries_from_the_disk() -> None
     engine, go, done = MemoryEngine(), Event(), Event()
     committer = Committer(engine, pause=lambda seconds: go.wait(30))
     for name in ("Order(1)", "Order(2)"):
-        over = OplogWriter(storage_key(name), committer, 0, EMPTY_PLAN)
+        over = OplogWriter(storage_key(name), committer, no_entries())
         over.append(CREATE)
         over.soon()
         over.fence(AgentSuspendedSignal("it waits"))
-    writer = OplogWriter(storage_key("Order(3)"), committer, 0, EMPTY_PLAN)
+    writer = OplogWriter(storage_key("Order(3)"), committer, no_entries())
     writer.append(CREATE)
     writer.soon()
     committer.soon(done.set)
@@ -176,7 +180,7 @@ def test_long_payloads_do_not_wait_in_memory_until_somebody_waits() -> None:
         def soon(self, prepare: Callable[[], object] | None = None) -> None:
             asked.append(len(self._queue))
 
-    writer = OplogWriter(KEY, Counting(MemoryEngine(), write_behind_s=None), 0, EMPTY_PLAN)
+    writer = OplogWriter(KEY, Counting(MemoryEngine(), write_behind_s=None), no_entries())
     for number in range(4):
         writer.keep(bytes([number]) * 256 * 1024 * 20)
     assert asked == [1, 2, 3, 4, 5]
@@ -192,7 +196,7 @@ def test_who_records_faster_than_the_disk_takes_it_waits(monkeypatch: pytest.Mon
             queued.append(sum(len(p[2]) for ticket in self._queue for p in ticket.batch.puts))
 
     engine = MemoryEngine()
-    writer = OplogWriter(KEY, Slow(engine, write_behind_s=None), 0, EMPTY_PLAN)
+    writer = OplogWriter(KEY, Slow(engine, write_behind_s=None), no_entries())
     for number in range(32):
         writer.keep(number.to_bytes() * piece)
         writer.append(Log(number, "info", "", "x" * 2**18))
@@ -203,7 +207,7 @@ def test_who_records_faster_than_the_disk_takes_it_waits(monkeypatch: pytest.Mon
 def test_what_belongs_together_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "_MOST_BEHIND_BYTES", 0)
     engine = MemoryEngine()
-    writer = OplogWriter(KEY, Committer(engine, write_behind_s=None), 0, EMPTY_PLAN)
+    writer = OplogWriter(KEY, Committer(engine, write_behind_s=None), no_entries())
     with writer.together():  # its caller holds what others wait for, who may be committing
         with writer.together():
             pass
@@ -252,7 +256,9 @@ def test_surveyed_entries_are_those_that_are_read(long: tuple[int, ...]) -> None
 def test_k2_surveyed_entries_end_where_the_damage_is() -> None:
     good, bad = encode_chunk([line(1)]), encode_chunk([line(1)])[:-1]
     kept = deque((index, good[1:2], good if index != 4 else bad) for index in range(1, 7))
-    entries = surveyed_entries(MemoryEngine(), KEY, Survey(6, CREATE, EMPTY_PLAN, (), kept))
+    entries = surveyed_entries(
+        MemoryEngine(), KEY, Survey(6, CREATE, EMPTY_PLAN, (), kept, Loose())
+    )
     assert [next(entries)[0] for _ in range(3)] == [1, 2, 3]
     with pytest.raises(StoreCorruptError, match="damaged at entry 4"):
         next(entries)

@@ -236,9 +236,10 @@ def live_values_past_the_codec(patch: pytest.MonkeyPatch) -> None:
 
 
 def commits_backwards(patch: pytest.MonkeyPatch) -> None:
-    """What shares a commit is written from the newest to the oldest."""
+    """What shares a commit is written from the newest to the oldest, and no claim looks at later ones."""
     patch.setattr(
-        "golem_sdk.storage.committer.batches_of", lambda tickets: batches_of(tickets)[::-1]
+        "golem_sdk.storage.committer.batches_of",
+        lambda tickets: [evolve(batch, log=b"") for batch in reversed(batches_of(tickets))],
     )
 
 

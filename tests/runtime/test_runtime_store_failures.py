@@ -12,7 +12,6 @@ import pytest
 from golem_sdk import Runtime, agent, get, schedule, trigger
 from golem_sdk.core.entries import Create, NoOp
 from golem_sdk.core.ids import AgentId, storage_key
-from golem_sdk.core.plan import EMPTY_PLAN
 from golem_sdk.errors import (
     AgentSuspendedSignal,
     RuntimeClosedError,
@@ -20,6 +19,7 @@ from golem_sdk.errors import (
     StoreError,
     StoreFullError,
 )
+from golem_sdk.oplog.reader import no_entries
 from golem_sdk.oplog.writer import OplogWriter
 from golem_sdk.runtime.context import current
 from golem_sdk.runtime.environment import RealEnvironment
@@ -83,7 +83,7 @@ def real(engine: MemoryEngine) -> Runtime:
 def test_p4_what_a_refused_flush_has_dropped_is_not_taken_for_written() -> None:
     engine = Failing()
     committer = Committer(engine, write_behind_s=None)
-    writer = OplogWriter(b"log", committer, 0, EMPTY_PLAN)
+    writer = OplogWriter(b"log", committer, no_entries())
     writer.append(Create(1, "t", "t(1)", b"", "code", 7, "0", {}))
     writer.commit()
     engine.full = True

@@ -17,8 +17,8 @@ import pytest
 
 from golem_sdk import Runtime, originals
 from golem_sdk.core.entries import BeginAtomicRegion, Create
-from golem_sdk.core.plan import EMPTY_PLAN
 from golem_sdk.errors import UsageError
+from golem_sdk.oplog.reader import no_entries
 from golem_sdk.oplog.writer import OplogWriter
 from golem_sdk.runtime import environment as environments
 from golem_sdk.runtime import settings
@@ -253,7 +253,7 @@ def test_many_armed_timers_are_looked_through_rarely(monkeypatch: pytest.MonkeyP
 
 
 def test_how_long_an_agent_may_wait_in_memory() -> None:
-    writer = OplogWriter(b"log", Committer(MemoryEngine(), write_behind_s=None), 0, EMPTY_PLAN)
+    writer = OplogWriter(b"log", Committer(MemoryEngine(), write_behind_s=None), no_entries())
     assert Settings(suspend_after_s=2.5).patience_s(writer) == 2.5
     writer.last = 70_000
     assert Settings(suspend_after_s=2.5).patience_s(writer) == pytest.approx(7.0), (

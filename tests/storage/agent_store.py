@@ -9,6 +9,9 @@ from pathlib import Path
 from attrs import frozen
 
 from golem_sdk import Runtime, agent, durable
+from golem_sdk.oplog.writer import OplogWriter
+from golem_sdk.runtime.environment import RealEnvironment
+from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.base import Engine, Space
 from golem_sdk.storage.lmdb import LmdbEngine
 
@@ -60,12 +63,16 @@ def read_rows(engine: Engine) -> Rows:
     }
 
 
-def make(path: Path) -> AgentStore:
-    """Six agents with a few invocations each: one keeps long values, one is in the middle of something."""
+def make(path: Path, writer: type[OplogWriter] = OplogWriter) -> AgentStore:
+    """Six agents with a few invocations each: one keeps long values, one is in the middle of something.
+
+    ``writer`` appends to their oplogs.
+    """
     file = path / "data.mdb"
     parcels: dict[str, list[int]] = {name: [] for name in NAMES}
     pages: dict[int, list[bytes]] = {}
-    with Runtime(path) as runtime:
+    settings = Settings(writer_class=writer)
+    with Runtime.over(LmdbEngine(path), RealEnvironment(), settings) as runtime:
         for turn in range(7):
             for number, name in enumerate(NAMES[: 6 - turn // 2]):
                 length = 70_000 if number == 2 else turn * 50 + number

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from golem_sdk import Runtime
+from golem_sdk.codec.entries import decode_chunk
 from golem_sdk.core.ids import storage_key
 from golem_sdk.doctor.examine import examine
 from golem_sdk.doctor.health import opened
 from golem_sdk.doctor.repair import Repair, repair
 from golem_sdk.errors import GolemError, StoreCorruptError, StoreError
+from golem_sdk.oplog.writer import EagerWriter, OplogWriter
 from golem_sdk.storage import lmdb, salvage
 from golem_sdk.storage.base import Space
 from golem_sdk.storage.lmdb import LmdbEngine
@@ -33,6 +35,7 @@ from storage.judging import OUTCOMES, judged
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from golem_sdk.core.entries import Entry
     from storage.agent_store import Rows
 
 TRANSACTION_BYTE = 144
@@ -152,16 +155,20 @@ def fair(name: str, done: Repair, new: Rows, old: Rows) -> bool:
     agent = done.findings.agents.get(key)
     if agent is None:
         return bool(done.findings.problems)
-    old_log, new_log = (_of(key, rows, Space.OPLOG) for rows in (old, new))
+    old_log, new_log = (_entries(key, rows) for rows in (old, new))
     if agent.cut:
         head = new.get((Space.HEAD, key))
-        beginning = list(old_log.items())[: len(new_log)] == list(new_log.items())
-        return beginning and (head is not None or agent.written == 0)
+        return old_log[: len(new_log)] == new_log and (head is not None or agent.written == 0)
     if new_log != old_log:
         return False
     if agent.problems or done.findings.problems:
         return True
     return all(_of(key, new, s) == _of(key, old, s) for s in (Space.RESULT, Space.INBOX))
+
+
+def _entries(key: bytes, rows: Rows) -> list[Entry]:
+    """Those of a log, whose chunks may have been put together since."""
+    return [entry for data in _of(key, rows, Space.OPLOG).values() for entry in decode_chunk(data)]
 
 
 def _of(key: bytes, rows: Rows, space: Space) -> Rows:
@@ -216,7 +223,7 @@ def outcome_of(
 
 
 def main(directory: Path, checks: str, seed: int, stores: int, runtimes: int) -> None:
-    store = make(directory / "sound")
+    store = make(directory / "sound", (OplogWriter, EagerWriter)[seed % 2])
     if checks != "all":
         for module in (lmdb, salvage):
             vars(module)["open_record"] = lambda space, key, sealed: sealed[OVERHEAD:]

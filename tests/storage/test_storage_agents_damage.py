@@ -17,13 +17,15 @@ import pytest
 from attrs import evolve
 
 from golem_sdk import Runtime
+from golem_sdk.codec.entries import decode_chunk, is_archived
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.status import AgentStatus
 from golem_sdk.doctor.examine import examine
 from golem_sdk.doctor.health import opened
 from golem_sdk.doctor.repair import repair
 from golem_sdk.errors import StoreCorruptError, StoreError, StoreLockedError
-from golem_sdk.oplog.reader import chunk_key
+from golem_sdk.oplog.reader import chunk_key, read_entries
+from golem_sdk.oplog.writer import EagerWriter
 from golem_sdk.storage.base import Batch, Space
 from golem_sdk.storage.lmdb import LmdbEngine
 from golem_sdk.storage.owner import OwnerLock
@@ -231,6 +233,26 @@ def test_a_gap_in_an_oplog_is_found(store: AgentStore) -> None:
     assert cut.key == agent_key(NAMES[4])
     assert "is missing" in cut.cut
     assert chunk_key(cut.key, cut.last + 1) == key
+
+
+def test_what_comes_before_the_damage_in_an_archived_chunk_is_kept(tmp_path: Path) -> None:
+    store = make(tmp_path / "store", EagerWriter)
+    key = agent_key(NAMES[2])
+    archived = {at: data for (_, at), data in store.rows.items() if at in chunks(store, NAMES[2])}
+    entries = [entry for data in archived.values() for entry in decode_chunk(data)]
+    engine = LmdbEngine(store.path)
+    pieces = [at for space, at in store.rows if space is Space.PAYLOAD]
+    engine.commit([Batch(dels=tuple((Space.PAYLOAD, at) for at in pieces))])
+    engine.close()
+    (parked,) = repair(store.path, tmp_path / "new").parked
+    engine = LmdbEngine(tmp_path / "new")
+    kept = [entry for _, entry in read_entries(engine, key)]
+    engine.close()
+    first_chunk = decode_chunk(archived[chunk_key(key, 1)])
+    assert is_archived(archived[chunk_key(key, 1)])
+    assert 0 < parked.last < len(first_chunk)
+    assert kept == entries[: parked.last]
+    assert f"entry {parked.last + 1}," in parked.cut
 
 
 def test_a_lost_end_is_not_taken_for_the_end(tmp_path: Path, store: AgentStore) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from golem_sdk.app import Runtime
 from golem_sdk.errors import GolemError
+from golem_sdk.oplog.writer import EagerWriter, OplogWriter
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.testing.simulation.faults import CALM, Faults, Tally
 from golem_sdk.testing.simulation.machine import Machine
@@ -92,6 +93,7 @@ class Fates:
             suspend_after_s=self._draw.choice((0.0, 1.0, 100.0)),
             max_loaded=self._draw.choice((1, 3, 1024)),
             write_behind_s=self._draw.choice((None, 0.002, 1.0)),
+            writer_class=self._draw.choice((OplogWriter, EagerWriter)),
             performer=world(),
         )
         self._baton.trace.note("start", self.processes, settings.suspend_after_s)
