@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -27,23 +27,14 @@ from golem_sdk.storage.format import FORMAT_KEY
 from golem_sdk.storage.lmdb import LmdbEngine
 from golem_sdk.storage.memory import MemoryEngine
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 Record = tuple[Space, bytes, bytes]
 
 SPACES = [Space.OPLOG, Space.INBOX, Space.RESULT]
 
 
-@pytest.fixture(params=["memory", "lmdb"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    made: Engine = (
-        MemoryEngine()
-        if request.param == "memory"
-        else LmdbEngine(tmp_path / "store", map_size=1 << 20)
-    )
-    yield made
-    made.close()
+@pytest.fixture
+def engine(any_engine: Engine) -> Engine:
+    return any_engine
 
 
 def put(key: bytes, value: bytes, space: Space = Space.OPLOG) -> Batch:
@@ -256,37 +247,6 @@ def test_a_chain_ends_with_its_first_lost_claim(engine: Engine) -> None:
 def test_without_a_chain_a_lost_claim_ends_nothing(engine: Engine) -> None:
     engine.commit([claim(b"1")])
     assert engine.commit([claim(b"1"), claim(b"2")]) == [False, True]
-
-
-def part(position: int, log: bytes = b"one\0", dels: tuple[int, ...] = ()) -> Batch:
-    """What is appended to a log, and which earlier parts it takes away."""
-    gone = tuple((Space.OPLOG, log + be64(each)) for each in dels)
-    return Batch(claim=(Space.OPLOG, log + be64(position), b""), dels=gone, log=log)
-
-
-def test_a_place_of_a_log_is_lost_when_a_later_one_is_taken(engine: Engine) -> None:
-    assert engine.commit([part(1), part(2), part(5)]) == [True] * 3
-    assert engine.commit([part(5), part(3), part(6), part(6), part(4)]) == [
-        *(False, False, True),
-        *(False, False),
-    ]
-    assert list(rows(engine)) == [b"one\0" + be64(position) for position in (1, 2, 5, 6)]
-
-
-def test_a_place_of_a_log_is_lost_for_ever(engine: Engine) -> None:
-    """What was there may have been taken away; without a log its key could be claimed again."""
-    engine.commit([part(1), part(2), part(3)])
-    assert engine.commit([part(4, dels=(2, 3)), part(2), part(3)]) == [True, False, False]
-    assert engine.commit([part(2), part(3), part(5)]) == [False, False, True]
-    assert list(rows(engine)) == [b"one\0" + be64(position) for position in (1, 4, 5)]
-
-
-def test_logs_are_apart(engine: Engine) -> None:
-    logs = [b"on\0", b"one\0", b"onf\0", b"p\0", b"o\0"]
-    for log in logs:
-        assert engine.commit([part(7, log)]) == [True]
-    for log in logs:
-        assert engine.commit([part(6, log), part(8, log)]) == [False, True]
 
 
 def test_a_batch_that_cannot_be_stored_changes_nothing(engine: Engine) -> None:
