@@ -40,7 +40,6 @@ from golem_sdk.runtime.threads import lane_of as lane_of
 from golem_sdk.runtime.threads import name_thread as name_thread
 from golem_sdk.runtime.threads import start_thread as start_thread
 from golem_sdk.runtime.threads import submit as submit
-from golem_sdk.runtime.workspaces import is_own as is_own
 from golem_sdk.runtime.workspaces import own_directory as own_directory
 from golem_sdk.runtime.workspaces import temporary_directory as temporary_directory
 

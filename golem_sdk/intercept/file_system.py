@@ -32,31 +32,35 @@ from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.listings import Entry, Listing, described, sorted_entries
 from golem_sdk.intercept.patching import Patch, put_in_os, replacement_of
-from golem_sdk.intercept.paths import asked_by_agent, compared_path, is_own, shown_path
+from golem_sdk.intercept.paths import (
+    FILE_SYSTEM,
+    FOLLOWS,
+    LEADS,
+    PATHS,
+    asked_by_agent,
+    compared_path,
+    follows,
+    is_own,
+    knows,
+    shown_path,
+)
 
 if TYPE_CHECKING:
     from types import MethodType, ModuleType
 
 __all__ = [
-    "FILE_SYSTEM",
     "Change",
     "beside",
     "change",
-    "follows",
     "mixes",
     "os_patches",
     "outside_paths",
     "recorded",
 ]
 
-FILE_SYSTEM = "file-system"
-"""The name of the interceptor."""
-
-_FOLLOWS = 2
-"""The version since which what a link leads to, out of the agent's own directory, is outside."""
-
 _READ = FunctionType.READ_LOCAL
 _WRITE = FunctionType.WRITE_REMOTE
+_DESCRIPTORS = ("dir_fd", "src_dir_fd", "dst_dir_fd")
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -80,31 +84,24 @@ def outside_paths(
     session = durability.current_since(FILE_SYSTEM)
     if session is None or not asked_by_agent(session, frame):
         return None
-    if any(options.get(name) is not None for name in ("dir_fd", "src_dir_fd", "dst_dir_fd")):
+    if options and any(options.get(name) is not None for name in _DESCRIPTORS):
         return None
     paths = [
         args[place] if place < len(args) else options.get(name, ".")
         for place, name in enumerate(names)
     ]
     paths = ["." if path is None else path for path in paths]
-    if not all(isinstance(path, str | bytes | os.PathLike) for path in paths):
-        return None  # a descriptor; or the original says what is wrong
-    if all(is_own(session, path, follows=follows) for path in paths):
-        return None
-    return session, paths
+    are_own = True
+    for path in paths:
+        if not isinstance(path, PATHS):
+            return None  # a descriptor; or the original says what is wrong
+        are_own = are_own and is_own(session, path, follows=follows)
+    return None if are_own else (session, paths)
 
 
 def mixes(session: durability.Session, paths: list[Any]) -> bool:
     """Whether some of these paths are in the agent's own directory, of which not all are."""
     return any(is_own(session, path) for path in paths)
-
-
-def follows(options: dict[str, Any]) -> bool:
-    """Whether a call that may follow links does, and the agent is not older than that this is told."""
-    session = durability.current()
-    if session is None or not options.get("follow_symlinks", True):
-        return False
-    return durability.interceptor_version(session, FILE_SYSTEM) >= _FOLLOWS
 
 
 def _request_of(paths: list[Any], args: tuple[Any, ...], options: dict[str, Any]) -> list[Any]:
@@ -221,7 +218,8 @@ def _sorted_names(found: Any) -> Any:
 
 
 def _sorted_listing(found: Any) -> Any:
-    return sorted_entries(found) if durability.current_since(FILE_SYSTEM) else found
+    session = durability.current_since(FILE_SYSTEM)
+    return found if session is None else sorted_entries(found, asks=knows(session, LEADS))
 
 
 # --- changing -------------------------------------------------------------------------------------
@@ -234,14 +232,14 @@ class Change:
     Attributes:
         names: its parameters that are paths; they come first.
         done: whether a call that fails like this finds what it was to do done already.
-        follows: whether it changes what a link leads to.
+        follows: since which version what a link leads to is what is meant; 0: it is the link.
         crosses: whether it can be given paths on both sides of the border of the agent's own directory;
             then it is passed on, and what it calls is recorded.
     """
 
     names: tuple[str, ...]
     done: Callable[[OSError, list[Any]], bool] | None = None
-    follows: bool = False
+    follows: int = 0
     crosses: bool = False
 
 
@@ -250,7 +248,7 @@ def change(module: str, what: Change, original: Callable[..., Any]) -> MethodTyp
     name, names = f"{module}.{original.__name__}", what.names
 
     def make(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        through = what.follows and follows(options)
+        through = what.follows > 0 and follows(options, what.follows)
         asked = outside_paths(frame, names, args, options, follows=through)
         if asked is None:
             return original(*args, **options)
@@ -304,8 +302,8 @@ _AT_LINKS = frozenset({"lstat", "readlink"})
 """They look at a link, not at what it leads to."""
 
 _CHANGES = {
-    "chmod": Change(_ONE, follows=True),
-    "chown": Change(_ONE, follows=True),
+    "chmod": Change(_ONE, follows=FOLLOWS),
+    "chown": Change(_ONE, follows=FOLLOWS),
     "lchown": Change(_ONE),
     "link": Change(_TWO, _is_linked),
     "makedirs": Change(("name",), _is_directory),
@@ -313,15 +311,15 @@ _CHANGES = {
     "mkfifo": Change(_ONE, _is_there),
     "remove": Change(_ONE, _is_gone),
     "removedirs": Change(("name",), _is_gone),
-    "removexattr": Change(_ONE, follows=True),
+    "removexattr": Change(_ONE, follows=FOLLOWS),
     "rename": Change(_TWO, _is_renamed),
     "renames": Change(("old", "new"), _is_renamed),
     "replace": Change(_TWO, _is_renamed),
     "rmdir": Change(_ONE, _is_gone),
-    "setxattr": Change(_ONE, follows=True),
-    "truncate": Change(_ONE, follows=True),
+    "setxattr": Change(_ONE, follows=FOLLOWS),
+    "truncate": Change(_ONE, follows=FOLLOWS),
     "unlink": Change(_ONE, _is_gone),
-    "utime": Change(_ONE, follows=True),
+    "utime": Change(_ONE, follows=FOLLOWS),
 }
 
 

@@ -23,17 +23,15 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.file_system import (
-    FILE_SYSTEM,
     Change,
     beside,
     change,
-    follows,
     mixes,
     outside_paths,
     recorded,
 )
 from golem_sdk.intercept.patching import Patch
-from golem_sdk.intercept.paths import asked_by_agent
+from golem_sdk.intercept.paths import FILE_SYSTEM, LEADS, asked_by_agent, follows, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +56,7 @@ _CHANGES = {
     "chown": Change(("path",)),
     "copymode": Change(_TWO, crosses=True),
     "copystat": Change(_TWO, crosses=True),
-    "rmtree": Change(("path",), _is_gone),
+    "rmtree": Change(("path",), _is_gone, LEADS),
 }
 
 
@@ -163,7 +161,7 @@ def _streamed(original: Any) -> Callable[[Any, str], Any]:
 
 def _cmp(original: Callable[..., bool]) -> MethodType:
     def compare(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        asked = outside_paths(frame, ("f1", "f2"), args, options)
+        asked = outside_paths(frame, ("f1", "f2"), args, options, follows=follows({}, LEADS))
         if asked is None:
             return original(*args, **options)
         session, paths = asked
@@ -187,7 +185,8 @@ def _glob(original: Callable[..., Any]) -> MethodType:
         named = pathname if place is None else _within(place, pathname)
         asked = outside_paths(frame, ("pathname",), (named,), {})
         if asked is None:
-            return original(*args, **options)
+            own = original(*args, **options)
+            return kept(frame, own, FILE_SYSTEM, LEADS) if lazy else own
         found: list[Any] = recorded(
             asked[0],
             "glob.glob",

@@ -31,7 +31,14 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import durability, originals
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.patching import Patch, replacement_of
-from golem_sdk.intercept.paths import FILES, asked_by_agent, compared_path, is_own, shown_path
+from golem_sdk.intercept.paths import (
+    FILES,
+    PATHS,
+    asked_by_agent,
+    compared_path,
+    is_own,
+    shown_path,
+)
 from golem_sdk.intercept.raw_files import RawFile
 from golem_sdk.intercept.written_files import written_file
 
@@ -48,6 +55,7 @@ _FIRST_HELPERS = frozenset({"codecs", "configparser", "gzip", "pathlib", "zipfil
 """Those of version 1, which recorded only reading."""
 
 _WRITING = frozenset("wax+")
+_LETTERS = frozenset("rwaxbt+")
 _BUFFER_BYTES = 64 * 1024
 _LARGE_BUFFER_BYTES = 1024 * 1024
 _PIECE_BYTES = 8 * 1024 * 1024
@@ -95,9 +103,9 @@ def _open(original: Callable[..., Any]) -> MethodType:
 def _is_recorded(frame: Any, file: Any, mode: Any) -> bool:
     """Whether agent code opens a path outside its own directory."""
     session = durability.current_since(FILES)
-    if session is None or not isinstance(file, str | bytes | os.PathLike):
+    if session is None or not isinstance(file, PATHS):
         return False
-    if not isinstance(mode, str) or set(mode) - set("rwaxbt+"):
+    if not isinstance(mode, str) or not _LETTERS.issuperset(mode):
         return False
     if durability.interceptor_version(session, FILES) < 2:
         return not _WRITING.intersection(mode) and asked_by_agent(session, frame, _FIRST_HELPERS)

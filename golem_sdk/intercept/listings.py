@@ -1,14 +1,16 @@
-"""The entries of a directory: recorded ones, and an order that is the same in every life."""
+"""The entries of a directory: recorded ones, links of the agent's own, and an order that every life has."""
 
 from __future__ import annotations
 
 import os
+from operator import attrgetter
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["Entry", "Listing", "described", "is_directory", "sorted_entries"]
+__all__ = ["Entry", "Listing", "OwnLink", "described", "is_directory", "sorted_entries"]
 
 
 def described(entry: os.DirEntry[Any]) -> list[Any]:
@@ -86,6 +88,45 @@ class Entry:
         return os.stat(self.path, follow_symlinks=follow_symlinks)
 
 
+class OwnLink(Entry):
+    """A link in the agent's own directory: what it leads to is asked for with `os.stat`, once, as ever.
+
+    So it is recorded if that is outside.
+
+    Args:
+        entry: as it was listed.
+    """
+
+    __slots__ = ("_target",)
+
+    def __init__(self, entry: os.DirEntry[Any]) -> None:
+        place = entry.path[: -len(entry.name)]
+        super().__init__(place, entry.name, True, False, False, False, False, entry.inode())
+        self._target: os.stat_result | None = None
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it leads to a directory."""
+        return follow_symlinks and self._is(S_ISDIR)
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it leads to a regular file."""
+        return follow_symlinks and self._is(S_ISREG)
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """What it leads to, or its own state."""
+        if not follow_symlinks:
+            return super().stat(follow_symlinks=False)
+        if self._target is None:
+            self._target = os.stat(self.path)
+        return self._target
+
+    def _is(self, kind: Callable[[int], bool]) -> bool:
+        try:
+            return kind(self.stat().st_mode)
+        except FileNotFoundError:
+            return False
+
+
 class Listing:
     """What `os.scandir` gives in agent code: an iterator, and a context manager."""
 
@@ -109,11 +150,14 @@ class Listing:
         self._entries = iter(())
 
 
-def sorted_entries(listing: Any) -> Listing:
-    """The same entries, in the order of their names."""
+def sorted_entries(listing: Any, *, asks: bool) -> Listing:
+    """The same entries, in the order of their names.
+
+    ``asks``: what links lead to is asked for with `os.stat`. Not in what is listed by a descriptor, whose
+    entries have no paths to ask with.
+    """
     with listing:
-        return Listing(sorted(listing, key=_name_of))
-
-
-def _name_of(entry: Any) -> Any:
-    return entry.name
+        entries = sorted(listing, key=attrgetter("name"))
+    if asks and entries and entries[0].path != entries[0].name:
+        entries = [OwnLink(entry) if entry.is_symlink() else entry for entry in entries]
+    return Listing(entries)

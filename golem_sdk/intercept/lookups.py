@@ -24,12 +24,7 @@ from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.file_system import beside, outside_paths, recorded
 from golem_sdk.intercept.listings import is_directory
 from golem_sdk.intercept.patching import Patch
-from golem_sdk.intercept.paths import (
-    asked_by_agent,
-    for_agent_code,
-    is_own,
-    shown_path,
-)
+from golem_sdk.intercept.paths import FILE_SYSTEM, LEADS, is_own, kept, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -173,7 +168,7 @@ def _search(first: int, original: Callable[..., Any]) -> Callable[..., Any]:
     def near(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         asked = _asked(frame, "self", args[:1], {})
         if asked is None:
-            return original(*args, **options)
+            return kept(frame, original(*args, **options), FILE_SYSTEM, LEADS)
         (path,) = asked[1]
         pattern = args[1] if len(args) > 1 else options.get("pattern", "")
         pages = _Pages(lambda: map(str, original(*args, **options)), first)
@@ -269,24 +264,16 @@ def _walk(original: Callable[..., Any]) -> MethodType:
         return _walk_down(os.fspath(top), onerror)
 
     def near(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        return _kept(frame, walk(*args, **options))
+        return kept(frame, walk(*args, **options), _LOOKUPS)
 
     return beside(original, near, "os")
 
 
 def _walk_of_path(original: Callable[..., Any]) -> Callable[..., Any]:
     def near(frame: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        return _kept(frame, original(*args, **options))
+        return kept(frame, original(*args, **options), _LOOKUPS)
 
     return _beside_method(original, near)
-
-
-def _kept(frame: Any, found: Iterator[Any]) -> Iterator[Any]:
-    """What is found for agent code, if it is that which calls in this frame."""
-    session = durability.current_since(_LOOKUPS)
-    if session is None or not asked_by_agent(session, frame):
-        return found
-    return for_agent_code(found)
 
 
 def _walk_down(top: Any, onerror: Any) -> Iterator[tuple[Any, list[Any], list[Any]]]:

@@ -3,12 +3,16 @@
 What agent code does with files is recorded, also through the modules of Python that are made for it. What
 libraries do for themselves (templates, certificates, caches) is not: it would happen in one run, and be
 missing in the next. In the agent's own directory nothing is recorded, because replay does it again.
+
+A link in the agent's own directory leads where the system says that it does (`is_own`). What is reached by
+way of one that leads out is outside, and so is what a listing tells of its target
+(`golem_sdk.intercept.listings.OwnLink`). Links outside are not followed: who asks for them has to record it.
 """
 
 from __future__ import annotations
 
 import os
-from posixpath import dirname, join, normpath
+from posixpath import join, normpath
 from stat import S_ISLNK
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +24,34 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILES",
+    "FILE_SYSTEM",
+    "FOLLOWS",
     "HELPERS",
+    "LEADS",
+    "PATHS",
     "asked_by_agent",
     "compared_path",
-    "for_agent_code",
+    "follows",
     "is_own",
+    "kept",
+    "knows",
     "shown_path",
 ]
 
+PATHS = (str, bytes, os.PathLike)
+"""What names a file, and is no descriptor."""
+
 FILES = "files"
 """The name of the interceptor that reads and writes files."""
+
+FILE_SYSTEM = "file-system"
+"""The name of the interceptor of `os`, whose version also says where paths lead to, for all of them."""
+
+FOLLOWS = 2
+"""Its version since which what a link of the agent's own directory leads to may be outside, also for `os`."""
+
+LEADS = 3
+"""Its version since which such a link leads where the system says that it does, also for listings."""
 
 HELPERS = frozenset(
     {
@@ -76,6 +98,14 @@ def for_agent_code(found: Iterator[Any]) -> Iterator[Any]:
 _FOR_AGENT_CODE = for_agent_code.__code__
 
 
+def kept(frame: Any, found: Iterator[Any], interceptor: str, version: int = 1) -> Iterator[Any]:
+    """The same for agent code, if it is that which calls in this frame, and has the interceptor's version."""
+    session = durability.current()
+    if session is None or durability.interceptor_version(session, interceptor) < version:
+        return found
+    return for_agent_code(found) if asked_by_agent(session, frame) else found
+
+
 def asked_by_agent(
     session: durability.Session, frame: Any, helpers: frozenset[str] = HELPERS
 ) -> bool:
@@ -90,43 +120,71 @@ def asked_by_agent(
     return False
 
 
+def knows(session: durability.Session, version: int) -> bool:
+    """Whether the agent was made with this version of the file-system interceptor, or a later one."""
+    return durability.interceptor_version(session, FILE_SYSTEM) >= version
+
+
+def follows(options: dict[str, Any], since: int = FOLLOWS) -> bool:
+    """Whether a call that may follow links does, and the agent knows of it: ``since`` this version."""
+    session = durability.current()
+    if session is None or not options.get("follow_symlinks", True):
+        return False
+    return knows(session, since)
+
+
 def is_own(session: durability.Session, path: Any, *, follows: bool = False) -> bool:
     """Whether a path is in one of the agent's own directories, and no link on the way leads out of it.
 
     ``follows``: of a path that is a link, where that leads to.
     """
-    if not session.workspace:
+    own = session.workspace
+    if not own:
         return False
     text = os.fsdecode(path)
     if not text.startswith("/"):
-        text = join(originals.getcwd(), text)
-    text = normpath(text)
-    for _ in range(_MOST_LINKS):
-        if not durability.is_own(session, text):
-            return False
-        linked = _followed(text, len(session.workspace), follows)
-        if linked is None:
-            return True
-        text = linked
-    return True  # a circle: whoever opens it says so
-
-
-def _followed(text: str, start: int, follows: bool) -> str | None:
-    """Where the first link on this way leads to, below the agent's directory; ``None``: there is none."""
-    below = text.find("/", start + 1)  # what is first below it is ours
-    end = text.find("/", below + 1)
-    while below >= 0 and (end >= 0 or follows):
-        place = text if end < 0 else text[:end]
         try:
-            if S_ISLNK(originals.lstat(place).st_mode):
-                target = originals.readlink(place)
-                return normpath(join(dirname(place), target, text[len(place) + 1 :]))
-        except (OSError, ValueError):  # whoever uses it says so
-            return None
-        if end < 0:
-            return None
-        end = text.find("/", end + 1)
-    return None
+            text = join(originals.getcwd(), text)
+        except FileNotFoundError:  # it is gone
+            return False
+    if own[own.rfind("/") :] not in text:  # most paths
+        return False
+    return _leads_into(own, text, follows, is_older=not knows(session, LEADS))
+
+
+def _leads_into(own: str, text: str, follows: bool, *, is_older: bool) -> bool:
+    """Whether a path is in a directory, as the system goes: a link is followed before the ``..`` behind it.
+
+    Args:
+        own: the agent's directory. Only links in it are followed; what is first below it is ours, and none.
+        text: the path, absolute.
+        follows: also the last name, if that is a link.
+        is_older: whether each ``..`` takes the name before it away first: older agents had it so.
+    """
+    if is_older:
+        text = normpath(text)
+    below, links, lstat = f"{own}/", 0, originals.lstat
+    at, names = (own, text[len(below) :]) if text.startswith(below) else ("", text)
+    rest = names.split("/")[::-1]
+    while rest:
+        name = rest.pop()
+        if name == "..":
+            at = at.rpartition("/")[0]
+        elif name and name != ".":
+            before, at = at, f"{at}/{name}"
+            if (rest or follows) and before.startswith(below):
+                try:
+                    if not S_ISLNK(lstat(at).st_mode):
+                        continue
+                    target = originals.readlink(at)
+                except (OSError, ValueError):  # whoever uses it says so
+                    return True
+                links += 1
+                if links > _MOST_LINKS:  # a circle: as above
+                    return True
+                rest += (normpath(target) if is_older else target).split("/")[::-1]
+                at = "" if target.startswith("/") else before
+    return at == own or at.startswith(below)
 
 
 def shown_path(path: Any) -> str:

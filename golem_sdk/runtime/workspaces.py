@@ -25,7 +25,7 @@ from golem_sdk.runtime.custom import session_of_body
 if TYPE_CHECKING:
     from golem_sdk.runtime.session import Session
 
-__all__ = ["Workspaces", "is_own", "own_directory", "temporary_directory"]
+__all__ = ["Workspaces", "own_directory", "temporary_directory"]
 
 _FILES = "files"
 """Below an agent's directory: what `golem_sdk.workspace` gives."""
@@ -149,9 +149,3 @@ def own_directory() -> str | None:
 def temporary_directory(session: Session) -> str:
     """Where the agent's temporary files are."""
     return f"{session.kernel.workspaces.of(session)}/{_TEMPORARY}"
-
-
-def is_own(session: Session, path: str) -> bool:
-    """Whether an absolute path without dots is in one of the agent's own directories."""
-    own = session.workspace
-    return own != "" and (path == own or path.startswith(f"{own}/"))

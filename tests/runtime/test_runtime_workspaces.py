@@ -6,8 +6,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from golem_sdk.runtime.workspaces import (
     Workspaces,
@@ -15,7 +14,6 @@ from golem_sdk.runtime.workspaces import (
     _name,
     _process_name,
     _remove,
-    is_own,
 )
 
 if TYPE_CHECKING:
@@ -90,15 +88,3 @@ def test_what_was_made_unreadable_is_removed_too(
     _remove(tmp_path / "a")
     assert modes == [{0o500}, {0o700}]
     assert not (tmp_path / "a").exists()
-
-
-def test_what_is_in_it() -> None:
-    session: Any = SimpleNamespace(workspace="")
-    assert not is_own(session, "/a/b")
-    session.workspace = "/a"
-    assert [is_own(session, path) for path in ("/a", "/a/b", "/ab", "/")] == [
-        True,
-        True,
-        False,
-        False,
-    ]

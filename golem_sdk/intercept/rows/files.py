@@ -33,7 +33,7 @@ FILES = (
     ),
     Interceptor(
         name="file-system",
-        version=2,
+        version=3,
         adapters={
             "filecmp": f"{_PLACE}.file_trees:filecmp_patches",
             "glob": f"{_PLACE}.file_trees:glob_patches",
