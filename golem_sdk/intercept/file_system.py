@@ -38,6 +38,7 @@ from golem_sdk.intercept.paths import (
     LEADS,
     PATHS,
     asked_by_agent,
+    calls_back,
     compared_path,
     follows,
     is_own,
@@ -235,12 +236,15 @@ class Change:
         follows: since which version what a link leads to is what is meant; 0: it is the link.
         crosses: whether it can be given paths on both sides of the border of the agent's own directory;
             then it is passed on, and what it calls is recorded.
+        by_parts: does it where it is given functions of agent code, so that what it calls is recorded; it
+            takes the original, and what that was called with.
     """
 
     names: tuple[str, ...]
     done: Callable[[OSError, list[Any]], bool] | None = None
     follows: int = 0
     crosses: bool = False
+    by_parts: Callable[..., Any] | None = None
 
 
 def change(module: str, what: Change, original: Callable[..., Any]) -> MethodType:
@@ -258,6 +262,8 @@ def change(module: str, what: Change, original: Callable[..., Any]) -> MethodTyp
                 return original(*args, **options)
             first, second = map(os.fspath, paths)
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), first, None, second)
+        if what.by_parts is not None and calls_back(session, args, options):
+            return what.by_parts(original, args, options)
         again = durability.may_have_been_made(session)
 
         def perform() -> Any:

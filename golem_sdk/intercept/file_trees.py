@@ -4,7 +4,8 @@ Covers: `shutil`, `glob`, ``Path.touch``, what `tarfile` streams to and from fil
 which remembers for the whole process what it has compared, so that replay would miss what it asked.
 
 A call that has paths on both sides of the border of the agent's own directory is passed on: what it reads
-outside is recorded, what it writes outside is a remote write, and the rest is done again in replay.
+outside is recorded, what it writes outside is a remote write, and the rest is done again in replay. So is a
+call that is given functions of agent code (``onexc``, ``ignore``, ``copy_function``): replay calls them, too.
 
 A crash may repeat the last change, which is then taken for done where it is, as in
 `golem_sdk.intercept.file_system`; a tree that was half copied is copied again, over it.
@@ -16,8 +17,10 @@ makes them (`zipfile`, `tarfile`).
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
+from stat import S_ISLNK
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
@@ -31,7 +34,7 @@ from golem_sdk.intercept.file_system import (
     recorded,
 )
 from golem_sdk.intercept.patching import Patch
-from golem_sdk.intercept.paths import FILE_SYSTEM, LEADS, asked_by_agent, follows, kept
+from golem_sdk.intercept.paths import FILE_SYSTEM, LEADS, asked_by_agent, calls_back, follows, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,11 +55,63 @@ def _is_gone(error: OSError, paths: list[Any]) -> bool:
     return isinstance(error, FileNotFoundError) and not os.path.lexists(paths[0])
 
 
+def _rmtree(original: Callable[..., None], args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """As the original does it, but by paths: of what is done by descriptors nothing can be recorded."""
+    given = inspect.signature(original).bind(*args, **options).arguments
+    place = given["path"]
+    if isinstance(place, bytes):
+        place = os.fsdecode(place)
+
+    def told(function: Any, path: Any, error: OSError) -> None:
+        if given.get("ignore_errors"):
+            return
+        if given.get("onexc") is not None:
+            given["onexc"](function, path, error)
+        else:
+            given["onerror"](function, path, (type(error), error, error.__traceback__))
+
+    asked: Any = os.lstat
+    try:
+        if S_ISLNK(os.lstat(place).st_mode):
+            asked = os.open
+            os.stat(place)
+            asked = os.path.islink
+            raise OSError("Cannot call rmtree on a symbolic link")
+    except OSError as error:
+        told(asked, place, error)
+    else:
+        _remove(place, told)
+
+
+def _remove(place: Any, told: Callable[[Any, Any, OSError], None]) -> None:
+    entries = []
+    try:
+        with os.scandir(place) as listing:
+            entries = list(listing)
+    except OSError as error:
+        told(os.scandir, place, error)
+    for entry in entries:
+        path = os.path.join(place, entry.name)
+        if entry.is_dir(follow_symlinks=False):
+            _remove(path, told)
+            continue
+        try:
+            os.unlink(path)
+        except FileNotFoundError:  # nothing is wrong, Python says since 3.13
+            continue
+        except OSError as error:
+            told(os.unlink, path, error)
+    try:
+        os.rmdir(place)
+    except OSError as error:
+        told(os.rmdir, place, error)
+
+
 _CHANGES = {
     "chown": Change(("path",)),
     "copymode": Change(_TWO, crosses=True),
     "copystat": Change(_TWO, crosses=True),
-    "rmtree": Change(("path",), _is_gone, LEADS),
+    "rmtree": Change(("path",), _is_gone, LEADS, by_parts=_rmtree),
 }
 
 
@@ -111,7 +166,7 @@ def _copying(
         if asked is None:
             return original(*args, **options)
         session, paths = asked
-        if mixes(session, paths):
+        if mixes(session, paths) or calls_back(session, args, options):
             return original(*args, **options)
         how = repeated if durability.may_have_been_made(session) else _as_ever
 

@@ -30,6 +30,7 @@ __all__ = [
     "LEADS",
     "PATHS",
     "asked_by_agent",
+    "calls_back",
     "compared_path",
     "follows",
     "is_own",
@@ -118,6 +119,13 @@ def asked_by_agent(
             return session.sites.is_user_code(frame.f_code)
         frame = frame.f_back
     return False
+
+
+def calls_back(session: durability.Session, args: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Whether a call is given functions of agent code: replay has to come by there, as the first run does."""
+    given = [each for each in (*args, *options.values()) if callable(each)]
+    modules = [str(getattr(each, "__module__", "")).partition(".")[0] for each in given]
+    return not HELPERS.issuperset(modules) and knows(session, LEADS)
 
 
 def knows(session: durability.Session, version: int) -> bool:
