@@ -13,7 +13,15 @@ from typing import Any
 
 from attrs import field, frozen
 
-__all__ = ["AUDITED", "PATHS", "READ_BY_DESCRIPTOR", "Audited", "details", "opened_to_read"]
+__all__ = [
+    "AUDITED",
+    "FOLLOWED",
+    "PATHS",
+    "READ_BY_DESCRIPTOR",
+    "Audited",
+    "details",
+    "opened_to_read",
+]
 
 _DURABLE = "Put it into a function decorated with @durable, which is recorded and not done again"
 _AGAIN = "It is not recorded, and done again at every replay"
@@ -133,6 +141,9 @@ PATHS: dict[str, tuple[tuple[int, int], ...]] = {
     "sqlite3.connect": ((0, -1),),
 }
 """By event: where in its arguments paths are, and the descriptors (-1: none) that they begin at."""
+
+FOLLOWED = frozenset({"open", "os.truncate", "sqlite3.connect"})
+"""Events of what is done where a link leads to, always."""
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NO_FILE = os.O_DIRECTORY | getattr(os, "O_PATH", 0)

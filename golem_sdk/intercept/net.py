@@ -23,13 +23,14 @@ from golem_sdk.durability import SCOPE, SESSION
 from golem_sdk.errors import NotDurableError, NotDurableWarning
 from golem_sdk.intercept.audited import (
     AUDITED,
+    FOLLOWED,
     PATHS,
     READ_BY_DESCRIPTOR,
     Audited,
     details,
     opened_to_read,
 )
-from golem_sdk.intercept.paths import is_own
+from golem_sdk.intercept.paths import LEADS, is_own, knows
 from golem_sdk.intercept.places import Place, place_of
 
 if TYPE_CHECKING:
@@ -110,11 +111,16 @@ def is_its_own(session: durability.Session | None, event: str, arguments: tuple[
     places = PATHS.get(event)
     if places is None or session is None or not session.workspace:
         return False
-    return all(_is_in_own(session, arguments, path, at) for path, at in places)
+    follows = event in FOLLOWED and knows(session, LEADS)
+    return all(_is_in_own(session, arguments, path, at, follows) for path, at in places)
 
 
 def _is_in_own(
-    session: durability.Session, arguments: tuple[Any, ...], path: int, descriptor: int
+    session: durability.Session,
+    arguments: tuple[Any, ...],
+    path: int,
+    descriptor: int,
+    follows: bool,
 ) -> bool:
     place, at = arguments[path], arguments[descriptor] if descriptor >= 0 else -1
     if isinstance(place, int):
@@ -126,7 +132,7 @@ def _is_in_own(
             place = os.path.join(os.readlink(f"/proc/self/fd/{at}"), os.fsdecode(place))
         except OSError:  # without a /proc
             return False
-    return is_own(session, place)
+    return is_own(session, place, follows=follows)
 
 
 def _report(session: durability.Session, kind: Audited, what: str, place: Place) -> None:

@@ -165,6 +165,19 @@ def test_reading_by_a_descriptor_is_named() -> None:
     assert "Use open(), whose files are recorded" in str(said.message)
 
 
+def test_reading_by_a_descriptor_through_a_link_is_named() -> None:
+    (PLACE / "read").touch()
+
+    def body() -> None:
+        (workspace() / "link").symlink_to(PLACE / "read")
+        (workspace() / "own").touch()
+        os.close(os.open(workspace() / "own", os.O_RDONLY))
+        os.close(os.open(workspace() / "link", os.O_RDONLY))
+
+    (said,) = reported(body)
+    assert said.lineno == body.__code__.co_firstlineno + 4
+
+
 def test_directories_and_what_libraries_read_are_not_named() -> None:
     def body() -> None:
         for flags in (os.O_RDONLY, os.O_PATH):
