@@ -278,6 +278,31 @@ def follows_links(places: Places) -> list[Any]:
     return [link.is_symlink(), [entry.name for entry in os.scandir(workspace())]]
 
 
+def looks_past_links(places: Places) -> list[Any]:
+    link = workspace() / "way"
+    link.symlink_to(places["desk"])
+    (
+        link / ".." / "desk"
+    ).exists()  # what it says in replay is not what it said: version 2 asks again
+    shutil.rmtree(link, ignore_errors=True)
+    gone = Path(places["desk"]) / "nothing"
+    shutil.rmtree(gone, onerror=lambda *_: None)  # that was not called in replay
+    return [entry.name for entry in os.scandir(workspace()) if entry.is_dir() in (True, False)]
+
+
+def leaves_by_links(places: Places) -> list[Any]:
+    link = workspace() / "way"
+    link.symlink_to(places["desk"])
+    (workspace() / "own").mkdir()
+    said = [[entry.name, entry.is_dir()] for entry in os.scandir(workspace())]
+    said.append([(link / ".." / "desk").exists()])
+    shutil.rmtree(link, ignore_errors=True)
+    told: list[Any] = []
+    gone = Path(places["desk"]) / "nothing"
+    shutil.rmtree(gone, onerror=lambda asked, path, error: told.append([asked.__name__]))
+    return [*said, *told]
+
+
 BODIES: dict[str, Callable[[Places], Any]] = {
     body.__name__: body
     for body in (
@@ -306,6 +331,8 @@ BODIES: dict[str, Callable[[Places], Any]] = {
         refused_threads,
         asks_for_a_password,
         follows_links,
+        looks_past_links,
+        leaves_by_links,
     )
 }
 
@@ -315,6 +342,7 @@ OLDER: dict[str, dict[str, int]] = {
     "asks_for_a_password": {"surroundings": 1},
     "reads_files": {"files": 1},
     "follows_links": {"file-system": 1},
+    "looks_past_links": {"file-system": 2},
 }
 """Bodies that are recorded with versions of interceptors that are older than the release."""
 
