@@ -164,6 +164,52 @@ def copies_itself(desk: Desk) -> None:
     shutil.copyfile(desk.place / "log", desk.place / "log")
 
 
+def tells_of_trees(desk: Desk) -> list[Any]:
+    """What agent code hands over is called while trees are copied and removed."""
+    place, said = desk.place, list[Any]()
+
+    def ignore(directory: str, names: list[str]) -> list[str]:
+        said.append(sorted(names))
+        return ["twig"]
+
+    def copy(source: Any, target: Any) -> None:
+        said.append(os.path.basename(shutil.copyfile(source, target)))
+
+    def onerror(function: Any, path: Any, error: Any) -> None:
+        said.append([function.__name__, os.path.basename(path), error[0].__name__])
+
+    shutil.copytree(place / "tree", place / "copy", ignore=ignore, copy_function=copy)
+    os.symlink(place / "tree", place / "way")
+    for name in ("way", "nothing", "tree"):
+        shutil.rmtree(place / name, onerror=onerror)
+    os.unlink(place / "way")
+    return said
+
+
+def goes_by_links(desk: Desk) -> list[Any]:
+    with tempfile.TemporaryDirectory() as directory:
+        own, said = Path(directory), list[Any]()
+        for name in ("log", "tree"):
+            (own / name).symlink_to(desk.place / name)
+        (own / "page").write_text("own")
+        said += sorted((e.name, e.is_dir(), e.is_file()) for e in os.scandir(own))
+        for _, below, files in os.walk(own, followlinks=True):
+            said += [sorted(below), sorted(files)]
+        said += [path.relative_to(own).as_posix() for path in own.glob("*/leaf")]
+        with open(own / "tree" / ".." / "log", "a", encoding="utf-8") as log:
+            log.write("one\n")
+        os.mkdir(own / "tree" / ".." / "made")
+        shutil.rmtree(own / "tree", ignore_errors=True)
+        shutil.copytree(own, desk.place / "copy", symlinks=True)
+        shutil.copy(own / "log", own / "copied")
+        return [*said, (own / "copied").read_text(), sorted(os.listdir(own))]
+
+
+def removes_a_link_as_a_tree(desk: Desk) -> None:
+    os.symlink(desk.place / "tree", desk.place / "way")
+    shutil.rmtree(desk.place / "way")
+
+
 def makes_temporary_files(desk: Desk) -> list[Any]:
     """As programs do that write a file anew at one go."""
     with tempfile.NamedTemporaryFile("w", dir=desk.place, delete=False, suffix=".new") as file:
@@ -196,6 +242,8 @@ CASES = [
     Case("file-system", "file-system", changes_directories, removes_nothing, Desk),
     Case("file-system-looks", "file-system", looks_around, looks_for_nothing, Desk),
     Case("file-trees", "file-system", copies, copies_itself, Desk),
+    Case("file-trees-told", "file-system", tells_of_trees, copies_itself, Desk),
+    Case("file-links", "file-system", goes_by_links, removes_a_link_as_a_tree, Desk),
     Case(
         "temporary-files",
         "temporary-files",
