@@ -18,7 +18,8 @@ def workspace() -> Path:
     writes there is written again, and what it reads there is not recorded, so that it costs no more than
     anywhere else. What processes and functions decorated with `durable` change in it is recorded with their
     call, and restored in replay. Give others a copy: renaming or linking across its border raises the
-    `OSError` of another file system, and `shutil.move` copies then.
+    `OSError` of another file system, and `shutil.move` copies then. What is reached by a link in it that
+    leads out is outside, and recorded.
 
     The times and inode numbers of its files are those of the present life. An agent of a runtime in memory
     has a temporary directory, which is removed when the runtime is closed.

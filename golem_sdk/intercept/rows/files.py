@@ -64,8 +64,10 @@ FILES = (
             Replaced("pathlib._local.Path", "touch", _WRITE),  # where Python 3.13 has it
         ),
         limits="what else `os.path` and `pathlib` do ends in these. Passed on: the agent's own directory, "
-        "where replay does it again (but for what a link in it leads to outside, unless `scandir` tells of "
-        "it), descriptors and `dir_fd`, and what libraries do for themselves. "
+        "where replay does it again, but not what is reached by links that lead out of it; descriptors and "
+        "`dir_fd`, so `os.fwalk`, too; `os.chdir`; and what libraries do for themselves. Links outside are "
+        "not followed: what leads through one into the agent's own directory is outside. A call that is "
+        "given functions of agent code (`onexc`, `ignore`, `copy_function`) is recorded in its parts. "
         "`os.open` for writing is refused outside, for reading it is passed on with a warning. A change that "
         "a crash repeats and that finds itself done is taken for done: `mkdir` is no lock",
     ),
@@ -87,7 +89,8 @@ FILES = (
         limits="one read each, recorded when they are called: their single questions differ with the version "
         "of Python. `glob` and `rglob` are one for the first path, one for the next 16, and so on; a walk is "
         "one `os.scandir` for each directory. "
-        "Passed on: the agent's own directory, and what libraries do for themselves",
+        "Passed on: the agent's own directory, where `glob` and `rglob` ask of links that lead out of it "
+        "what their version of Python asks, and what libraries do for themselves",
     ),
     Interceptor(
         name="temporary-files",
