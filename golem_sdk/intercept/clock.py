@@ -60,12 +60,11 @@ def time_patches(module: ModuleType) -> list[Patch]:
 
 def _reading(name: str) -> Callable[[Any], MethodType]:
     def make(original: Callable[[], Any]) -> MethodType:
-        current, call, qualified = durability.current, durability.durable_call, f"time.{name}"
-        read, virtual = durability.reading, _virtual(name)
+        nearby, current, call = durability.nearby, durability.current, durability.durable_call
+        read, virtual, qualified = durability.reading, _virtual(name), f"time.{name}"
 
         def reading(_home: object) -> Any:
-            session = current()
-            if session is None:
+            if nearby() is None or (session := current()) is None:
                 return original()
             return call(session, qualified, _LOCAL, None, read(session, original, virtual))
 

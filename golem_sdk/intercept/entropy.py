@@ -88,11 +88,13 @@ def _of_agent(name: str) -> Callable[[Any], MethodType]:
 
 
 def _without_arguments(original: Callable[[], float]) -> MethodType:
-    current, agent_random = durability.current, durability.agent_random
+    nearby, current = durability.nearby, durability.current
+    agent_random = durability.agent_random
 
     def function(_home: object) -> float:
-        session = current()
-        return original() if session is None else agent_random(session).random()
+        if nearby() is None or (session := current()) is None:
+            return original()
+        return agent_random(session).random()
 
     return replacement_of(original, function, "random")
 
