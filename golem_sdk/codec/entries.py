@@ -93,8 +93,11 @@ def encode_archive(chunks: Sequence[bytes]) -> bytes:
     """One archived chunk with the entries of several that follow each other and are not archived yet.
 
     Raises:
+        ValueError: they are longer than `MOST_ARCHIVED`: nobody could read them again.
         DecodingError: one of them is no such chunk.
     """
+    if sum(map(len, chunks)) > MOST_ARCHIVED:
+        raise ValueError(f"more than {MOST_ARCHIVED} bytes of oplog entries to archive together")
     kinds = [chunk_kinds(data) for data in chunks]
     bodies = [_bodies(data, len(some)) for data, some in zip(chunks, kinds, strict=True)]
     together = b"".join(kinds)

@@ -58,20 +58,23 @@ class Loose:
     def archive(self, rows: Iterable[tuple[OplogIndex, bytes]]) -> bytes | None:
         """The archived chunk to have in place of ``rows``: the first of them, as found on disk.
 
-        ``None``: there are not even two. What was put together is loose no longer.
+        However many are there, after a while in which the disk took nothing, it does not get longer than it
+        would otherwise. ``None``: there are not even two. What was put together is loose no longer.
 
         Raises:
             DecodingError: one of them is damaged.
         """
-        expected, taken = self.first, list[bytes]()
+        expected, taken, size_bytes = self.first, list[bytes](), 0
         for index, data in rows:
-            if index != expected:
+            if index != expected or size_bytes >= _ENOUGH_BYTES:
                 break
             expected += len(chunk_kinds(data))
+            size_bytes += len(data)
             taken.append(data)
         if len(taken) < _FEWEST:
             return None
+        archived = encode_archive(taken)
         self.first = expected
         self.chunks -= len(taken)
-        self.size_bytes -= sum(map(len, taken))
-        return encode_archive(taken)
+        self.size_bytes -= size_bytes
+        return archived

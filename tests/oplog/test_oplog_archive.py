@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zlib import compress
 
 import pytest
 from attrs import evolve
@@ -106,6 +107,24 @@ def test_only_what_is_on_disk_is_put_together() -> None:
     assert is_archived(chunks(engine)[1])
 
 
+@pytest.mark.parametrize("length", [100, 2_000, 15_000])
+def test_what_the_disk_takes_at_once_after_a_while_is_not_put_together_at_once(length: int) -> None:
+    """Or it would be more than can be read back, and the agent be lost."""
+    engine = MemoryEngine()
+    writer = OplogWriter(KEY, Committer(engine, write_behind_s=None), no_entries())
+    entries = [CREATE, *(line(n, length) for n in range(2, 400))]
+    for entry in entries[:-20]:
+        writer.append(entry)
+        writer.flush()
+    for entry in entries[-20:]:
+        writer.append(entry)
+        writer.commit()
+    assert [entry for _, entry in read_entries(engine, KEY)] == entries
+    archived = [decode_chunk(data) for data in chunks(engine).values() if is_archived(data)]
+    assert archived
+    assert all(len(encode_chunk(together)) < 80 * 1024 for together in archived)
+
+
 @pytest.mark.parametrize("stale", [1, 2, 3, 7])
 def test_x1_who_was_replaced_does_not_get_in_where_chunks_were(stale: int) -> None:
     """The key that its next entry claims is gone with the chunk that was there."""
@@ -190,9 +209,16 @@ def test_k2_damage_in_an_archived_chunk_is_noticed(damage: object) -> None:
 
 
 def test_an_archived_chunk_cannot_fill_the_memory() -> None:
-    chunk = encode_chunk([line(number, 1_000_000) for number in range(4)])
+    chunk = encode_chunk([line(number, 600_000) for number in range(2)])
     with pytest.raises(DecodingError, match="too long"):
-        decode_chunk(encode_archive([chunk, chunk]))
+        decode_chunk(b"\2" + chunk[1:4] + compress(chunk[4:]))
+
+
+def test_what_could_not_be_read_again_is_not_archived() -> None:
+    chunk = encode_chunk([line(1, 500_000)])
+    assert len(decode_chunk(encode_archive([chunk, chunk]))) == 2
+    with pytest.raises(ValueError, match="more than 1048576 bytes"):
+        encode_archive([chunk, chunk, chunk])
 
 
 def test_a_survey_is_taken_over_by_one_writer() -> None:
