@@ -109,7 +109,7 @@ def test_k1_damaged_entries_are_entries_or_a_decoding_error(
     ("data", "says"),
     [
         (b"", "empty"),
-        (bytes([FORMAT_VERSION + 1]) + b"\0\x90", "format 2 is not known"),
+        (b"\3\0\x90", "format 3 is not known"),
         (bytes([FORMAT_VERSION]) + b"\1\2", "truncated"),
         (bytes([FORMAT_VERSION]) + b"\x63\0\x91\x91\1", "kind 99 is not known"),
         (bytes([FORMAT_VERSION]) + b"\x15\0\x91\x92\1\xa1x", "damaged Suspend"),
