@@ -47,7 +47,7 @@ class Loose:
 
     def add(self, index: OplogIndex, data: bytes) -> None:
         """A chunk follows, whose first entry has this index."""
-        if len(data) > _SMALL_BYTES or is_archived(data):
+        if not _is_small(data):
             self.chunks = self.size_bytes = 0
             return
         if not self.chunks:
@@ -59,14 +59,15 @@ class Loose:
         """The archived chunk to have in place of ``rows``: the first of them, as found on disk.
 
         However many are there, after a while in which the disk took nothing, it does not get longer than it
-        would otherwise. ``None``: there are not even two. What was put together is loose no longer.
+        would otherwise. ``None``: there are not even two, or somebody else has archived them, who owns the
+        log now. What was put together is loose no longer.
 
         Raises:
             DecodingError: one of them is damaged.
         """
         expected, taken, size_bytes = self.first, list[bytes](), 0
         for index, data in rows:
-            if index != expected or size_bytes >= _ENOUGH_BYTES:
+            if index != expected or not _is_small(data) or size_bytes >= _ENOUGH_BYTES:
                 break
             expected += len(chunk_kinds(data))
             size_bytes += len(data)
@@ -78,3 +79,8 @@ class Loose:
         self.chunks -= len(taken)
         self.size_bytes -= size_bytes
         return archived
+
+
+def _is_small(data: bytes) -> bool:
+    """Whether a chunk may become a part of an archived one."""
+    return len(data) <= _SMALL_BYTES and not is_archived(data)
