@@ -6,8 +6,7 @@ It ships with the package, so that crash tests can ask what no disk can answer:
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from itertools import islice, takewhile
+from bisect import bisect_left, bisect_right, insort
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -72,8 +71,9 @@ class MemoryEngine:
         with self._lock:
             self._check()
             changes: dict[tuple[Space, bytes], bytes | None] = {}
+            claimed: dict[Space, list[bytes]] = {}
             lost_chains: set[int] = set()
-            won = [self._stage(batch, changes, lost_chains) for batch in batches]
+            won = [self._stage(batch, changes, claimed, lost_chains) for batch in batches]
             # Nothing below can fail: whatever was wrong with a batch came up while staging.
             for (space, key), sealed in changes.items():
                 if sealed is None:
@@ -86,40 +86,26 @@ class MemoryEngine:
         self,
         batch: Batch,
         changes: dict[tuple[Space, bytes], bytes | None],
+        claimed: dict[Space, list[bytes]],
         lost_chains: set[int],
     ) -> bool:
         if batch.chain and batch.chain in lost_chains:
             return False
         if batch.claim is not None:
             space, key, value = batch.claim
-            if changes.get((space, key), self._spaces[space].sealed.get(key)) is not None or (
-                batch.log and self._goes_on(space, key, batch.log, changes)
+            rows, mine = self._spaces[space], claimed.setdefault(space, [])
+            if changes.get((space, key), rows.sealed.get(key)) is not None or (
+                batch.log and any(_goes_on(keys, key, batch.log) for keys in (rows.keys, mine))
             ):
                 lost_chains.add(batch.chain)
                 return False
             changes[space, key] = seal(space, key, value)
+            insort(mine, key)
         for space, key, value in batch.puts:
             changes[space, key] = seal(space, key, value)
         for space, key in batch.dels:
             changes[space, key] = None
         return True
-
-    def _goes_on(
-        self,
-        space: Space,
-        key: bytes,
-        log: bytes,
-        changes: dict[tuple[Space, bytes], bytes | None],
-    ) -> bool:
-        """Whether a log has a later key."""
-        keys = self._spaces[space].keys
-        later = takewhile(
-            lambda each: each.startswith(log), islice(keys, bisect_left(keys, key), None)
-        )
-        staged = [
-            each for at, each in changes if at is space and each > key and each.startswith(log)
-        ]
-        return any(changes.get((space, each), b"") is not None for each in (*later, *staged))
 
     def get(self, space: Space, key: bytes) -> bytes | None:
         """See `Engine.get`."""
@@ -164,3 +150,9 @@ class MemoryEngine:
     def _check(self) -> None:
         if self._refusal is not None:
             raise self._refusal.with_traceback(None)
+
+
+def _goes_on(keys: list[bytes], key: bytes, log: bytes) -> bool:
+    """Whether a log has a later key among these, which are in order."""
+    after = bisect_right(keys, key)
+    return after < len(keys) and keys[after].startswith(log)

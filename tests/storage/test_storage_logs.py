@@ -41,6 +41,20 @@ def test_a_place_of_a_log_is_lost_for_ever(engine: Engine) -> None:
     assert positions(engine) == [1, 4, 5]
 
 
+def test_what_is_taken_away_in_the_same_commit_still_counts(engine: Engine) -> None:
+    """And what is only put there does not count yet, on none of the engines."""
+    engine.commit([part(1), part(2), part(3)])
+    gone = Batch(dels=((Space.OPLOG, b"one\0" + be64(3)),))
+    assert engine.commit([part(4, dels=(2,)), gone, part(2)]) == [True, True, False]
+    assert engine.commit([Batch(dels=((Space.OPLOG, b"one\0" + be64(4)),)), part(3)]) == [
+        True,
+        False,
+    ]
+    put = Batch(puts=((Space.OPLOG, b"one\0" + be64(9), b""),))
+    assert engine.commit([put, part(5)]) == [True, True]
+    assert positions(engine) == [1, 5, 9]
+
+
 def test_logs_are_apart(engine: Engine) -> None:
     logs = [b"on\0", b"one\0", b"onf\0", b"p\0", b"o\0"]
     for log in logs:
