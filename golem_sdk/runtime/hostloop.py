@@ -111,6 +111,7 @@ class HostLoop:
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
+            self._begin()  # it may not have been told of the last ones
             tasks = asyncio.all_tasks(loop)
             for task in tasks - self._finishing:
                 task.cancel()
@@ -123,15 +124,18 @@ class HostLoop:
 class Running:
     """An effect that runs on the loop, or is about to."""
 
-    __slots__ = ("_loop", "_task")
+    __slots__ = ("_is_cancelled", "_loop", "_task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._task: asyncio.Task[Any] | None = None
+        self._is_cancelled = False
 
     def begin(self, effect: Callable[[], Awaitable[Any]], context: Context) -> asyncio.Task[Any]:
         """Make its task, on the loop's thread."""
         self._task = task = self._loop.create_task(_awaited(effect), context=context)
+        if self._is_cancelled:
+            task.cancel()
         return task
 
     def cancel(self) -> None:
@@ -139,6 +143,9 @@ class Running:
         _tell(self._loop, self._cancel)
 
     def _cancel(self) -> None:
+        self._is_cancelled = (
+            True  # if the loop has yet to look at it, whoever was to tell it being late
+        )
         if self._task is not None:
             self._task.cancel()
 

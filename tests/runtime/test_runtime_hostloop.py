@@ -55,6 +55,45 @@ def test_what_is_cancelled_ends() -> None:
     host.close()
 
 
+def test_what_is_cancelled_before_it_has_begun_does_not_begin() -> None:
+    """Another thread is about to tell the loop of both, but was interrupted."""
+    host, ended = HostLoop(), Event()
+    performed: list[object] = []
+
+    async def first() -> None:
+        pass
+
+    async def effect() -> None:
+        performed.append("effect")
+
+    host.run(first, copy_context(), lambda task: ended.set())
+    assert ended.wait(30)
+    ended.clear()
+    host._is_told = True
+    running = host.run(effect, copy_context(), lambda task: ended.set())
+    assert running is not None
+    running.cancel()
+    assert host._loop is not None
+    host._loop.call_soon_threadsafe(host._begin)
+    assert ended.wait(30)
+    assert performed == []
+    host.close()
+
+
+def test_what_the_loop_was_not_told_of_before_close_comes_to_its_end() -> None:
+    host, ended, closed = HostLoop(), Event(), Event()
+
+    async def effect() -> None:
+        pass
+
+    host.run(effect, copy_context(), lambda task: ended.set())
+    assert ended.wait(30)
+    host._is_told = True  # by another thread that was interrupted then
+    host.run(effect, copy_context(), lambda task: closed.set(), finish=True)
+    host.close()
+    assert closed.is_set()
+
+
 def test_nothing_runs_after_close() -> None:
     """A fenced agent's thread may still be on its way to its next effect."""
     before = host_threads()
