@@ -55,6 +55,10 @@ class Loose:
         self.chunks += 1
         self.size_bytes += len(data)
 
+    def to_read(self, most_chunks: int) -> int:
+        """How many of them are as many as will be archived together, about."""
+        return min(most_chunks, 1 + self.chunks * _ENOUGH_BYTES // max(1, self.size_bytes))
+
     def archive(self, rows: Iterable[tuple[OplogIndex, bytes]]) -> bytes | None:
         """The archived chunk to have in place of ``rows``: the first of them, as found on disk.
 

@@ -190,7 +190,8 @@ class OplogWriter:
     def _archive(self) -> None:
         """Have the next batch put together what is on disk in small chunks."""
         lo, hi = (chunk_key(self._agent_key, index) for index in (self._loose.first, self.last + 1))
-        rows = self._committer.engine.scan(Space.OPLOG, lo, hi, limit=self.most_loose)
+        limit = self._loose.to_read(self.most_loose)
+        rows = self._committer.engine.scan(Space.OPLOG, lo, hi, limit=limit)
         data = self._loose.archive((int.from_bytes(key[-8:], "big"), data) for key, data in rows)
         if data is not None:
             self._puts[Space.OPLOG, lo] = data

@@ -125,6 +125,36 @@ def test_what_the_disk_takes_at_once_after_a_while_is_not_put_together_at_once(l
     assert all(len(encode_chunk(together)) < 80 * 1024 for together in archived)
 
 
+class Counting(MemoryEngine):
+    """Counts the bytes that are read."""
+
+    read_bytes = 0
+
+    def scan(
+        self, space: Space, lo: bytes, hi: bytes | None, *, limit: int, reverse: bool = False
+    ) -> list[Row]:
+        page = super().scan(space, lo, hi, limit=limit, reverse=reverse)
+        self.read_bytes += sum(len(value) for _, value in page)
+        return page
+
+
+@pytest.mark.parametrize("length", [0, 1_000, 15_000])
+def test_not_much_more_is_read_than_is_put_together(length: int) -> None:
+    """Or each commit would read all that the disk has taken at once, or an older version has left."""
+    engine = Counting()
+    writer = OplogWriter(KEY, Committer(engine, write_behind_s=None), no_entries())
+    for number in range(1, 1_200):
+        writer.append(CREATE if number == 1 else line(number, length))
+        writer.flush()
+    writer.commit()
+    for number in range(1_200, 1_210):
+        engine.read_bytes = 0
+        writer.append(line(number))
+        writer.commit()
+        assert engine.read_bytes < 100_000
+    assert is_archived(chunks(engine)[1])
+
+
 @pytest.mark.parametrize("stale", [1, 2, 3, 6, 7])
 @pytest.mark.parametrize("kind", [OplogWriter, EagerWriter])
 def test_x1_who_was_replaced_does_not_get_in_where_chunks_were(
