@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zlib import compress
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from golem_sdk.codec.entries import (
     chunk_kinds,
     decode_chunk,
     decode_small_chunks,
+    encode_archive,
     encode_chunk,
 )
 from golem_sdk.core.entries import (
@@ -31,7 +33,7 @@ from golem_sdk.core.entries import (
 from golem_sdk.errors import DecodingError
 from golem_sdk.testing.histories import entries
 
-GOLDEN = Path(__file__).parent / "golden" / "chunk-format-1.bin"
+GOLDEN = Path(__file__).parent / "golden"
 RECORDED: list[Entry] = [
     Create(1, "Order", "Order(1)", b"\x92\x91\x01\x80", "c0de", -7, "0.1.0", {"clock": 1}),
     ImportedFunctionInvoked(
@@ -73,8 +75,17 @@ def test_k1_damage_in_one_of_them_is_not_made_good_by_another(
         decode_small_chunks(list(zip(kinds, chunks, strict=True)))
 
 
-def test_s2_bytes_of_format_1_are_read_for_ever() -> None:
-    assert decode_chunk(GOLDEN.read_bytes()) == RECORDED
+@given(st.lists(st.lists(entries(), min_size=1, max_size=3), min_size=1, max_size=9))
+def test_s2_archived_chunks_hold_what_each_held(runs: list[list[Entry]]) -> None:
+    archived = encode_archive([encode_chunk(run) for run in runs])
+    assert decode_chunk(archived) == [entry for run in runs for entry in run]
+    kinds = [KIND_OF[type(entry)].code for run in runs for entry in run]
+    assert list(chunk_kinds(archived)) == kinds
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_s2_bytes_of_each_format_are_read_for_ever(version: int) -> None:
+    assert decode_chunk((GOLDEN / f"chunk-format-{version}.bin").read_bytes()) == RECORDED
 
 
 def test_no_number_changes_its_meaning() -> None:
@@ -85,7 +96,13 @@ def test_no_number_changes_its_meaning() -> None:
 
 @given(st.binary(max_size=200))
 def test_k1_any_bytes_are_entries_or_a_decoding_error(data: bytes) -> None:
-    for hostile in (data, bytes([FORMAT_VERSION]) + data):
+    kinds, end, bodies = data.partition(b"\0")
+    for hostile in (
+        data,
+        bytes([FORMAT_VERSION]) + data,
+        b"\2" + data,
+        b"\2" + kinds + end + compress(bodies),
+    ):
         try:
             run = decode_chunk(hostile)
         except DecodingError:
