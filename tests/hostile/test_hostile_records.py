@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 from typing import Any
+from zlib import compress
 
 import msgpack
 import pytest
@@ -39,6 +40,13 @@ BOMBS = {
     "deep": CHUNK + b"\x91" * MEGABYTE,
     "many-kinds": bytes([FORMAT_VERSION]) + b"\x15" * MEGABYTE + b"\0\x90",
 }
+ARCHIVED = b"\2\x15\0"
+BOMBS |= {
+    f"archived-{name}": ARCHIVED + compress(data.removeprefix(CHUNK))
+    for name, data in BOMBS.items()
+    if data.startswith(CHUNK)
+}
+BOMBS["archived-and-long"] = ARCHIVED + compress(b"\x91" * 100 * MEGABYTE)
 
 
 @agent

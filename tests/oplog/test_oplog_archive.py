@@ -80,6 +80,8 @@ def test_long_chunks_stay_as_they_are() -> None:
     found = chunks(engine)
     assert not is_archived(found[5])
     assert [index for index, data in found.items() if is_archived(data)] == [1, 6]
+    loose = writer._loose
+    assert loose.size_bytes == sum(len(data) for at, data in found.items() if at >= loose.first)
     assert [entry for _, entry in read_entries(engine, KEY)] == entries
 
 
@@ -123,6 +125,33 @@ def test_what_the_disk_takes_at_once_after_a_while_is_not_put_together_at_once(l
     archived = [decode_chunk(data) for data in chunks(engine).values() if is_archived(data)]
     assert archived
     assert all(len(encode_chunk(together)) < 80 * 1024 for together in archived)
+
+
+def test_nothing_is_taken_away_but_what_was_put_together() -> None:
+    """More may be read than that: those that come first are longer than the others."""
+    engine = MemoryEngine()
+    writer = OplogWriter(KEY, Committer(engine, write_behind_s=None), no_entries())
+    entries = [CREATE, *(line(n, 15_000 if n < 20 else 0) for n in range(2, 400))]
+    for entry in entries:
+        writer.append(entry)
+        writer.flush()
+    writer.commit()
+    writer.append(line(400))
+    writer.commit()
+    found = chunks(engine)
+    assert is_archived(found[1])
+    assert len(found) > 390
+    assert [entry for _, entry in read_entries(engine, KEY)] == [*entries, line(400)]
+
+
+def test_an_agent_is_not_fenced_by_another_one_whose_name_goes_on() -> None:
+    engine = MemoryEngine()
+    committer = Committer(engine, write_behind_s=None)
+    for key in (KEY + b"2", KEY, KEY + b"\1"):
+        writer = EagerWriter(key, committer, no_entries())
+        writer.append(CREATE)
+        writer.commit()
+        assert list(read_entries(engine, key)) == [(1, CREATE)]
 
 
 class Counting(MemoryEngine):
@@ -190,7 +219,9 @@ class Meanwhile(MemoryEngine):
         return page
 
 
-@pytest.mark.parametrize(("start", "rows"), [(1, 2), (2, 2), (150, 2), (150, 1)])
+@pytest.mark.parametrize(
+    ("start", "rows"), [(1, 2), (2, 2), (149, 2), (150, 2), (149, 1), (150, 1)]
+)
 def test_a_reader_goes_on_where_what_it_was_to_read_was_put_together(start: int, rows: int) -> None:
     engine = Meanwhile()
     write(engine, 1, 200, OplogWriter)
@@ -199,6 +230,28 @@ def test_a_reader_goes_on_where_what_it_was_to_read_was_put_together(start: int,
     assert len(chunks(engine)) < 150
     assert read[-1][0] >= 200
     assert read == expected(read[-1][0])[start - 1 :]
+
+
+class Ending(MemoryEngine):
+    """The agent goes on when a reader that has found nothing more looks for what it has read last."""
+
+    is_over = False
+
+    def scan(
+        self, space: Space, lo: bytes, hi: bytes | None, *, limit: int, reverse: bool = False
+    ) -> list[Row]:
+        page = super().scan(space, lo, hi, limit=limit, reverse=reverse)
+        if reverse and not self.is_over:
+            self.is_over = True
+            write(self, 129, 300)
+        return page
+
+
+def test_a_reader_at_the_end_ends_there_though_what_it_has_read_is_put_together() -> None:
+    engine = Ending()
+    write(engine, 1, 128, OplogWriter)  # as many as are read at once
+    assert list(read_entries(engine, KEY)) == expected(128)
+    assert 128 not in chunks(engine)
 
 
 def test_k2_nothing_is_put_together_over_a_gap() -> None:
