@@ -16,11 +16,12 @@ from golem_sdk.core.http_status import HttpStatusError as HttpStatusError
 from golem_sdk.core.http_status import RetryableResult as RetryableResult
 from golem_sdk.core.scopes import PersistenceLevel
 from golem_sdk.errors import DivergenceError, UsageError
-from golem_sdk.runtime.context import BODY as BODY
 from golem_sdk.runtime.context import SCOPE as SCOPE
 from golem_sdk.runtime.context import SESSION as SESSION
 from golem_sdk.runtime.context import Body as Body
 from golem_sdk.runtime.context import current as current
+from golem_sdk.runtime.context import is_stranger as is_stranger
+from golem_sdk.runtime.context import running_body as running_body
 from golem_sdk.runtime.custom import session_of_body
 from golem_sdk.runtime.lanes import current_lane as current_lane
 from golem_sdk.runtime.locks import AgentLock as AgentLock
@@ -333,11 +334,10 @@ def reading(
 
 def agent_random(session: Session) -> random.Random:
     """The invocation's own random generator, seeded from one recorded seed."""
-    return agent_seeded(session, "golem:random/seed", _random_from)
-
-
-def _random_from(seed: bytes) -> random.Random:
-    return originals.Random(int.from_bytes(seed, "big"))
+    make = originals.Random
+    return agent_seeded(
+        session, "golem:random/seed", lambda seed: make(int.from_bytes(seed, "big"))
+    )
 
 
 def agent_seeded(session: Session, name: str, make: Callable[[bytes], T]) -> T:

@@ -25,7 +25,7 @@ from golem_sdk import durability, originals
 from golem_sdk.errors import NotDurableError
 from golem_sdk.steps import Steps  # as above
 
-__all__ = ["Link", "Made", "MadeBeforeError", "Visits"]
+__all__ = ["Link", "Made", "MadeBeforeError", "Visits", "strange"]
 
 _log = logging.getLogger("golem_sdk")
 
@@ -70,13 +70,16 @@ class Visits:
         self._is_closed = self._is_closed_by_bodies = False
 
     def begin(self, *, changes: bool) -> None:
-        """A body, or what it has started, does something with the connection.
+        """A body does something with the connection.
 
         Raises:
-            NotDurableError: it ``changes`` a transaction of agent code, which replay would not know.
+            NotDurableError: it ``changes`` a transaction of agent code, which replay would not know; or it is
+                no body, but a thread that one has started.
         """
+        if durability.is_stranger():
+            raise strange("A connection")
         connection: Any = self._connection()
-        body, state = _body(), connection._state
+        body, state = durability.running_body(), connection._state
         with self._mutex:
             if body is not None and self not in body.visited:
                 body.visited = (*body.visited, self)
@@ -95,17 +98,23 @@ class Visits:
     @property
     def is_closed(self) -> bool:
         """Whether the connection is closed; for agent code, whether agent code has closed it."""
-        return self._is_closed or (self._is_closed_by_bodies and _body() is not None)
+        is_for_bodies = self._is_closed_by_bodies and durability.running_body() is not None
+        return self._is_closed or is_for_bodies
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """The connection is closed, by a body only until the last one is over, and for bodies only.
+
+        Returns:
+            ``False``: by a thread that a body has started, or a garbage collection: for nobody.
 
         Raises:
             NotDurableError: a transaction of agent code would be lost, which replay would not know.
         """
-        if _body() is None:
+        if durability.is_stranger():
+            return False
+        if durability.running_body() is None:
             self._is_closed = True
-            return
+            return True
         self.begin(changes=False)
         if self._known[0]:
             raise NotDurableError(
@@ -113,6 +122,7 @@ class Visits:
                 " begun a transaction. Nothing was done. Close it there, or commit there before"
             )
         self._is_closed_by_bodies = True
+        return True
 
     def body_over(self, error: BaseException | None) -> Exception | None:
         """See `golem_sdk.runtime.context.Visited`: a transaction that is left open is rolled back.
@@ -143,10 +153,14 @@ class Visits:
         )
 
 
-def _body() -> Any:
-    """The body of a durable function that runs here; ``None``: none, or one that is over by now."""
-    body = durability.BODY.get()
-    return None if body is None or body.is_over else body
+def strange(what: str) -> NotDurableError:
+    """The error of what an agent has opened, and neither its code nor a body of a durable function uses."""
+    return NotDurableError(
+        f"{what} of an agent is used by what is neither its code nor a function decorated with @durable, but"
+        " a thread that such a function has started, or the program around: replay would not know. Nothing"
+        " was done. Use it in the function itself (asyncio.to_thread takes the function along), or open"
+        " another one there"
+    )
 
 
 @define(eq=False)

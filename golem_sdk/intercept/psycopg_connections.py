@@ -229,9 +229,9 @@ class Recorded:
         self._shut()
 
     def _shut(self) -> None:
-        self._visits.close()
-        self.status = _IDLE
-        self._link.made.clear()
+        if self._visits.close():
+            self.status = _IDLE
+            self._link.made.clear()
         self._link.drop()
 
     # --- what it knows of itself, and is told -----------------------------------------------------

@@ -257,9 +257,9 @@ class RecordedConnection(sqlite3.Connection):
         self._link.after(None, in_transaction=self._state[0])
 
     def close(self) -> None:
-        self._visits.close()
-        self._state = [False, self._state[1]]
-        self._link.made.clear()
+        if self._visits.close():
+            self._state = [False, self._state[1]]
+            self._link.made.clear()
         self._link.drop()
 
     def __enter__(self) -> Any:

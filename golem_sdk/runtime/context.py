@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Protocol
 
 from golem_sdk.core.scopes import DEFAULT_SCOPE, Scope
@@ -10,7 +10,16 @@ from golem_sdk.core.scopes import DEFAULT_SCOPE, Scope
 if TYPE_CHECKING:
     from golem_sdk.runtime.session import Session
 
-__all__ = ["BODY", "SCOPE", "SESSION", "Body", "current", "current_or_performing"]
+__all__ = [
+    "BODY",
+    "SCOPE",
+    "SESSION",
+    "Body",
+    "current",
+    "current_or_performing",
+    "is_stranger",
+    "running_body",
+]
 
 SESSION: ContextVar[Session | None] = ContextVar("golem_session", default=None)
 
@@ -67,3 +76,19 @@ class Body:
 
 
 BODY: ContextVar[Body | None] = ContextVar("golem_body", default=None)
+
+
+def running_body() -> Body | None:
+    """The body of a durable function that runs here; ``None``: none, or one that is over by now."""
+    body = BODY.get()
+    return None if body is None or body.is_over else body
+
+
+def is_stranger() -> bool:
+    """Whether this code is neither an agent's nor part of what a durable call performs.
+
+    It is a thread that a body of a durable function has started, a task that one has left behind, or the
+    program around.
+    """
+    body = BODY.get()
+    return body.is_over if body is not None else SESSION not in copy_context()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -294,3 +295,31 @@ def test_statements_at_once_open_one_connection(database: Postgres) -> None:
 
     run_async(body)
     assert sorted(lines(database)) == ["a", "b"]
+
+
+def test_a_thread_of_a_durable_function_is_refused_the_agents_connection(
+    database: Postgres,
+) -> None:
+    connections: list[psycopg.Connection[Any]] = []
+
+    @durable
+    def note() -> list[str]:
+        with ThreadPoolExecutor(1) as pool:
+            told = pool.submit(error, lambda: connections[-1].execute("DELETE FROM items"))
+            pool.submit(connections[-1].close).result()
+        return [str(told.result())]
+
+    def body() -> list[Any]:
+        connections.append(connection := psycopg.connect(database.conninfo))
+        connection.execute("INSERT INTO log VALUES ('kept')")
+        told: list[Any] = [*note(), connection.closed]
+        connection.commit()
+        connection.close()
+        return told
+
+    runs = run(body)
+    refused, closed = runs.live
+    assert "neither its code nor a function" in refused
+    assert not closed
+    assert runs.replayed == runs.live
+    assert lines(database) == ["kept"]

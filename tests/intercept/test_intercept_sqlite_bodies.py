@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,9 @@ from golem_sdk import durable
 from intercept.replaying import run, run_async
 from intercept.suite.cases_sqlite import DatabaseFile
 from intercept.test_intercept_sqlite import error, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_a_transaction_is_not_ended_by_a_function_on_another_thread() -> None:
@@ -157,3 +160,46 @@ def test_a_cursor_goes_on_when_a_durable_function_has_closed_its_connection() ->
     with DatabaseFile() as file:
         runs = run(body)
     assert runs.replayed == runs.live == [(1,), (1,), ("anew",), 4999]
+
+
+def test_a_thread_of_a_durable_function_is_refused_the_agents_connection() -> None:
+    connections: list[sqlite3.Connection] = []
+    behind: list[asyncio.Task[Any]] = []
+    over = asyncio.Event()
+
+    def in_a_thread(work: Callable[[], Any]) -> Any:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(work).result()
+
+    @durable
+    async def note() -> list[str]:
+        connection = connections[-1]
+        told = in_a_thread(lambda: error(lambda: connection.execute("DELETE FROM log")))
+        in_a_thread(connection.close)
+        await asyncio.to_thread(connection.execute, "INSERT INTO log VALUES ('kept')")
+        connection.commit()
+
+        async def late() -> str:
+            await over.wait()
+            return str(error(lambda: connection.execute("DELETE FROM log")))
+
+        behind.append(asyncio.create_task(late()))
+        return [str(told)]
+
+    @durable
+    async def look() -> str:
+        over.set()
+        late: str = await behind[-1]
+        return late
+
+    async def body() -> list[Any]:
+        connections.append(connection := sqlite3.connect(file.path))
+        return [*await note(), await look(), connection.execute("SELECT * FROM log").fetchall()]
+
+    with DatabaseFile() as file:
+        runs = run_async(body)
+        assert lines(file) == ["kept"]
+    *refused, found = runs.live
+    assert ["neither its code nor a function" in each for each in refused] == [True, True]
+    assert found == [("kept",)]
+    assert runs.replayed == runs.live

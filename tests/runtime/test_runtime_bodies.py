@@ -7,9 +7,9 @@ from contextvars import copy_context
 
 import pytest
 
-from golem_sdk import Runtime, agent, durability, durable
+from golem_sdk import Runtime, agent, durable
 from golem_sdk.errors import NotDurableError
-from golem_sdk.runtime.context import Body
+from golem_sdk.runtime.context import BODY, Body
 
 
 class Used:
@@ -28,7 +28,7 @@ USED: list[Used] = []
 
 
 def use(number: int) -> None:
-    body = durability.BODY.get()
+    body = BODY.get()
     assert body is not None
     assert not body.is_over
     body.visited = (*body.visited, USED[number])
@@ -47,7 +47,7 @@ def uses(number: int, *, fails: bool = False) -> str:
 async def uses_async(number: int) -> str:
     use(number)
     await asyncio.sleep(0)
-    return f"used with {len(durability.BODY.get().visited)}"  # type: ignore[union-attr]  # use() has asked
+    return f"used with {len(BODY.get().visited)}"  # type: ignore[union-attr]  # use() has asked
 
 
 @agent
@@ -58,7 +58,7 @@ def visiting() -> list[str]:
             said.append(uses(number, fails=fails))
         except (ValueError, NotDurableError) as error:
             said.append(repr(error))
-    assert durability.BODY.get() is None
+    assert BODY.get() is None
     return said
 
 
@@ -88,7 +88,7 @@ def test_each_of_several_at_once_has_its_own() -> None:
 def test_a_task_that_a_body_has_left_behind_is_not_it() -> None:
     with Body():
         left_behind = copy_context()
-        body = durability.BODY.get()
+        body = BODY.get()
     assert body is not None
-    assert left_behind.run(durability.BODY.get) is body
+    assert left_behind.run(BODY.get) is body
     assert body.is_over

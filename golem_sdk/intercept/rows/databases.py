@@ -24,8 +24,8 @@ DATABASES = (
         ),
         limits=f"{_TRANSACTIONS}. Databases in memory or in `golem_sdk.workspace()` are not recorded but "
         "made again by replay, where `CURRENT_TIMESTAMP` and `random()` of SQL are others. Not connections "
-        "opened outside agents or by `sqlite3.Connection(...)`, temporary tables after a crash; `backup`, "
-        "`blobopen` and `serialize` are refused",
+        "opened outside agents or by `sqlite3.Connection(...)`, temporary tables after a crash; refused are "
+        "`backup`, `blobopen`, `serialize`, and a connection of an agent to threads of a `@durable` function",
     ),
     Interceptor(
         name="psycopg",
@@ -40,9 +40,9 @@ DATABASES = (
         limits="every statement is one call with all its rows; a transaction that was open in a crash is "
         "made again, and whether a COMMIT was made is asked of the server (not of one that is executed as a "
         "statement, nor after a second crash in the same: use `golem_sdk.transactions`). Parameters are in "
-        "the oplog. Not connections and pools opened outside agents, nor what threads of a `@durable` "
-        "function do with one of its agent; `copy`, `stream`, `pipeline`, "
-        "`notifies`, `tpc_*` and server-side cursors are refused",
+        "the oplog. Not connections and pools opened outside agents; refused are `copy`, `stream`, "
+        "`pipeline`, `notifies`, `tpc_*`, server-side cursors, and a connection of an agent to threads of a "
+        "`@durable` function",
     ),
     Interceptor(
         name="asyncpg",
