@@ -34,6 +34,7 @@ import redis
 import redis.asyncio
 import requests
 import sqlalchemy as sa
+from sqlalchemy.pool import NullPool, StaticPool
 
 from golem_sdk import agent, workspace
 
@@ -303,6 +304,18 @@ def leaves_by_links(places: Places) -> list[Any]:
     return [*said, *told]
 
 
+def pools(places: Places) -> list[Any]:
+    """Version 1 learned of the server once for each pool, and knew nothing of two kinds of them."""
+    found: list[Any] = []
+    for kind in (None, NullPool, StaticPool):
+        engine = sa.create_engine(f"sqlite:///{places['desk']}/golden-pools.db", poolclass=kind)
+        for _ in range(2):
+            with engine.connect() as connection:
+                found.append(connection.scalar(sa.text("SELECT 1")))
+            engine.dispose()
+    return found
+
+
 BODIES: dict[str, Callable[[Places], Any]] = {
     body.__name__: body
     for body in (
@@ -333,6 +346,7 @@ BODIES: dict[str, Callable[[Places], Any]] = {
         follows_links,
         looks_past_links,
         leaves_by_links,
+        pools,
     )
 }
 
@@ -343,6 +357,7 @@ OLDER: dict[str, dict[str, int]] = {
     "reads_files": {"files": 1},
     "follows_links": {"file-system": 1},
     "looks_past_links": {"file-system": 2},
+    "pools": {"sqlalchemy": 1},
 }
 """Bodies that are recorded with versions of interceptors that are older than the release."""
 

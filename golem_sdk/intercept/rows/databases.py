@@ -93,22 +93,34 @@ DATABASES = (
     ),
     Interceptor(
         name="sqlalchemy",
+        version=2,
         library="sqlalchemy",
         tested=("2.0", "2.1"),
         adapters={
             "sqlalchemy.pool.base": "golem_sdk.intercept.sqlalchemy:pool_patches",
+            "sqlalchemy.engine.base": "golem_sdk.intercept.sqlalchemy:connection_patches",
             "sqlalchemy.pool.impl": "golem_sdk.intercept.sqlalchemy:memory_patches",
         },
         replaces=(
             Replaced("sqlalchemy.pool.base.Pool", "connect", Treatment.READ_REMOTE),
+            Replaced("sqlalchemy.pool.base._ConnectionFairy", "cursor", Treatment.PASSED_ON),
             Replaced(
                 "sqlalchemy.pool.impl.SingletonThreadPool", "connect dispose", Treatment.PASSED_ON
+            ),
+            Replaced("sqlalchemy.pool.impl.StaticPool", "dispose", Treatment.PASSED_ON),
+            Replaced(
+                "sqlalchemy.engine.base.Connection", "begin invalidate close", Treatment.PASSED_ON
+            ),
+            Replaced(
+                "sqlalchemy.engine.base.Transaction", "close rollback commit", Treatment.PASSED_ON
             ),
         ),
         limits="core, ORM and asynchronous engines over sqlite3 and psycopg, whose rows hold for their "
         "statements; other drivers are not recorded. Every checkout opens a connection; what an engine "
         "learns of its server is read once in an invocation. A transaction that was open in a crash, where "
-        "a sequence of PostgreSQL has given an id, cannot be made again: an error says so. Not a "
-        "`StaticPool` shared by agents, nor `stream_results`",
+        "a sequence of PostgreSQL has given an id, cannot be made again: an error says so. A connection, or "
+        "a session that has one, is refused to all but the agent whose code has checked it out: to "
+        "`@durable` functions, too, as theirs is to agents, and databases in memory to them. Not "
+        "`stream_results`, nor a `creator` that gives a connection twice",
     ),
 )
