@@ -25,7 +25,7 @@ from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.redaction import stored_url
 from golem_sdk.errors import NotDurableError
-from golem_sdk.intercept.aiohttp_connectors import TWIN, Twins
+from golem_sdk.intercept.aiohttp_connectors import TWIN, Twins, is_here
 from golem_sdk.intercept.http import (
     WHOLE_BODY_BYTES,
     AsyncBody,
@@ -77,6 +77,13 @@ class _Adapter:
     def close(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def close(connector: Any, **options: Any) -> Any:
+            is_others = durability.running_body() is not None and not is_here(connector)
+            if is_others and not connector.closed:
+                raise NotDurableError(
+                    "A function decorated with @durable closes a session of aiohttp (or its connector) that"
+                    " it has not made: in replay, which does not run it, the session would be open. Nothing"
+                    " was done. Close it in the agent's code, or let the function make its own"
+                )
             if TWIN in vars(connector):
                 self.twins.close(connector)
             return original(connector, **options)

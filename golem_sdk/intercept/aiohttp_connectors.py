@@ -12,7 +12,7 @@ from golem_sdk import durability
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["TWIN", "Twins"]
+__all__ = ["TWIN", "Twins", "is_here"]
 
 _SETTINGS = frozenset(
     {
@@ -105,6 +105,11 @@ class Twins:
         if getattr(connector, "_resolver_owner", True):
             return False
         return isinstance(connector._resolver, self._library.AsyncResolver)
+
+
+def is_here(connector: Any) -> bool:
+    """Whether it belongs to the loop that runs."""
+    return connector._loop is asyncio._get_running_loop()
 
 
 def _connects_like(kind: type, base: type) -> bool:

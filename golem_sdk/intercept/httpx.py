@@ -34,6 +34,7 @@ from golem_sdk.intercept.http import (
     take,
 )
 from golem_sdk.intercept.patching import Patch, in_agents
+from golem_sdk.intercept.visited import Known
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,13 +48,16 @@ _PLAIN = (bytes, str, int)
 def httpx_patches(module: ModuleType) -> list[Patch]:
     """The patches of httpx or httpx2."""
     adapter = _Adapter(module)
+    state = Known("_state")
     return [
         Patch(module.HTTPTransport, "handle_request", adapter.handle_request),
         Patch(module.AsyncHTTPTransport, "handle_async_request", adapter.handle_async_request),
         Patch(module.AsyncHTTPTransport, "aclose", _on_host),
         Patch(module.AsyncHTTPTransport, "__aexit__", _on_host),
-        Patch(module.Client, "send", _send),
-        Patch(module.AsyncClient, "send", _send_async),
+        Patch(module.Client, "send", lambda done: state.watched(_send(done))),
+        Patch(module.AsyncClient, "send", lambda done: state.watched(_send_async(done))),
+        *state.patches(module.Client, "close __enter__ __exit__"),
+        *state.patches(module.AsyncClient, "aclose __aenter__ __aexit__"),
     ]
 
 

@@ -23,6 +23,7 @@ from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.http import STREAMS, Exchange, describe
 from golem_sdk.intercept.patching import Patch
+from golem_sdk.intercept.visited import Known
 from golem_sdk.intercept.wire import Answer, Wire, answer_of, parsed
 
 if TYPE_CHECKING:
@@ -56,11 +57,18 @@ def urllib3_patches(module: ModuleType) -> list[Patch]:
     pool = module.connectionpool.HTTPConnectionPool
     if "preload_content" not in inspect.signature(pool._make_request).parameters:
         raise LookupError("urllib3 2 makes requests otherwise")
+    connections = Known("pool", _refill)
     return [
-        Patch(pool, "_get_conn", adapter.get_conn),
+        Patch(pool, "_get_conn", lambda done: connections.watched(adapter.get_conn(done))),
+        *connections.patches(pool, "close"),
         Patch(pool, "_put_conn", adapter.put_conn),
         Patch(pool, "_make_request", adapter.make_request),
     ]
+
+
+def _refill(connections: Any) -> None:
+    while not connections.full():  # as a pool begins: with places for them
+        connections.put(None)
 
 
 def requests_patches(module: ModuleType) -> list[Patch]:

@@ -9,8 +9,8 @@ __all__ = ["HTTP"]
 _PROBE = "one probe of the async client is done unrecorded; requests go through httpx or httpx2"
 _HTTPX = (
     "GET, HEAD and OPTIONS are reads, the rest are writes with an `Idempotency-Key`; responses are recorded "
-    "as they are, request bodies by hash. Not transports of one's own, `network_stream`, trailers; "
-    "WebSockets are refused"
+    "as they are, request bodies by hash. A client that a `@durable` function closes is open again after it. "
+    "Not transports of one's own, `network_stream`, trailers; WebSockets are refused"
 )
 
 _URLLIB3 = (
@@ -28,8 +28,8 @@ _HTTP_CLIENT = (
 
 _AIOHTTP = (
     "as httpx; bodies are recorded unpacked, streamed request bodies are collected first. A `ClientSession` "
-    "is of the agent that has made it. Not connectors that connect in a way of their own, nor the ends of "
-    "chunks in `iter_chunks`; WebSockets are refused"
+    "is of the agent that has made it: its `@durable` functions are refused to close it. Not connectors that "
+    "connect in a way of their own, nor the ends of chunks in `iter_chunks`; WebSockets are refused"
 )
 
 _WEBSOCKETS = (
@@ -62,8 +62,10 @@ def _httpx(library: str, tested: tuple[str, str]) -> Interceptor:
             _exchanges(f"{library}.HTTPTransport", "handle_request"),
             _exchanges(f"{library}.AsyncHTTPTransport", "handle_async_request"),
             Replaced(f"{library}.AsyncHTTPTransport", "aclose __aexit__", Treatment.PASSED_ON),
-            Replaced(f"{library}.Client", "send", Treatment.PASSED_ON),
-            Replaced(f"{library}.AsyncClient", "send", Treatment.PASSED_ON),
+            Replaced(f"{library}.Client", "send close __enter__ __exit__", Treatment.PASSED_ON),
+            Replaced(
+                f"{library}.AsyncClient", "send aclose __aenter__ __aexit__", Treatment.PASSED_ON
+            ),
         ),
         limits=_HTTPX,
     )
@@ -93,7 +95,7 @@ HTTP = (
         adapters={"urllib3": "golem_sdk.intercept.urllib3:urllib3_patches"},
         replaces=(
             _exchanges(_POOL, "_make_request"),
-            Replaced(_POOL, "_get_conn _put_conn", Treatment.PASSED_ON),
+            Replaced(_POOL, "_get_conn _put_conn close", Treatment.PASSED_ON),
         ),
         limits=_URLLIB3,
     ),
