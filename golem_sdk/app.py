@@ -17,7 +17,7 @@ from golem_sdk.host.agents import proxy
 from golem_sdk.runtime.environment import Environment, RealEnvironment
 from golem_sdk.runtime.handles import AgentProxy, InvocationHandle, function_method, invocation_of
 from golem_sdk.runtime.kernel import Kernel
-from golem_sdk.runtime.settings import MAX_RESPONSE_BYTES, Origin, Settings, chosen, sdk_version
+from golem_sdk.runtime.settings import MAX_RECEIVED_BYTES, Origin, Settings, chosen, sdk_version
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.storage.owner import OwnerLock
 from golem_sdk.viewer import AgentMetadata, Viewer
@@ -51,8 +51,9 @@ class Runtime:
         suspend_after: seconds, from 0 to 30 years; an agent that waits longer gives its thread and memory
             back meanwhile.
         max_loaded: how many idle agents are kept in memory.
-        max_response_bytes: a longer body of a response, all of which is recorded, raises a
-            `ResponseTooLargeError` where agent code reads it.
+        max_received_bytes: all that agents receive is recorded. More than this in the body of one response
+            (`ResponseTooLargeError`), of one process (`OutputTooLargeError`) or over one connection of
+            asyncio (`ConnectionAbortedError`) raises an error where agent code reads it.
         strict: what agents do past every durable call (a file written, a connection of a library that is not
             intercepted) raises a `NotDurableError` at that call, instead of a warning, once per line.
 
@@ -85,10 +86,10 @@ class Runtime:
         *,
         suspend_after: float = 1.0,
         max_loaded: int = 1024,
-        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        max_received_bytes: int = MAX_RECEIVED_BYTES,
         strict: bool = False,
     ) -> None:
-        settings = chosen(suspend_after, max_loaded, strict, max_response_bytes)
+        settings = chosen(suspend_after, max_loaded, strict, max_received_bytes)
         path = store_path(store)
         owner = OwnerLock(path)
         try:
@@ -109,11 +110,11 @@ class Runtime:
         *,
         suspend_after: float = 1.0,
         max_loaded: int = 1024,
-        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        max_received_bytes: int = MAX_RECEIVED_BYTES,
         strict: bool = False,
     ) -> Self:
         """A runtime without a file, for tests: everything is forgotten when it is closed."""
-        settings = chosen(suspend_after, max_loaded, strict, max_response_bytes)
+        settings = chosen(suspend_after, max_loaded, strict, max_received_bytes)
         return cls.over(MemoryEngine(), RealEnvironment(), settings)
 
     @classmethod

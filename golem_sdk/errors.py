@@ -25,6 +25,7 @@ __all__ = [
     "NotDurableError",
     "NotDurableWarning",
     "OutcomeRowError",
+    "OutputTooLargeError",
     "RecordedError",
     "ResponseTooLargeError",
     "RuntimeClosedError",
@@ -110,7 +111,7 @@ class RecordedError(GolemError):
 
 
 class ResponseTooLargeError(GolemError):
-    """The body of a response is longer than a runtime records (its ``max_response_bytes``).
+    """The body of a response is longer than a runtime records (its ``max_received_bytes``).
 
     Attributes:
         limit_bytes: so many are recorded at most.
@@ -122,7 +123,24 @@ class ResponseTooLargeError(GolemError):
             f"the body of a response is longer than {limit_bytes:_} bytes, and all that an agent receives is"
             " recorded: the rest was not read. Fetch such amounts in a function decorated with @durable that"
             " returns where it has put them, ask for a part (a Range header), or give the runtime another"
-            " limit: Runtime(max_response_bytes=...)"
+            " limit: Runtime(max_received_bytes=...)"
+        )
+
+
+class OutputTooLargeError(GolemError):
+    """A process has put out more than a runtime records of one (its ``max_received_bytes``).
+
+    Attributes:
+        limit_bytes: so many are recorded at most.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        super().__init__(
+            f"a process has put out more than {limit_bytes:_} bytes, and all that an agent reads of it is"
+            " recorded: the rest was not read. Have it write into a file (stdout=file), run it in a function"
+            " decorated with @durable that returns what is needed of its output, or give the runtime another"
+            " limit: Runtime(max_received_bytes=...)"
         )
 
 

@@ -184,14 +184,29 @@ class _AgentProcess(asyncio.subprocess.Process):
         if self._input is not None:
             process.input = input
         function_type, request = (_READ, None) if input is None else (_WRITE, describe_data(input))
-        perform = functools.partial(process.communicate, None)
-        code, output, errors = await self.call("communicate", function_type, request, perform)
+        if process.by_pieces:
+            code, output, errors = await self._exchanged(function_type, request)
+        else:
+            perform = functools.partial(process.communicate, None)
+            code, output, errors = await self.call("communicate", function_type, request, perform)
         self._ended(code)
         if self.stdout is not None:
             output = self.stdout.taken() + output
         if self.stderr is not None:
             errors = self.stderr.taken() + errors
         return output, errors
+
+    async def _exchanged(self, function_type: FunctionType, request: object) -> list[Any]:
+        process, more = self._process, True
+        process.note_exchange()
+        while more:
+            perform = functools.partial(process.exchange, None)
+            code, output, errors, taken, more = await self.call(
+                "communicate", function_type, request, perform
+            )
+            process.note_said(output, errors, taken)
+            function_type, request = _READ, None
+        return [code, *process.all_said(output, errors, has_ended=True)]
 
     async def call(
         self,

@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
     from golem_sdk.intercept.asyncio_lines import Line
 
-__all__ = ["MOST_RECEIVED_BYTES", "AgentTransport", "unless_unloaded"]
-
-MOST_RECEIVED_BYTES = 1024 * 1024 * 1024
-"""So much is recorded of one connection."""
+__all__ = ["AgentTransport", "unless_unloaded"]
 
 _HIGH_BYTES = 64 * 1024
 
@@ -144,7 +141,7 @@ class AgentTransport(asyncio.Transport):
                     "asyncio.transport.read",
                     FunctionType.READ_REMOTE,
                     None,
-                    self.line.receive,
+                    self._receive,
                     repeatable=False,
                 )
                 self.line.take()
@@ -158,12 +155,17 @@ class AgentTransport(asyncio.Transport):
         except Exception as error:
             self._lose(error)
 
+    async def _receive(self) -> bytes:
+        piece = await self.line.receive()
+        most_bytes = self._session.kernel.settings.max_received_bytes
+        if self._received_bytes + len(piece) > most_bytes:
+            raise _too_much(most_bytes)
+        return piece
+
     def _give_held(self) -> None:
         while self._held and self.is_reading():
             piece = self._held.pop(0)
-            if self._received_bytes > MOST_RECEIVED_BYTES:
-                self._lose(_too_much())
-            elif piece:
+            if piece:
                 self._tell("data_received() call", _give, self._protocol, piece)
             else:
                 stays_open = self._tell("eof_received() call", self._protocol.eof_received)
@@ -356,11 +358,11 @@ def unless_unloaded(
     return __del__
 
 
-def _too_much() -> ConnectionAbortedError:
+def _too_much(most_bytes: int) -> ConnectionAbortedError:
     return ConnectionAbortedError(
-        f"more than {MOST_RECEIVED_BYTES} bytes have arrived over one connection of an agent, and all of them"
-        " are recorded; no more are. Fetch such amounts in a function decorated with @durable, or connect"
-        " again"
+        f"more than {most_bytes:_} bytes have arrived over one connection of an agent, and all of them are"
+        " recorded; no more are. Fetch such amounts in a function decorated with @durable, connect again, or"
+        " give the runtime another limit: Runtime(max_received_bytes=...)"
     )
 
 

@@ -111,9 +111,9 @@ def checked_size(session: durability.Session, size: int) -> None:
     """See that a body of this size, which is known or announced, may be recorded.
 
     Raises:
-        ResponseTooLargeError: it is longer than the runtime's ``max_response_bytes``.
+        ResponseTooLargeError: it is longer than the runtime's ``max_received_bytes``.
     """
-    limit = session.kernel.settings.max_response_bytes
+    limit = session.kernel.settings.max_received_bytes
     if size > limit:
         raise ResponseTooLargeError(limit)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.commands import describe_data
+from golem_sdk.intercept.exchanges import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,10 +112,10 @@ class _Output(_Pipe):
         return len(chunk)
 
     def readall(self) -> bytes:
-        parts = [self._rest.read()]
+        parts = [rest] if (rest := self._rest.read()) else []
         while piece := self._next(lambda: self._process.read_much(self._name)):
             parts.append(piece)
-        return b"".join(parts)
+        return whole(parts)
 
     def _next(self, read: Callable[[], bytes]) -> bytes:
         if self.closed:

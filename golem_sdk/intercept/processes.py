@@ -19,14 +19,23 @@ import errno
 import hashlib
 import subprocess
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
+from golem_sdk.errors import OutputTooLargeError
+from golem_sdk.intercept.exchanges import exchange, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["PIECE_BYTES", "STREAMS", "Process", "RealProcess"]
+__all__ = ["PIECE_BYTES", "PROCESSES", "STREAMS", "Process", "RealProcess"]
+
+PROCESSES = "processes"
+"""The name of the interceptor."""
+
+_BY_PIECES = 2
+"""The version from which on output that is wanted as a whole comes in pieces from everywhere."""
 
 STREAMS = ("stdin", "stdout", "stderr")
 
@@ -85,6 +94,8 @@ class Process:
     ) -> None:
         self.session = session
         self.ended = False
+        self.by_pieces = durability.interceptor_version(session, PROCESSES) >= _BY_PIECES
+        """Whether `communicate` gives much in pieces."""
         self.input: Any = None
         """What `communicate` gives it."""
         self.changes = durability.OwnChanges(session.workspace) if session.workspace else None
@@ -94,6 +105,9 @@ class Process:
         self._restartable = durability.SCOPE.get().idempotent
         self._real: RealProcess | None = None
         self._talking = False
+        self._until_s: float | None = None
+        self._taken_bytes = 0
+        self._said: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
         self._given = bytearray()
         self._signals: list[int] = []
         self._delivered = {"stdout": _Delivered(), "stderr": _Delivered()}
@@ -116,17 +130,23 @@ class Process:
         return getattr(self._running(), name)
 
     def read(self, name: str, size: int) -> bytes:
-        """The next piece of an output, at most that long; ``b""``: there is no more."""
+        """The next piece of an output, at most that long; ``b""``: there is no more.
+
+        Raises:
+            OutputTooLargeError: with it, more than the runtime's ``max_received_bytes`` would be recorded.
+        """
         chunk: bytes = self.pipe(name).read(size)
+        self._check(len(chunk))
         return chunk
 
     def read_much(self, name: str) -> bytes:
-        """The next piece of an output, full but for the last."""
+        """The same of a piece that is full but for the last."""
         parts, size = [], 0
         pipe = self.pipe(name)
         while size < PIECE_BYTES and (chunk := pipe.read(PIECE_BYTES - size)):
             parts.append(chunk)
             size += len(chunk)
+        self._check(size)
         return b"".join(parts)
 
     def write(self, data: bytes) -> int:
@@ -155,8 +175,31 @@ class Process:
         real.send_signal(number)
         return real.returncode
 
+    def exchange(self, timeout: float | None) -> list[Any]:
+        """``[return code, output, errors, bytes of input that were taken, whether there is more]``.
+
+        Of ``communicate()``, the next piece. Without a return code, and more, it has not ended in time.
+
+        Raises:
+            OutputTooLargeError: see `read`.
+        """
+        real = self._running()
+        if timeout is not None and self._until_s is None:
+            self._until_s = time.monotonic() + timeout
+        left = memoryview(self.input or b"").cast("B")[self._taken_bytes :]
+        said = exchange(real, left, self._until_s, PIECE_BYTES)
+        self._check(len(said.output) + len(said.errors))
+        code = None
+        if said.at_end:
+            patience_s = None if self._until_s is None else self._until_s - time.monotonic()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = real.wait(patience_s)
+        output = None if real.stdout is None else said.output
+        errors = None if real.stderr is None else said.errors
+        return [code, output, errors, said.taken_bytes, not (said.at_end or said.late)]
+
     def communicate(self, timeout: float | None) -> list[Any]:
-        """``[return code, output, errors]``; without a return code, it has not ended in time."""
+        """``[return code, output, errors]``, as version 1 of the interceptor did it, all at once."""
         real = self._running()
         given, self._talking = None if self._talking else self.input, True
         try:
@@ -165,7 +208,49 @@ class Process:
             return [None, late.output, late.stderr]
         return [real.returncode, output, errors]
 
+    def _check(self, size: int) -> None:
+        size += sum(delivered.size for delivered in self._delivered.values())
+        limit = self.session.kernel.settings.max_received_bytes
+        if size > limit:
+            raise OutputTooLargeError(limit)
+
+    def kill(self) -> None:
+        """End the process, if it runs, and let go of its pipes."""
+        if self._real is not None:
+            self._real.kill()
+            self._real.wait()
+            self._real.close_pipes()
+
     # --- noted, live and in replay ------------------------------------------------------------------
+
+    def note_exchange(self) -> None:
+        """The agent begins to communicate, or does so again."""
+        self._until_s = None
+
+    def note_said(self, output: bytes | None, errors: bytes | None, taken_bytes: int) -> None:
+        """The agent has got a piece of what it communicates."""
+        self._taken_bytes += taken_bytes
+        if self._taken_bytes == memoryview(self.input or b"").nbytes:
+            self.note_closed("stdin")
+        for name, part in (("stdout", output), ("stderr", errors)):
+            if part:
+                self.note_read(name, part)
+                self._said[name].append(part)
+
+    def all_said(
+        self, output: bytes | None, errors: bytes | None, *, has_ended: bool
+    ) -> list[bytes | None]:
+        """All of both outputs, whose last pieces these are.
+
+        As ``communicate()`` does it: if it has not ended in time, ``None`` stands for nothing, too.
+        """
+        found: list[bytes | None] = []
+        for name, last in (("stdout", output), ("stderr", errors)):
+            said = None if last is None else whole(self._said[name])
+            if said and not has_ended:  # it is asked for again
+                self._said[name].append(said)
+            found.append(said if has_ended else said or None)
+        return found
 
     def note_read(self, name: str, chunk: bytes) -> None:
         """The agent has read this."""
@@ -226,6 +311,7 @@ class Process:
             return
         with contextlib.suppress(BrokenPipeError):
             _write_all(real.stdin, bytes(self._given))
+            _write_all(real.stdin, memoryview(self.input or b"").cast("B")[: self._taken_bytes])
         if "stdin" in self._closed:
             real.stdin.close()
 
@@ -249,7 +335,7 @@ class Process:
         return ChildProcessError(errno.ECHILD, message)
 
 
-def _write_all(pipe: Any, data: bytes) -> None:
+def _write_all(pipe: Any, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[pipe.write(view) :]

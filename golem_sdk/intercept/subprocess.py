@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import io
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -25,23 +24,19 @@ from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.commands import describe_command, describe_data
 from golem_sdk.intercept.patching import Patch, in_agents, put_in_os, replacement_of
 from golem_sdk.intercept.pipes import open_input, open_output, rest_of
-from golem_sdk.intercept.processes import STREAMS, Process, RealProcess
+from golem_sdk.intercept.processes import PROCESSES, STREAMS, Process, RealProcess
+from golem_sdk.intercept.whole_runs import PARAMETERS, TEXT, run_patches, system_patches
 from golem_sdk.intercept.written_files import lend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import MethodType, ModuleType
 
-__all__ = ["PROCESSES", "os_patches", "subprocess_patches"]
-
-PROCESSES = "processes"
-"""The name of the interceptor."""
+__all__ = ["os_patches", "subprocess_patches"]
 
 _WRITE = FunctionType.WRITE_REMOTE
 _READ = FunctionType.READ_REMOTE
 _PROCESS = "_golem_process"
-_PARAMETERS = inspect.signature(subprocess.Popen.__init__)
-_TEXT = ("text", "universal_newlines", "encoding", "errors")
 _REPLACING = ("execv", "execve", "posix_spawn", "posix_spawnp")
 
 
@@ -55,8 +50,7 @@ def subprocess_patches(module: ModuleType) -> list[Patch]:
         "wait": _wait,
     }
     return [
-        Patch(module, "run", _run, spread=True),
-        Patch(module, "call", _call, spread=True),
+        *run_patches(module),
         *(Patch(module.Popen, name, make) for name, make in methods.items()),
     ]
 
@@ -64,7 +58,7 @@ def subprocess_patches(module: ModuleType) -> list[Patch]:
 def os_patches(module: ModuleType) -> list[Patch]:
     """The patches of `os`."""
     return [
-        Patch(module, "system", _system, spread=True),
+        *system_patches(module),
         Patch(module, "kill", functools.partial(_kill, "os.kill"), spread=True),
         Patch(module, "killpg", functools.partial(_kill, "os.killpg"), spread=True),
         *(
@@ -74,95 +68,7 @@ def os_patches(module: ModuleType) -> list[Patch]:
     ]
 
 
-# --- whole runs -----------------------------------------------------------------------------------
-
-
-def _run(original: Callable[..., Any]) -> MethodType:
-    nearby = durability.nearby
-
-    def run(_home: object, /, *args: Any, **options: Any) -> Any:
-        if nearby() is None or (session := durability.current_since(PROCESSES)) is None:
-            return original(*args, **options)
-        check = options.pop("check", False)
-
-        def perform() -> list[Any]:
-            try:
-                done = original(*args, **options)
-            except subprocess.TimeoutExpired as late:
-                return [None, late.output, late.stderr]
-            return [done.returncode, done.stdout, done.stderr]
-
-        code, output, errors = _whole_run(session, "subprocess.run", args, options, perform)
-        command = _command(args, options)
-        if code is None:
-            raise subprocess.TimeoutExpired(
-                command, options["timeout"], output=output, stderr=errors
-            )
-        if check and code:
-            raise subprocess.CalledProcessError(code, command, output=output, stderr=errors)
-        return subprocess.CompletedProcess(command, code, output, errors)
-
-    return replacement_of(original, run, "subprocess")
-
-
-def _call(original: Callable[..., int]) -> MethodType:
-    nearby = durability.nearby
-
-    def call(_home: object, /, *args: Any, **options: Any) -> int:
-        if nearby() is None or (session := durability.current_since(PROCESSES)) is None:
-            return original(*args, **options)
-
-        def perform() -> int | None:
-            try:
-                return original(*args, **options)
-            except subprocess.TimeoutExpired:
-                return None
-
-        code: int | None = _whole_run(session, "subprocess.call", args, options, perform)
-        if code is None:
-            raise subprocess.TimeoutExpired(_command(args, options), options["timeout"])
-        return code
-
-    return replacement_of(original, call, "subprocess")
-
-
-def _whole_run(
-    session: Any,
-    name: str,
-    args: tuple[Any, ...],
-    options: dict[str, Any],
-    perform: Callable[[], Any],
-) -> Any:
-    shell = args[8] if len(args) > 8 else options.get("shell")
-    described = describe_command(
-        _command(args, options), shell, options.get("input"), options.get("cwd")
-    )
-    lend([*args[3:6], *map(options.get, STREAMS)])
-    return durability.working_call(
-        session, name, _WRITE, described.request, perform, identity=described.identity
-    )
-
-
-def _command(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    return args[0] if args else options.get("args")
-
-
-def _system(original: Callable[[Any], int]) -> MethodType:
-    def system(_home: object, command: Any) -> int:
-        session = durability.current_since(PROCESSES)
-        if session is None:
-            return original(command)
-        described = describe_command(command, shell=True)
-        return durability.working_call(
-            session,
-            "os.system",
-            _WRITE,
-            described.request,
-            functools.partial(original, command),
-            identity=described.identity,
-        )
-
-    return replacement_of(original, system, "os")
+# --- signals, and what is refused ----------------------------------------------------------------
 
 
 def _kill(name: str, original: Callable[[int, int], None]) -> MethodType:
@@ -201,7 +107,7 @@ def _init(original: Callable[..., None]) -> Callable[..., None]:
         if session is None:
             original(self, *args, **options)
         else:
-            _start(session, self, _PARAMETERS.bind(self, *args, **options).arguments)
+            _start(session, self, PARAMETERS.bind(self, *args, **options).arguments)
 
     return in_agents(original, init)
 
@@ -210,7 +116,7 @@ def _start(session: Any, self: Any, given: dict[str, Any]) -> None:
     """Make the object that agent code has: it looks like the original, but has no process of its own."""
     options = {name: value for name, value in given.items() if name != "self"}
     args, bufsize = options["args"], options.get("bufsize", -1)
-    text = {name: options.pop(name) for name in _TEXT if name in options}
+    text = {name: options.pop(name) for name in TEXT if name in options}
     described = describe_command(args, options.get("shell"), None, options.get("cwd"))
     start = functools.partial(RealProcess, **{**options, "bufsize": 0})
     process = Process(session, start, described.request["args"])
@@ -345,14 +251,8 @@ def _communicated(
         process.input = given
     function_type, request = (_READ, None) if given is None else (_WRITE, describe_data(given))
     self._communication_started = True
-    code, output, errors = _called(
-        self,
-        process,
-        "communicate",
-        function_type,
-        request,
-        functools.partial(process.communicate, timeout),
-    )
+    make = _exchanged if process.by_pieces else _communicated_at_once
+    code, output, errors = make(self, process, function_type, request, timeout)
     if code is None:
         assert timeout is not None
         raise subprocess.TimeoutExpired(self.args, timeout, output=output, stderr=errors)
@@ -367,3 +267,24 @@ def _communicated(
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+def _exchanged(
+    self: Any, process: Process, function_type: FunctionType, request: object, timeout: float | None
+) -> list[Any]:
+    process.note_exchange()
+    more, perform = True, functools.partial(process.exchange, timeout)
+    while more:
+        code, output, errors, taken, more = _called(
+            self, process, "communicate", function_type, request, perform
+        )
+        process.note_said(output, errors, taken)
+        function_type, request = _READ, None
+    return [code, *process.all_said(output, errors, has_ended=code is not None)]
+
+
+def _communicated_at_once(
+    self: Any, process: Process, function_type: FunctionType, request: object, timeout: float | None
+) -> Any:
+    perform = functools.partial(process.communicate, timeout)
+    return _called(self, process, "communicate", function_type, request, perform)

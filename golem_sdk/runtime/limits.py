@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from golem_sdk.errors import UsageError
 
-__all__ = ["agent_count", "due_ns", "patience_s", "response_bytes", "timeout_s"]
+__all__ = ["agent_count", "due_ns", "patience_s", "received_bytes", "timeout_s"]
 
 _LONGEST_S = 30 * 365 * 86_400
 _TOO_LATE = datetime(2500, 1, 1, tzinfo=UTC)
@@ -37,15 +37,15 @@ def agent_count(value: object) -> int:
     raise UsageError(f"max_loaded is a whole number of agents from 1, not {value!r}")
 
 
-def response_bytes(value: object) -> int:
-    """``max_response_bytes`` of a runtime.
+def received_bytes(value: object) -> int:
+    """``max_received_bytes`` of a runtime.
 
     Raises:
         UsageError: it is out of range.
     """
     if isinstance(value, int) and value >= 1 and not isinstance(value, bool):
         return value
-    raise UsageError(f"max_response_bytes is a whole number of bytes from 1, not {value!r}")
+    raise UsageError(f"max_received_bytes is a whole number of bytes from 1, not {value!r}")
 
 
 def timeout_s(value: object) -> float | None:

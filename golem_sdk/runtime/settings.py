@@ -11,13 +11,13 @@ from attrs import frozen
 
 from golem_sdk.errors import UsageError
 from golem_sdk.oplog.writer import OplogWriter
-from golem_sdk.runtime.limits import agent_count, patience_s, response_bytes
+from golem_sdk.runtime.limits import agent_count, patience_s, received_bytes
 from golem_sdk.runtime.performing import Performer
 
-__all__ = ["MAX_RESPONSE_BYTES", "Origin", "Settings", "chosen", "sdk_version"]
+__all__ = ["MAX_RECEIVED_BYTES", "Origin", "Settings", "chosen", "sdk_version"]
 
-MAX_RESPONSE_BYTES = 1024 * 1024 * 1024
-"""So long may the body of a response be, unless the user says otherwise."""
+MAX_RECEIVED_BYTES = 1024 * 1024 * 1024
+"""So much is received of one response, process or connection, unless the user says otherwise."""
 
 _FOR_EVER_S = 1e9
 _PATIENCE_PER_ENTRY_S = 0.0001
@@ -36,7 +36,8 @@ class Settings:
         writer_class: appends to oplogs (simulations crash in it).
         performer: performs durable calls in place of whoever made them; ``None``: they are simply performed.
         strict: whether what agent code does past every durable call is refused, where it is noticed.
-        max_response_bytes: a longer body of a response is an error, because all of it is recorded.
+        max_received_bytes: more in the body of a response, of a process or over a connection is an error,
+            because all of it is recorded.
         workspaces: where the agents' own directories are; ``None``: in a temporary directory.
     """
 
@@ -46,7 +47,7 @@ class Settings:
     writer_class: type[OplogWriter] = OplogWriter
     performer: Performer | None = None
     strict: bool = False
-    max_response_bytes: int = MAX_RESPONSE_BYTES
+    max_received_bytes: int = MAX_RECEIVED_BYTES
     workspaces: Path | None = None
 
     def patience_s(self, writer: OplogWriter) -> float:
@@ -61,7 +62,7 @@ class Settings:
 
 
 def chosen(
-    suspend_after: object, max_loaded: object, strict: object, max_response_bytes: object
+    suspend_after: object, max_loaded: object, strict: object, max_received_bytes: object
 ) -> Settings:
     """The settings that a user may choose.
 
@@ -74,7 +75,7 @@ def chosen(
         patience_s(suspend_after),
         agent_count(max_loaded),
         strict=strict,
-        max_response_bytes=response_bytes(max_response_bytes),
+        max_received_bytes=received_bytes(max_received_bytes),
     )
 
 

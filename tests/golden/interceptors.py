@@ -316,6 +316,26 @@ def pools(places: Places) -> list[Any]:
     return found
 
 
+def communicates(places: Places) -> list[Any]:
+    """Version 1 took all output at once, and all of it again where it had been late."""
+    command = ["sh", "-c", "echo told; exec sleep 600"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        late: Any = None
+        while not late:
+            try:
+                process.communicate(timeout=0.1)
+            except subprocess.TimeoutExpired as error:
+                late = error.output
+        process.kill()
+        run = subprocess.run(["echo", "run"], capture_output=True, text=True, check=True)
+        return [late.decode(), process.communicate()[0].decode(), run.stdout]
+
+
+async def communicates_async(places: Places) -> list[str]:
+    process = await asyncio.create_subprocess_exec("cat", stdin=-1, stdout=-1)
+    return [(await process.communicate(b"told"))[0].decode()]
+
+
 BODIES: dict[str, Callable[[Places], Any]] = {
     body.__name__: body
     for body in (
@@ -347,6 +367,8 @@ BODIES: dict[str, Callable[[Places], Any]] = {
         looks_past_links,
         leaves_by_links,
         pools,
+        communicates,
+        communicates_async,
     )
 }
 
@@ -358,6 +380,8 @@ OLDER: dict[str, dict[str, int]] = {
     "follows_links": {"file-system": 1},
     "looks_past_links": {"file-system": 2},
     "pools": {"sqlalchemy": 1},
+    "communicates": {"processes": 1},
+    "communicates_async": {"processes": 1},
 }
 """Bodies that are recorded with versions of interceptors that are older than the release."""
 

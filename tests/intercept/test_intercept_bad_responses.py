@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 each = pytest.mark.parametrize("library", LIBRARIES)
 
 USUAL = Settings()
-SHORT = Settings(max_response_bytes=20)
+SHORT = Settings(max_received_bytes=20)
 
 
 @each
 def test_a_body_that_is_announced_to_be_too_long_is_not_read(library: str, web: WebServer) -> None:
-    runs = reading(library, "whole", web.url("/large"), Settings(max_response_bytes=len(LARGE) - 1))
+    runs = reading(library, "whole", web.url("/large"), Settings(max_received_bytes=len(LARGE) - 1))
     assert runs.replayed == runs.live
     assert runs.live[0] == "ResponseTooLargeError"
-    assert "max_response_bytes" in runs.live[1]
+    assert "max_received_bytes" in runs.live[1]
     assert len(web.seen) == 1, "nobody asks again"
 
 
 @each
 def test_what_is_as_long_as_the_limit_is_read(library: str, web: WebServer) -> None:
-    runs = reading(library, "whole", web.url("/large"), Settings(max_response_bytes=len(LARGE)))
+    runs = reading(library, "whole", web.url("/large"), Settings(max_received_bytes=len(LARGE)))
     assert runs.replayed == runs.live == LARGE
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from golem_sdk import agent, atomically
-from golem_sdk.intercept import asyncio_transports
+from golem_sdk.runtime.settings import Settings
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import Step, drive
 from intercept.line_server import LineServer
@@ -80,20 +80,18 @@ def test_much_is_read_in_pieces(server: LineServer) -> None:
     assert 3_000_000 / 262_144 < runs.calls.count("asyncio.transport.read") < 300
 
 
-def test_too_much_ends_the_connection(server: LineServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asyncio_transports, "MOST_RECEIVED_BYTES", 1000)
-
+def test_too_much_ends_the_connection(server: LineServer) -> None:
     async def body() -> str:
         reader, writer = await opened(server)
         ask(writer, "big 5000")
-        with pytest.raises(ConnectionAbortedError, match="more than 1000 bytes") as raised:
+        with pytest.raises(ConnectionAbortedError, match="more than 1_000 bytes") as raised:
             await reader.readexactly(5000)
         with suppress(ConnectionAbortedError):
             writer.close()
             await writer.wait_closed()
         return str(raised.value)
 
-    runs = run_async(body)
+    runs = run_async(body, Settings(max_received_bytes=1000))
     assert runs.replayed == runs.live
 
 

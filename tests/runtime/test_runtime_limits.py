@@ -64,17 +64,17 @@ def test_max_loaded_is_in_range(max_loaded: Any) -> None:
         Runtime.memory(max_loaded=max_loaded)
 
 
-@pytest.mark.parametrize("max_response_bytes", [0, -1, 1.5, "1 GB", None, True])
-def test_max_response_bytes_is_in_range(max_response_bytes: Any) -> None:
+@pytest.mark.parametrize("max_received_bytes", [0, -1, 1.5, "1 GB", None, True])
+def test_max_received_bytes_is_in_range(max_received_bytes: Any) -> None:
     with pytest.raises(
-        UsageError, match="max_response_bytes is a whole number of bytes from 1, not"
+        UsageError, match="max_received_bytes is a whole number of bytes from 1, not"
     ):
-        Runtime.memory(max_response_bytes=max_response_bytes)
+        Runtime.memory(max_received_bytes=max_received_bytes)
 
 
 @pytest.mark.parametrize("suspend_after", [0, 0.5, 946_080_000])
 def test_the_limits_themselves_work(suspend_after: float) -> None:
-    with Runtime.memory(suspend_after=suspend_after, max_loaded=1, max_response_bytes=1) as runtime:
+    with Runtime.memory(suspend_after=suspend_after, max_loaded=1, max_received_bytes=1) as runtime:
         assert runtime.get(Limited, "a").sleep(0.001) == "slept"
 
 

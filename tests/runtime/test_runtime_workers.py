@@ -271,15 +271,15 @@ def test_settings_are_by_default_those_of_a_runtime() -> None:
     assert Settings().max_loaded == defaults["max_loaded"].default == 1024
     assert Settings().suspend_after_s == defaults["suspend_after"].default == 1.0
     assert Settings().strict is defaults["strict"].default is False
-    limit = defaults["max_response_bytes"].default
-    assert Settings().max_response_bytes == limit == 1024**3
+    limit = defaults["max_received_bytes"].default
+    assert Settings().max_received_bytes == limit == 1024**3
     committers = inspect.signature(Committer).parameters
     assert Settings().write_behind_s == committers["write_behind_s"].default == 0.002
 
 
 def test_what_is_chosen_is_checked() -> None:
     chosen = settings.chosen(2, 3, True, 4096)
-    assert chosen == Settings(2.0, 3, strict=True, max_response_bytes=4096)
+    assert chosen == Settings(2.0, 3, strict=True, max_received_bytes=4096)
     for strict in (None, 1, "yes"):
         with pytest.raises(UsageError, match="strict is True or False, not"):
             settings.chosen(1, 3, strict, 4096)

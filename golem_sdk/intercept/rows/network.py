@@ -28,7 +28,8 @@ NETWORK = (
         "protocols of their own end in: every piece that arrives (recorded as it is) and every write (by "
         "hash: replay must write the same) is one call. A connection that a crash took is opened again if "
         "nothing has passed over it; else its protocol is told `ConnectionResetError`: connect again. One "
-        "that is open keeps its agent in memory during an invocation, and ends after 1 GiB that has arrived. "
-        "Servers, datagrams, `sock_*`, `sock=`, `sendfile` and what the socket itself gives are refused",
+        "that is open keeps its agent in memory during an invocation, and ends where more than "
+        "`max_received_bytes` arrive. Servers, datagrams, `sock_*`, `sock=`, `sendfile` and what the socket "
+        "itself gives are refused",
     ),
 )

@@ -11,6 +11,7 @@ _EITHER = (Treatment.READ_REMOTE, Treatment.WRITE_REMOTE)
 PROCESSES = (
     Interceptor(
         name="processes",
+        version=2,
         adapters={
             "asyncio.subprocess": "golem_sdk.intercept.asyncio_processes:asyncio_patches",
             "os": "golem_sdk.intercept.subprocess:os_patches",
@@ -32,7 +33,8 @@ PROCESSES = (
         limits="`check_output`, `getoutput` and `os.popen` end in these; secret options are stored by hash, "
         "environments not at all. A `Popen` that was running when the agent died is started again, given "
         "the same input, and read up to where it was; if its output is another one, or under "
-        "`idempotence_mode(False)`, the agent gets a `ChildProcessError`. Its pipes have no `fileno()`, "
+        "`idempotence_mode(False)`, the agent gets a `ChildProcessError`. So is a `run` of whose output more "
+        "than 8 MiB were taken. Its pipes have no `fileno()`, "
         "an asyncio process has no `returncode` before it was waited for; not `pty`, nor `os.waitpid`",
     ),
 )

@@ -1,0 +1,119 @@
+"""Talking to a real process until it has said so much, or all: what ``communicate()`` does, piece by piece.
+
+What a process puts out is not kept here: a piece is given away, to be recorded, before the next is read.
+Meanwhile the process waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import selectors
+import time
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    import subprocess
+
+__all__ = ["Said", "exchange", "whole"]
+
+_AT_ONCE_BYTES = 64 * 1024
+
+
+@frozen
+class Said:
+    """What came of an exchange.
+
+    Attributes:
+        output, errors: what the process has said since the last one.
+        taken_bytes: how much of the input it has taken, or will never take.
+        at_end: whether it says no more.
+        late: whether the time was up.
+    """
+
+    output: bytes
+    errors: bytes
+    taken_bytes: int
+    at_end: bool
+    late: bool
+
+
+def exchange(
+    real: subprocess.Popen[bytes], given: memoryview, until_s: float | None, most_bytes: int
+) -> Said:
+    """Give a process its input, and take what it says, until that is so much.
+
+    Args:
+        real: the process, with binary, unbuffered pipes.
+        given: all the input that is left for it. Its end is told to the process.
+        until_s: when the time is up, of `time.monotonic`; ``None``: never.
+        most_bytes: more than this is given by some 100 KiB at most.
+
+    Raises:
+        ValueError: there is but one pipe, an output, and it is closed.
+    """
+    pipes = [each for each in (real.stdin, real.stdout, real.stderr) if each is not None]
+    if len(pipes) == 1 and real.stdin is None:
+        pipes[0].readable()  # as `subprocess` does, which just reads it then
+    said = {name: io.BytesIO() for name in ("stdout", "stderr")}
+    left = given
+    late = False
+    with selectors.DefaultSelector() as selector:
+        for name in said:
+            pipe = getattr(real, name)
+            if pipe is not None and not pipe.closed:
+                selector.register(pipe, selectors.EVENT_READ, said[name])
+        if real.stdin is not None and not real.stdin.closed:
+            if left:
+                os.set_blocking(real.stdin.fileno(), False)
+                selector.register(real.stdin, selectors.EVENT_WRITE)
+            else:
+                _end(real.stdin)
+        while selector.get_map() and sum(map(io.BytesIO.tell, said.values())) < most_bytes:
+            patience_s = None if until_s is None else until_s - time.monotonic()
+            if late := patience_s is not None and patience_s < 0:
+                break
+            for key, _ in selector.select(patience_s):
+                if key.data is None:
+                    left = _write_some(key.fileobj, left)
+                    if not left:
+                        selector.unregister(key.fileobj)
+                        _end(key.fileobj)
+                elif not _read_some(key.fileobj, key.data):
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()  # type: ignore[union-attr]  # a pipe
+        at_end = not selector.get_map()
+    output, errors = (each.getvalue() for each in said.values())
+    return Said(output, errors, len(given) - len(left), at_end, late)
+
+
+def whole(parts: list[bytes]) -> bytes:
+    """What the parts make, which are taken out of the list: never all of it twice."""
+    if len(parts) == 1:
+        return parts.pop()
+    joined = io.BytesIO()
+    for at, part in enumerate(parts):
+        joined.write(part)
+        parts[at] = b""
+    parts.clear()
+    return joined.getvalue()
+
+
+def _write_some(pipe: Any, data: memoryview) -> memoryview:
+    try:
+        return data[pipe.write(data[:_AT_ONCE_BYTES]) or 0 :]
+    except BrokenPipeError:  # it reads no more
+        return data[:0]
+
+
+def _read_some(pipe: Any, into: io.BytesIO) -> int:
+    data = pipe.read(_AT_ONCE_BYTES)
+    return into.write(data)
+
+
+def _end(pipe: Any) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        pipe.close()
