@@ -34,6 +34,7 @@ __all__ = ["FINISHED", "Machine", "Mismatch", "StartedCall"]
 E = TypeVar("E", bound=Entry)
 
 FINISHED = "the agent's code finished the invocation"
+OTHER_RESULT = "the agent's code finished with another result"
 """What a mismatch says was attempted by code that is at its end."""
 
 
@@ -319,7 +320,7 @@ class Machine:
         if not isinstance(entry, ExportedFunctionCompleted):
             raise self.refuse(index, entry, FINISHED)
         if entry.failed != failed or not same(entry):
-            raise self.refuse(index, entry, "the agent's code finished with another result")
+            raise self.refuse(index, entry, OTHER_RESULT)
         self._met(item)
         return True
 

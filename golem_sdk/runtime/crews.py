@@ -151,9 +151,12 @@ class Lanes:
             self._rouse_all(self._empty)
 
     def waiting_at(self) -> list[str]:
-        """The lines at which lanes wait. On any thread."""
+        """The lines at which lanes wait; where the event loop runs the agent, it does, too. On any thread."""
         lanes = [lane for lane in (self.main, *list(self._lanes)) if lane is not None]
-        return [lane.waits_at() for lane in lanes if lane.ident not in {0, self.baton.holder}]
+        waiting = [lane.waits_at() for lane in lanes if lane.ident not in {0, self.baton.holder}]
+        if self.main is None and any(lane.ident == self.baton.holder for lane in lanes):
+            waiting.append("its event loop")
+        return waiting
 
     async def drain(self) -> None:
         """Wait until no lane is left."""

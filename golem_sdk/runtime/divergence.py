@@ -14,7 +14,7 @@ from golem_sdk.core.entries import (
     Payload,
 )
 from golem_sdk.core.function_type import FunctionType
-from golem_sdk.core.machine import FINISHED
+from golem_sdk.core.machine import FINISHED, OTHER_RESULT
 from golem_sdk.errors import DecodingError, DivergenceError, GolemError
 from golem_sdk.runtime.sites import describe_site
 
@@ -32,7 +32,8 @@ _REMEDY = (
 
 _CACHES = "a global, functools.cache, a token or a list that a client keeps"
 _CACHED = "Keep such results for each agent, in its state (self...) or with @durable_cached"
-_READS = frozenset({FunctionType.READ_LOCAL, FunctionType.READ_REMOTE})
+_ASKS = frozenset({FunctionType.READ_LOCAL, FunctionType.READ_REMOTE, FunctionType.WRITE_REMOTE})
+"""What gives something that can be kept: a token is asked for with a POST."""
 _AHEAD = 64
 _MOST_CACHED = 8
 
@@ -108,16 +109,22 @@ def _cause(session: Session, mismatch: Mismatch) -> str:
         " hash()) decides the order or arguments of calls: sort before iterating, or fix PYTHONHASHSEED"
     )
     has_seed = create.hash_canary == hash_canary()
+    if mismatch.attempted == OTHER_RESULT:
+        made = (
+            "a value that is not journaled: a global, a class attribute or a default argument, made when its"
+            " module was imported and another one in each process (a uuid, a time, id()), or the environment."
+            " Make it in the agent's code, where it is recorded"
+        )
+        return made if has_seed else f"{made}. Or else {seed}"
     cache = _cache(session, mismatch, may_reorder=not has_seed)
     if cache:
         return cache if has_seed else f"{cache}. Or else {seed}"
-    if not has_seed:
-        return seed
-    return (
+    other = (
         "the code took another path although its file is the same: something that is not journaled differs"
         " (a module-level cache, an environment variable, a global changed by another agent, an edited"
         " helper module, id(), or the order of a set)"
     )
+    return other if has_seed else f"{seed}. Or else {other}"
 
 
 def _cache(session: Session, mismatch: Mismatch, *, may_reorder: bool) -> str:
@@ -140,8 +147,11 @@ def _cache(session: Session, mismatch: Mismatch, *, may_reorder: bool) -> str:
         return ""
     if 0 < len(skipped) <= _MOST_CACHED:
         return _found_cached(session, skipped, made)
-    if made is not None and made.function_type in _READS and not is_recorded(ahead, made):
-        return _found_uncached(session, mismatch.recorded, made)
+    if made is not None and made.function_type in _ASKS:
+        place = _place(session, made.site)
+        here = [each for each in ahead if place == _place_of(session, each)]
+        if not is_recorded(here, made):
+            return _found_uncached(session, mismatch.recorded, made)
     return ""
 
 
@@ -162,14 +172,19 @@ def _found_uncached(session: Session, recorded: Entry | None, made: StartedCall)
     if isinstance(recorded, ImportedFunctionInvoked):
         before = f" before {_named(session, recorded)}"
     return (
-        f"a cache of the process that recorded ({_CACHES}). The code reads {made.function_name} at"
+        f"a cache of the process that recorded ({_CACHES}). The code calls {made.function_name} at"
         f" {_place(session, made.site)}{before}, which the recorded run did not, as if it had the"
         f" result. {_CACHED}"
     )
 
 
 def _named(session: Session, entry: ImportedFunctionInvoked) -> str:
-    return f"{entry.function_name} at {describe_site(session.sites.sites.get(entry.site))}"
+    return f"{entry.function_name} at {_place_of(session, entry)}"
+
+
+def _place_of(session: Session, entry: Entry) -> str:
+    """Where a recorded call was made."""
+    return describe_site(session.sites.sites.get(getattr(entry, "site", 0)))
 
 
 def _place(session: Session, site: int) -> str:

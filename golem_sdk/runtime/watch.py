@@ -89,8 +89,9 @@ class _Watch:
         _log.warning(
             "An agent's code stands still at %s, and threads of the agent wait for it to go on: at %s. If it"
             " waits for a lock that one of them has, that is for ever. Then let agent code make the lock (not"
-            " the top of a module), or give it back before durable calls. If it waits for the outside, put"
-            " that into a function decorated with @durable.",
+            " the top of a module), or give it back before durable calls. If it waits for a"
+            " queue.SimpleQueue (aiosqlite does), use a queue.Queue, which lets the others go on. If it waits"
+            " for the outside, put that into a function decorated with @durable.",
             place,
             ", ".join(waiting),
         )

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
+from golem_sdk import Runtime, agent
 from golem_sdk.core.entries import ImportedFunctionInvoked
+from golem_sdk.errors import NotDurableError
 from intercept.replaying import crashed_async, run_async
 from intercept.suite.cases_asyncpg import LOST, address
 from intercept.suite.cases_psycopg import Postgres
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECRET = "canary-8841"
+POOLS: list[Any] = []
+"""What agents share that ought not to."""
 
 
 @pytest.fixture
@@ -123,3 +127,28 @@ def test_there_is_no_server() -> None:
 
     runs = run_async(body)
     assert runs.replayed == runs.live
+
+
+@agent
+class PoolSharer:
+    """Uses a pool that it has not made itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def count(self, target: dict[str, Any]) -> int:
+        if not POOLS:
+            POOLS.append(await asyncpg.create_pool(**target, min_size=1, max_size=1))
+        return int(await POOLS[-1].fetchval("SELECT count(*) FROM items"))
+
+    async def close(self) -> None:
+        await POOLS.pop().close()
+
+
+def test_a_pool_of_another_agent_is_refused(database: Postgres) -> None:
+    with Runtime.memory() as runtime:
+        maker, sharer = runtime.get(PoolSharer, "maker"), runtime.get(PoolSharer, "sharer")
+        assert runtime.trigger(maker.count, address(database)).result(60) == 2
+        with pytest.raises(NotDurableError, match="a pool of asyncpg that was made outside of it"):
+            runtime.trigger(sharer.count, address(database)).result(60)
+        runtime.trigger(maker.close).result(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 import time
 from typing import Any
@@ -17,6 +18,7 @@ from golem_sdk.storage.memory import MemoryEngine
 from intercept.replaying import run
 
 OUTSIDE = threading.Lock()
+QUEUE: queue.SimpleQueue[str] = queue.SimpleQueue()
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +72,28 @@ def test_both_lines_are_named(method: str, caplog: pytest.LogCaptureFixture) -> 
     OUTSIDE.release()
     [record] = caplog.records
     assert record.getMessage().count(f"{__file__}:") == 2
+
+
+@agent
+class Queued:
+    """Has a thread that waits for what comes through a queue that stops the whole agent."""
+
+    async def go(self) -> None:
+        threading.Thread(target=lambda: print(QUEUE.get())).start()
+        await asyncio.sleep(0.001)
+
+
+def test_a_queue_that_stops_the_event_loop_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    with Runtime.over(MemoryEngine(), RealEnvironment(), Settings()) as runtime:
+        end = runtime.trigger(runtime.get(Queued).go)
+        while "stands still" not in caplog.text:
+            threading.Event().wait(0.001)
+        QUEUE.put("something")
+        end.result(60)
+    [record] = caplog.records
+    assert f"{__file__}:" in record.getMessage()
+    assert "at its event loop" in record.getMessage()
+    assert "queue.SimpleQueue" in record.getMessage()
 
 
 def test_who_only_waits_for_durable_calls_is_not_named(

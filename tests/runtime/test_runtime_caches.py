@@ -50,6 +50,11 @@ def tools() -> list[str]:
     return ask_tools()
 
 
+@functools.cache
+def posted() -> str:
+    return ship("credentials")
+
+
 @agent
 class CachedShop:
     def __init__(self, name: str) -> None:
@@ -64,6 +69,12 @@ class CachedShop:
     def ends(self) -> str:
         ship("first")
         return token("shop")
+
+    def posts(self) -> str:
+        return ship(f"order by {posted()}")
+
+    def made_at_import(self) -> str:
+        return PLACES[-1]
 
     def only(self) -> str:
         return token("shop")
@@ -84,12 +95,14 @@ class CachedShop:
 def empty() -> None:
     token.cache_clear()
     tools.cache_clear()
+    posted.cache_clear()
 
 
 def full() -> None:
     empty()
     keep(token, "shop")
     keep(tools)
+    keep(posted)
 
 
 def keep(function: Callable[..., Any], *args: str) -> None:
@@ -171,7 +184,7 @@ def test_a_read_that_the_first_run_found_cached_is_named() -> None:
     engine = lived("sell", full)
     text = cause(replayed(engine, empty))
     assert text.startswith("a cache of the process that recorded (")
-    assert "reads ask_token at test_runtime_caches.py in token()" in text
+    assert "calls ask_token at test_runtime_caches.py in token()" in text
     assert "before ship at test_runtime_caches.py" in text
     assert "in CachedShop.sell(): return ship(token(" in text
     assert replayed(engine, full) == ""
@@ -181,6 +194,24 @@ def test_a_read_at_the_end_that_the_first_run_found_cached_is_named() -> None:
     text = cause(replayed(lived("only", full), empty))
     assert text.startswith("a cache of the process that recorded (")
     assert "in token(): return ask_token(shop), which the recorded run did not" in text
+
+
+def test_a_write_that_the_first_run_found_cached_is_named() -> None:
+    """As HTTP clients ask for tokens: by the same function as for all else, at another line."""
+    text = cause(replayed(lived("posts", full), empty))
+    assert text.startswith("a cache of the process that recorded (")
+    assert "calls ship at test_runtime_caches.py in posted(): " in text
+    assert "before ship at test_runtime_caches.py" in text
+    assert cause(replayed(lived("posts", empty), full)).startswith("a cache of this process")
+
+
+def test_another_result_comes_of_what_is_not_journaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = lived("made_at_import", empty)
+    monkeypatch.setitem(globals(), "PLACES", ["south"])
+    assert cause(replayed(engine, empty)).startswith("a value that is not journaled: a global,")
+    text = replayed_with_other_seed(engine, empty, monkeypatch)
+    assert text.startswith("a value that is not journaled: a global,")
+    assert "Or else this process has another PYTHONHASHSEED" in text
 
 
 def test_another_order_is_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:

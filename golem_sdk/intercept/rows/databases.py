@@ -23,8 +23,9 @@ DATABASES = (
             Replaced("sqlite3.dbapi2", "connect", _STATEMENTS),
         ),
         limits=f"{_TRANSACTIONS}. Databases in memory or in `golem_sdk.workspace()` are not recorded but "
-        "made again by replay, where `CURRENT_TIMESTAMP` and `random()` of SQL are others. Not connections "
-        "opened outside agents or by `sqlite3.Connection(...)`, temporary tables after a crash; refused are "
+        "made again by replay, where `CURRENT_TIMESTAMP` and `random()` of SQL are others. Not aiosqlite, "
+        "whose thread waits so that its agent stands still (the log says where), connections opened outside "
+        "agents or by `sqlite3.Connection(...)`, temporary tables after a crash; refused are "
         "`backup`, `blobopen`, `serialize`, and a connection of an agent to threads of a `@durable` function",
     ),
     Interceptor(
@@ -48,16 +49,20 @@ DATABASES = (
         name="asyncpg",
         library="asyncpg",
         tested=("0.32", "0.32"),
-        adapters={"asyncpg.connection": "golem_sdk.intercept.asyncpg:connection_patches"},
+        adapters={
+            "asyncpg.connection": "golem_sdk.intercept.asyncpg:connection_patches",
+            "asyncpg.pool": "golem_sdk.intercept.asyncpg:pool_patches",
+        },
         replaces=(
             Replaced(
                 "asyncpg.connection.Connection", "_get_unique_id __del__", Treatment.PASSED_ON
             ),
+            Replaced("asyncpg.pool.Pool", "_acquire", (Treatment.PASSED_ON, Treatment.REFUSED)),
         ),
         limits="goes over `connections`, as bytes: what is written and what comes back is recorded in pieces."
         " After a crash its connections are lost, and with them a transaction that was open: connect again"
         " (a pool does), and begin it again. Statements are named per connection, so that replay names them "
-        "alike. Not connections and pools opened outside agents",
+        "alike. Not connections opened outside agents; pools of others are refused",
     ),
     Interceptor(
         name="redis",
