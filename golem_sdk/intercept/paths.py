@@ -26,6 +26,7 @@ __all__ = [
     "FILES",
     "FILE_SYSTEM",
     "FOLLOWS",
+    "GIVEN",
     "HELPERS",
     "LEADS",
     "PATHS",
@@ -53,6 +54,9 @@ FOLLOWS = 2
 
 LEADS = 3
 """Its version since which such a link leads where the system says that it does, also for listings."""
+
+GIVEN = {FILE_SYSTEM: 4, "surroundings": 3}
+"""By interceptor: its version since which what agent code gives to a thread as it is asks for agent code."""
 
 HELPERS = frozenset(
     {
@@ -84,6 +88,12 @@ HELPERS = frozenset(
 _MOST_LINKS = 40
 """As many as Linux follows."""
 
+_CARRIERS = frozenset({"anyio", "threading"})
+"""Packages that carry what agent code gives to a thread there."""
+
+_ENTRANCES = frozenset(f"golem_sdk.runtime.{name}" for name in ("lanes", "loop", "threads"))
+"""They call it."""
+
 _OURS = frozenset(
     f"golem_sdk.intercept.{name}"
     for name in ("file_system", "file_trees", "files", "listings", "lookups", "temporary_files")
@@ -108,15 +118,43 @@ def kept(frame: Any, found: Iterator[Any], interceptor: str, version: int = 1) -
 
 
 def asked_by_agent(
-    session: durability.Session, frame: Any, helpers: frozenset[str] = HELPERS
+    session: durability.Session,
+    frame: Any,
+    helpers: frozenset[str] = HELPERS,
+    interceptor: str = FILE_SYSTEM,
 ) -> bool:
-    """Whether it is agent code that calls in this frame, itself or through a helper."""
+    """Whether it is agent code that calls in this frame, itself or through a helper.
+
+    Or has given what is called to a thread as it is: ``asyncio.to_thread(path.read_text)``. If a library has
+    (`anyio.Path`), agent code counts as asking, too: who reads for himself calls a function of his own there.
+
+    Args:
+        session: the agent's.
+        frame: the caller's.
+        helpers: packages that do it for agent code.
+        interceptor: whose version, a key of `GIVEN`, says whether the agent knows of threads.
+    """
     while frame is not None:
         if frame.f_code is _FOR_AGENT_CODE:
             return True
         name = frame.f_globals.get("__name__", "")
         if name.partition(".")[0] not in helpers and name not in _OURS:
-            return session.sites.is_user_code(frame.f_code)
+            return session.sites.is_user_code(frame.f_code) or (
+                durability.interceptor_version(session, interceptor) >= GIVEN[interceptor]
+                and _is_given(frame)
+            )
+        frame = frame.f_back
+    return False
+
+
+def _is_given(frame: Any) -> bool:
+    """Whether nothing but what carries it to a thread is between a frame and the thread's beginning."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name in _ENTRANCES:
+            return True
+        if name.partition(".")[0] not in _CARRIERS:
+            return False
         frame = frame.f_back
     return False
 

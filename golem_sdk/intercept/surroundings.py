@@ -24,6 +24,7 @@ from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.patching import Patch, replacement_of
+from golem_sdk.intercept.paths import asked_by_agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,11 +82,9 @@ def builtins_patches(module: ModuleType) -> list[Patch]:
 def _asked_by_agent(frame: Any) -> durability.Session | None:
     """The session, if it is its agent's code that asks in this frame, and not a library."""
     session = durability.current_since(_NAME)
-    if session is None:
+    if session is None or not asked_by_agent(session, frame, _HELPERS, _NAME):
         return None
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _HELPERS:
-        frame = frame.f_back
-    return session if frame is not None and session.sites.is_user_code(frame.f_code) else None
+    return session
 
 
 def _passed_on(perform: Callable[[], Any]) -> Any:

@@ -336,6 +336,18 @@ async def communicates_async(places: Places) -> list[str]:
     return [(await process.communicate(b"told"))[0].decode()]
 
 
+async def gives_to_threads(places: Places) -> list[Any]:
+    desk = Path(places["desk"])
+    said: list[Any] = [await asyncio.to_thread((desk / "given.txt").read_text)]
+    said.append(await asyncio.to_thread(os.listdir, desk))
+    return [*said, await asyncio.to_thread(os.getpid) > 0]
+
+
+async def asks_on_threads(places: Places) -> list[Any]:
+    gone = Path(places["desk"]) / "nothing"
+    return [await asyncio.to_thread(gone.exists), await asyncio.to_thread(os.getpid) > 0]
+
+
 BODIES: dict[str, Callable[[Places], Any]] = {
     body.__name__: body
     for body in (
@@ -369,6 +381,8 @@ BODIES: dict[str, Callable[[Places], Any]] = {
         pools,
         communicates,
         communicates_async,
+        gives_to_threads,
+        asks_on_threads,
     )
 }
 
@@ -382,6 +396,8 @@ OLDER: dict[str, dict[str, int]] = {
     "pools": {"sqlalchemy": 1},
     "communicates": {"processes": 1},
     "communicates_async": {"processes": 1},
+    "leaves_by_links": {"file-system": 3},
+    "asks_on_threads": {"file-system": 3, "surroundings": 2},
 }
 """Bodies that are recorded with versions of interceptors that are older than the release."""
 

@@ -256,4 +256,4 @@ def reading(
             read.append(await outcome_async(take))
         return read
 
-    return run_async(body_async, settings)
+    return run_async(body_async, settings=settings)

@@ -91,9 +91,13 @@ def run(
     return _run(body, "go", between, settings)
 
 
-def run_async(body: Callable[[], Awaitable[Any]], settings: Settings = _USUAL) -> Runs:
+def run_async(
+    body: Callable[[], Awaitable[Any]],
+    between: Callable[[], None] = lambda: None,
+    settings: Settings = _USUAL,
+) -> Runs:
     """The same for a coroutine function in an asynchronous agent."""
-    return _run(body, "go_async", settings=settings)
+    return _run(body, "go_async", between, settings)
 
 
 def crashed(body: Callable[[], Any], waits: Event, go_on: Event) -> Any:

@@ -24,8 +24,9 @@ FILES = (
             Replaced("io", "open", (_READ, _WRITE)),
         ),
         limits="what agent code opens outside its `golem_sdk.workspace()`, also through `pathlib`, `codecs`, "
-        "`configparser`, `gzip`, `bz2`, `lzma`, `zipfile`, `tarfile`, `wave` and `xml`; what other libraries "
-        "open is passed on, as are `io.FileIO` and `dbm`. Of files larger than 16 MiB only hashes "
+        "`configparser`, `gzip`, `bz2`, `lzma`, `zipfile`, `tarfile`, `wave`, `xml` and `anyio`, or gives to "
+        "a thread to open; what other libraries open is passed on, as are `io.FileIO` and `dbm`. Of files "
+        "larger than 16 MiB only hashes "
         "of what was read are kept: replay reads them again, and "
         "parks the agent if they have changed. Of what is written the size and the hash are kept. Not "
         "`mmap`, nor `fileno()`; mode `x` is no lock: an agent that crashed while it made the file takes it "
@@ -33,7 +34,7 @@ FILES = (
     ),
     Interceptor(
         name="file-system",
-        version=3,
+        version=4,
         adapters={
             "filecmp": f"{_PLACE}.file_trees:filecmp_patches",
             "glob": f"{_PLACE}.file_trees:glob_patches",

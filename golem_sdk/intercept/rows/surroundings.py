@@ -11,7 +11,7 @@ _PLACE = "golem_sdk.intercept.surroundings"
 SURROUNDINGS = (
     Interceptor(
         name="surroundings",
-        version=2,
+        version=3,
         adapters={
             "builtins": f"{_PLACE}:builtins_patches",
             "getpass": f"{_PLACE}:getpass_patches",
@@ -31,8 +31,8 @@ SURROUNDINGS = (
             Replaced("getpass", "getpass", Treatment.REFUSED),
             Replaced("builtins", "input", Treatment.READ_REMOTE),
         ),
-        limits="recorded if agent code asks, not if a library does; a recorded process number may be a "
-        "stranger's in the next life. Environment variables are read as they are, and unrecorded; to write "
-        "them is warned about. Not `sys.stdin`",
+        limits="recorded if agent code asks (also by what it gives to a thread), not if a library does; a "
+        "recorded process number may be a stranger's in the next life. Environment variables are read as "
+        "they are, and unrecorded; to write them is warned about. Not `sys.stdin`",
     ),
 )
