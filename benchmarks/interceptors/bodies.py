@@ -161,6 +161,16 @@ def _starts_a_thread() -> None:
     thread.join()
 
 
+def _sets_a_timer() -> None:
+    timer = threading.Timer(0, int)
+    timer.start()
+    timer.join()
+
+
+def _names(module: str, function: str) -> Callable[[Places], Any]:
+    return _plain(lambda: str(getattr(import_module(module), function)()))
+
+
 @asynccontextmanager
 async def _lending_a_thread(places: Places) -> AsyncIterator[Callable[[], Any]]:
     yield lambda: asyncio.to_thread(int)
@@ -189,6 +199,10 @@ BODIES: Final = (
     Body("threads", "pool.submit(int).result()", _submitting),
     Body("threads", "Thread: start, join", _plain(_starts_a_thread)),
     Body("threads", "asyncio.to_thread(int)", _lending_a_thread, is_async=True),
+    Body("timers", "Timer(0): start, join", _plain(_sets_a_timer), is_dear=True),
+    Body("uuid_utils", "uuid4()", _names("uuid_utils", "uuid4"), "uuid_utils"),
+    Body("pydantic_ai", "uuid7()", _names("pydantic_ai._uuid", "uuid7"), "pydantic_ai"),
+    Body("langgraph", "uuid6()", _names("langgraph.checkpoint.base.id", "uuid6"), "langgraph"),
     Body("sqlite3", "SELECT of one row", _sqlite, "sqlite3"),
     Body("sqlalchemy", "SELECT, sqlite3, pool", serving.sqlalchemy, "sqlalchemy"),
     Body("psycopg", "SELECT of one row", serving.psycopg, "psycopg", talks_to="database"),

@@ -31,8 +31,8 @@ _HEADER_OUTSIDE = ("", "functions", "median ns", "dearest ns", "which")
 _FOOTNOTE = """\
 original: the call without golem_sdk; live, replay: in an agent on a store in memory, commits included.
 outside: how much more a replaced function costs outside agents, around a function that does nothing.
-Medians. What is not here is refused in agents or only passed on (timers, locks), or made by another row:
-openai and anthropic are those of httpx2, asyncpg and redis.asyncio those of connections."""
+Medians. What is not here is refused in agents, done by their loop (locks) or only passed on, or made by
+another row: openai and anthropic are those of httpx2, asyncpg and redis.asyncio those of connections."""
 
 
 @frozen

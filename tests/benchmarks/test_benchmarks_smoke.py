@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.interceptors.bodies import BODIES
+from golem_sdk.intercept.interceptor import Treatment
 from golem_sdk.intercept.table import TABLE
 
 pytestmark = pytest.mark.once
@@ -62,8 +64,18 @@ WITHOUT_A_DATABASE = {
     *("files", "file-system", "temporary-files", "processes", "threads"),
     *("http.client", "urllib3", "requests", "httpx", "httpx2", "aiohttp", "openai", "anthropic"),
     *("websockets", "connections", "mcp", "redis", "sqlite3", "sqlalchemy"),
+    *("file-lookups", "timers", "uuid_utils", "pydantic_ai", "langgraph"),
 }
 """Interceptors whose costs inside agents are measured wherever these tests run."""
+
+
+def test_what_every_interceptor_records_is_measured() -> None:
+    not_recorded = {Treatment.PASSED_ON, Treatment.REFUSED, Treatment.BY_LOOP}
+    recording = {
+        row.name for row in TABLE for each in row.replaces if {*each.treatments} - not_recorded
+    }
+    assert recording - {body.interceptor for body in BODIES} == set()
+    assert recording - WITHOUT_A_DATABASE == {"psycopg"}
 
 
 def test_every_interceptor_has_its_costs(tmp_path: Path) -> None:
