@@ -152,6 +152,13 @@ class Recorded:
         if is_other and not in_transaction:
             self._link.drop()
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a statement by itself may have been made, and committed, before a crash."""
+        session = durability.current_since(NAME)
+        is_alone = self.status == _IDLE and bool(getattr(self, "_autocommit", False))
+        return is_alone and session is not None and durability.may_have_been_made(session)
+
     def check(self) -> None:
         """Raises the driver's error if it is closed."""
         if self._visits.is_closed:

@@ -14,7 +14,7 @@ from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.links import Made
 from golem_sdk.intercept.psycopg_ranges import lowered, raised
-from golem_sdk.intercept.statements import function_type_of, kept, told
+from golem_sdk.intercept.statements import function_type_of, kept, keyword_of, told
 from golem_sdk.steps import Steps, run, run_async
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Cursors", "cursor_class", "refusal", "refusing", "text_of"]
 
 _IDLE = 0
+
+_DEFINES = frozenset({"ALTER", "CREATE", "DROP"})
+_IS_THERE = frozenset({"42701", "42710", "42723", "42P04", "42P06", "42P07"})
+_IS_GONE = frozenset({"3D000", "3F000", "42703", "42704", "42883", "42P01"})
+"""States of errors: what a definition makes is there already, or what it takes away is gone."""
 
 
 class Cursors(Enum):
@@ -130,7 +135,16 @@ class _Cursor:
         def perform(real: Any) -> Steps[Any]:
             return _made(real, how, query, params, options, binary)
 
-        sets = yield from connection.ask(f"psycopg.{how}", kind, [text, told(params)], perform)
+        def again(real: Any) -> Steps[Any]:
+            try:
+                return (yield from perform(real))
+            except driver.Error as error:
+                if error.sqlstate not in _IS_THERE | _IS_GONE:
+                    raise
+                return [[None, [], -1, _tag(text)]]
+
+        performing = again if connection.in_doubt and keyword_of(text) in _DEFINES else perform
+        sets = yield from connection.ask(f"psycopg.{how}", kind, [text, told(params)], performing)
         made = None
         if kind is FunctionType.WRITE_REMOTE:
             made = Made(perform, lambda found: bool(found == sets), text)
@@ -258,6 +272,12 @@ class _AsyncCursor(_Cursor):
 
     async def close(self) -> None:
         self._closed = True
+
+
+def _tag(statement: str) -> str:
+    """What the server has said when it made a definition, as far as one can tell: ``CREATE INDEX``."""
+    words = statement[statement.upper().index(keyword_of(statement)) :].upper().split()
+    return " ".join([each for each in words if each not in {"UNIQUE", "UNLOGGED"}][:2])
 
 
 def _made(

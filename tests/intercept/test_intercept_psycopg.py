@@ -77,6 +77,56 @@ def test_a_crash_doubles_nothing(body: Callable[[Postgres], Any]) -> None:
         assert ended.writes == calm.writes, append
 
 
+_DEFINITIONS = [
+    "DROP TABLE IF EXISTS defined",
+    "CREATE TABLE defined (one int)",
+    "ALTER TABLE defined ADD COLUMN two int",
+    "CREATE UNIQUE INDEX defined_once ON defined (one)",
+    "ALTER TABLE defined DROP COLUMN two",
+    "DROP INDEX defined_once",
+    "DROP TABLE defined",
+]
+
+
+def defines(database: Postgres) -> list[Any]:
+    with psycopg.connect(database.conninfo, autocommit=True) as connection:
+        return [connection.execute(each.encode()).statusmessage for each in _DEFINITIONS]
+
+
+async def defines_async(database: Postgres) -> list[Any]:
+    async with await psycopg.AsyncConnection.connect(
+        database.conninfo, autocommit=True
+    ) as connection:
+        made = [await connection.execute(each.encode()) for each in _DEFINITIONS]
+    return [each.statusmessage for each in made]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("body", [defines, defines_async])
+def test_what_was_defined_in_a_crash_is_known_to_be(body: Callable[[Postgres], Any]) -> None:
+    case = Case(f"exact-{body.__name__}", "psycopg", body, no_such_table, Postgres)
+    end, calm = crash(case, "body")
+    tags = [" ".join(each.replace("UNIQUE ", "").split()[:2]) for each in _DEFINITIONS]
+    assert calm.outcome == ["result", tags]
+    for append in range(1, end.appends + 1):
+        _, ended = crash(case, "body", [CrashPoint(append, CrashMoment.BEFORE)])
+        assert ended.outcome == calm.outcome, append
+
+
+def test_a_definition_that_fails_fails(database: Postgres) -> None:
+    def body() -> list[str]:
+        with psycopg.connect(database.conninfo, autocommit=True) as connection:
+            said = []
+            for statement in (b"CREATE TABLE log (line text)", b"DROP TABLE nothing"):
+                with pytest.raises(psycopg.ProgrammingError) as raised:
+                    connection.execute(statement)
+                said.append(type(raised.value).__name__)
+            return said
+
+    runs = run(body)
+    assert runs.live == runs.replayed == ["DuplicateTable", "UndefinedTable"]
+
+
 def test_an_open_transaction_is_made_again(database: Postgres) -> None:
     stop = Pause()
 

@@ -39,11 +39,11 @@ DATABASES = (
             Replaced("psycopg.AsyncConnection", "connect", _STATEMENTS),
         ),
         limits="every statement is one call with all its rows; a transaction that was open in a crash is "
-        "made again, and whether a COMMIT was made is asked of the server (not of one that is executed as a "
-        "statement, nor after a second crash in the same: use `golem_sdk.transactions`). Parameters are in "
-        "the oplog. Not connections and pools opened outside agents; refused are `copy`, `stream`, "
-        "`pipeline`, `notifies`, `tpc_*`, server-side cursors, and a connection of an agent to threads of a "
-        "`@durable` function",
+        "made again (if a sequence has given an id in it, it cannot be: an error says so), and whether a "
+        "COMMIT was made is asked of the server (not of one that is executed as a statement, nor after a "
+        "second crash in the same: use `golem_sdk.transactions`). Parameters are in the oplog. Not "
+        "connections and pools opened outside agents; refused are `copy`, `stream`, `pipeline`, `notifies`, "
+        "`tpc_*`, server-side cursors, and a connection of an agent to threads of a `@durable` function",
     ),
     Interceptor(
         name="asyncpg",
