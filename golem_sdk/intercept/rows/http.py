@@ -9,8 +9,10 @@ __all__ = ["HTTP"]
 _PROBE = "one probe of the async client is done unrecorded; requests go through httpx or httpx2"
 _HTTPX = (
     "GET, HEAD and OPTIONS are reads, the rest are writes with an `Idempotency-Key`; responses are recorded "
-    "as they are, request bodies by hash. A client that a `@durable` function closes is open again after it. "
-    "Not transports of one's own, `network_stream`, trailers; WebSockets are refused"
+    "as they are, request bodies by hash. A body that a crash has cut (one that is streamed, or longer than "
+    "8 MiB) ends in the library's read error: send the request again. A client that a `@durable` function "
+    "closes is open again after it. Not transports of one's own, `network_stream`, trailers; WebSockets are "
+    "refused"
 )
 
 _URLLIB3 = (
@@ -42,9 +44,10 @@ _WEBSOCKETS = (
 )
 
 _MCP = (
-    "over stdio a request with its answer is one call, a tool's a write; over HTTP as httpx2. After a crash "
-    "the server is started anew and initialized as before: what else it remembered is lost. Notifications "
-    "come with the next answer. Sessions that offer sampling, elicitation or roots are refused"
+    "over stdio a request with its answer is one call, a tool's a write; over HTTP as httpx2, where an "
+    "answer that a crash has cut raises `MCPError`. After a crash a server of stdio is started anew and "
+    "initialized as before: what else it remembered is lost. Notifications come with the next answer. "
+    "Sessions that offer sampling, elicitation or roots are refused"
 )
 
 
