@@ -91,7 +91,7 @@ def test_too_much_ends_the_connection(server: LineServer) -> None:
             await writer.wait_closed()
         return str(raised.value)
 
-    runs = run_async(body, Settings(max_received_bytes=1000))
+    runs = run_async(body, settings=Settings(max_received_bytes=1000))
     assert runs.replayed == runs.live
 
 

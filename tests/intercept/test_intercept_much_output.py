@@ -185,7 +185,7 @@ def test_no_more_is_read_than_the_limit_by_asyncio() -> None:
             told.append(str(caught.value))
         return told
 
-    told = same(run_async(body, LIMITED))
+    told = same(run_async(body, settings=LIMITED))
     assert told == [str(OutputTooLargeError(200_000))] * 2
 
 
