@@ -263,7 +263,7 @@ def interceptor_version(session: Session, name: str) -> int:
         session: the running agent's.
         name: of the interceptor's row in `golem_sdk.intercept.table`.
     """
-    return session.created.interceptors.get(name, 0)
+    return session.origin.interceptors.get(name, 0)
 
 
 def current_since(name: str) -> Session | None:

@@ -11,12 +11,15 @@ from golem_sdk.core.regions import NO_REGIONS, Regions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Cursor", "Item"]
+__all__ = ["LIVE", "Cursor", "Item"]
 
 _REPLAYED = frozenset(kind.entry_class for kind in KIND_OF.values() if kind.replayed)
 
 Item = tuple[OplogIndex, Entry]
 """An entry and its index."""
+
+_NOTHING: Iterator[Item] = iter(())
+"""What is left at the end: what was read for an agent is not kept."""
 
 
 class Cursor:
@@ -53,6 +56,7 @@ class Cursor:
             if type(entry) is Log:
                 self._logs += 1
         self.upcoming = None
+        self._items = _NOTHING
 
     def abandon(self) -> list[Entry]:
         """Consume everything that is left, which is to happen again; gives it.
@@ -84,3 +88,7 @@ class Cursor:
             return False
         self._logs -= 1
         return True
+
+
+LIVE = Cursor(_NOTHING)
+"""That of agents of which nothing is recorded: it does not change."""

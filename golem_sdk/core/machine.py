@@ -10,8 +10,7 @@ What does not fit raises `Mismatch`, and from then on everything does (fail stic
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable  # noqa: TC003  # attrs classes are resolved at run time
+from collections.abc import Callable, Set  # attrs classes are resolved at run time
 from typing import Any, TypeVar
 
 from attrs import define, evolve, field
@@ -38,20 +37,21 @@ OTHER_RESULT = "the agent's code finished with another result"
 """What a mismatch says was attempted by code that is at its end."""
 
 
-@define  # not frozen, which takes three times as long to make: nobody changes one
+@define(
+    weakref_slot=False
+)  # not frozen, which takes three times as long to make: nobody changes one
 class StartedCall:
     """A durable call whose outcome agent code has not seen yet.
 
     Attributes:
         number: position among the agent's calls, the same on replay.
-        function_name, function_type: what is called.
-        request: the encoded request, as it is stored.
+        function_name, function_type, request: what is called, and with what, encoded as it is stored.
         fingerprint: CRC-32 of what must be equal on replay.
-        site: where agent code made the call (0: not known).
-        task: the asyncio task that made it (0: none).
+        site, task: where agent code made the call (0: not known), and the asyncio task (0: none).
         begin: index of the `BeginRemoteWrite` that announced it (0: none did).
         repeatable: whether it can be made again after a failure (a broken stream gives nothing more).
-        place: where in the agent's code it is made, from which its idempotency key is derived.
+        strand, position: where in the agent's code it is made: its `place`.
+        effect: how the runtime has it completed, if agent code has something else to do meanwhile.
     """
 
     number: int
@@ -63,7 +63,14 @@ class StartedCall:
     task: int
     begin: OplogIndex = 0
     repeatable: bool = True
-    place: Any = None
+    strand: Any = None
+    position: int = 0
+    effect: Any = None
+
+    @property
+    def place(self) -> tuple[Any, int]:
+        """From what its idempotency key is derived."""
+        return self.strand, self.position
 
 
 class Mismatch(Exception):  # noqa: N818  # not an error yet: the runtime makes the DivergenceError
@@ -83,10 +90,7 @@ class Mismatch(Exception):  # noqa: N818  # not an error yet: the runtime makes 
         self.attempted = attempted
 
 
-_HISTORY = 5
-
-
-@define
+@define(weakref_slot=False)
 class Machine:
     """One agent's execution. Not thread-safe: its session lets one thread in at a time.
 
@@ -97,16 +101,16 @@ class Machine:
         outcomes: how many outcomes agent code has been given.
         progressed: whether the agent has got beyond what was recorded when it was loaded. A call that
             starts before may have been performed by a life that has crashed; one that starts later has not.
-        agreed: the last entries on which code and oplog agreed, oldest first.
+        agreed: the last five entries on which code and oplog agreed, oldest first.
     """
 
     _cursor: Cursor
     now: int = 0
     pending: dict[int, StartedCall] = field(factory=dict)
-    announced_again: set[int] = field(factory=set)
+    announced_again: Set[int] = frozenset()
     outcomes: int = 0
     progressed: bool = False
-    agreed: deque[tuple[OplogIndex, Entry]] = field(factory=lambda: deque(maxlen=_HISTORY))
+    agreed: tuple[Item, ...] = ()
     _started: int = 0
     _mismatch: Mismatch | None = None
 
@@ -130,13 +134,14 @@ class Machine:
         task: int = 0,
         begin: OplogIndex = 0,
         repeatable: bool = True,
-        place: object = None,
+        strand: object = None,
+        position: int = 0,
     ) -> StartedCall:
         """Number a call that agent code makes now."""
         if self._mismatch is not None:
             raise self._mismatch
         self._started += 1
-        call = StartedCall(
+        self.pending[self._started] = call = StartedCall(
             self._started,
             function_name,
             function_type,
@@ -146,9 +151,9 @@ class Machine:
             task,
             begin,
             repeatable,
-            place,
+            strand,
+            position,
         )
-        self.pending[call.number] = call
         return call
 
     def recall(
@@ -174,9 +179,7 @@ class Machine:
     def meet(self, kind: type[E], doing: str) -> tuple[OplogIndex, E] | None:
         """The recorded entry of this kind that belongs here; ``None``: live, the caller appends one.
 
-        Args:
-            kind: what agent code makes now.
-            doing: what it does, for the report of a mismatch.
+        ``doing`` says what agent code does, for the report of a mismatch.
         """
         self._check()
         item = self._cursor.upcoming
@@ -213,10 +216,7 @@ class Machine:
             return None
         if call.begin and self._withdrawn(call, item):
             return self.replay_call(self.pending[call.number])
-        entry = self._met_by(call, item)
-        if call.begin:
-            self._close(call.begin, call.function_name)
-        return entry
+        return self._met_by(call, item)
 
     def replay_persisted(
         self, begin: OplogIndex, is_kept: Callable[[ImportedFunctionInvoked], bool]
@@ -245,8 +245,8 @@ class Machine:
             self._close(begin, entry.function_name)
         return entry
 
-    def replay_delivery(self) -> ImportedFunctionInvoked | None:
-        """The next recorded completion, for one of the pending calls (asynchronous agents).
+    def replay_delivery(self) -> tuple[StartedCall, ImportedFunctionInvoked] | None:
+        """The next recorded completion, and which of the pending calls it is for (asynchronous agents).
 
         ``None``: an operator has noted that a pending call was not performed.
         """
@@ -261,10 +261,7 @@ class Machine:
         call = self.pending.get(entry.call) if isinstance(entry, ImportedFunctionInvoked) else None
         if call is None:
             raise self.refuse(index, entry, _waiting(self.pending))
-        fitting = self._met_by(call, item)
-        if call.begin:
-            self._close(call.begin, call.function_name)
-        return fitting
+        return call, self._met_by(call, item)
 
     def complete(
         self,
@@ -340,6 +337,8 @@ class Machine:
         if entry is None:
             raise self.refuse(*item, call)
         self.pending.pop(call.number, None)
+        if call.begin:
+            self._close(call.begin, call.function_name)
         return entry
 
     def _recorded(
@@ -376,13 +375,13 @@ class Machine:
             case (index, BeginRemoteWrite(call=call.number)) as again:
                 self._met(again)
                 self.pending[call.number] = evolve(call, begin=index)
-                self.announced_again.add(call.number)
+                self.announced_again |= {call.number}
         return True
 
     def _met(self, item: Item) -> None:
         """Go past the upcoming entry, which fits."""
         self.now = item[1].timestamp
-        self.agreed.append(item)
+        self.agreed = (*self.agreed[-4:], item)
         self._cursor.advance()
 
     def _check(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import define
 
 from golem_sdk.core.entries import (
     Create,
@@ -36,7 +36,9 @@ class AgentStatus(Enum):
     FAILED = "failed"
 
 
-@frozen(slots=False)  # made several times per invocation, in half the time
+@define(
+    weakref_slot=False
+)  # not frozen, which takes three times as long to make: nobody changes one
 class StatusRecord:
     """Everything shown about an agent, as of entry ``last``.
 

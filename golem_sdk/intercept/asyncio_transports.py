@@ -331,7 +331,7 @@ class AgentTransport(asyncio.Transport):
 
     def _in_background(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that belongs to no code of the agent: no guard is around it."""
-        task: Any = self._loop.create_task(coroutine, context=self._session.context.copy())
+        task: Any = self._loop.create_task(coroutine, context=self._session.context())
         task.is_background, task.site = True, self._site
         made: asyncio.Task[None] = task
         return made

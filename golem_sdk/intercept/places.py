@@ -72,7 +72,7 @@ def _awaited(session: durability.Session) -> Place | None:
         found = [f for f in _suspended(task) if session.sites.is_user_code(f.f_code)]
         if found:
             return _place(found[-1], "")
-        made = session.sites.sites.get(getattr(task, "site", 0))
+        made = session.sites.site(getattr(task, "site", 0))
         if made is not None:
             return Place(made.file, made.line, made.function)
     return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define
 
-from golem_sdk.codec.entries import chunk_kinds, encode_archive, is_archived
+from golem_sdk.codec.entries import FORMAT_VERSION, chunk_kinds, encode_archive
 from golem_sdk.core.entries import OplogIndex  # attrs classes are resolved at run time
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ MOST_CHUNKS: Final = 256
 """So many chunks are archived together, or fewer."""
 
 _ENOUGH_BYTES: Final = 64 * 1024
+_LOOSE: Final = bytes([FORMAT_VERSION])
 _FEWEST: Final = 2
 _SMALL_BYTES: Final = 16 * 1024
 """A longer chunk stays as it is, and so do those before it that are too few."""
@@ -47,7 +48,7 @@ class Loose:
 
     def add(self, index: OplogIndex, data: bytes) -> None:
         """A chunk follows, whose first entry has this index."""
-        if not _is_small(data):
+        if len(data) > _SMALL_BYTES or data[:1] != _LOOSE:  # as `_is_small`, without a call
             self.chunks = self.size_bytes = 0
             return
         if not self.chunks:
@@ -87,4 +88,4 @@ class Loose:
 
 def _is_small(data: bytes) -> bool:
     """Whether a chunk may become a part of an archived one."""
-    return len(data) <= _SMALL_BYTES and not is_archived(data)
+    return len(data) <= _SMALL_BYTES and data[:1] == _LOOSE

@@ -11,12 +11,12 @@ from attrs import frozen
 
 from golem_sdk.codec.codes import shown
 from golem_sdk.codec.entries import (
+    FORMAT_VERSION,
     SMALL_CHUNK,
     chunk_kinds,
     decode_chunk,
     decode_small_chunks,
     encode_chunk,
-    is_archived,
 )
 from golem_sdk.core.entries import (
     KIND_OF,
@@ -113,16 +113,17 @@ def _runs(engine: Engine, agent_key: bytes, found: Survey) -> Iterator[Iterable[
     last, kept = 0, found.kept
     while kept:
         first, some = kept[0][0], [kept.popleft()]
-        while len(some) < _TOGETHER and _is_small(some[-1]) and kept and _is_small(kept[0]):
-            some.append(kept.popleft())
+        if _is_small(some[0][2]):
+            while kept and len(some) < _TOGETHER and _is_small(kept[0][2]):
+                some.append(kept.popleft())
         last = some[-1][0] + len(some[-1][1]) - 1
         yield enumerate(_decode_some(agent_key, some), start=first)
     if last < found.last:
         yield read_entries(engine, agent_key, last + 1)
 
 
-def _is_small(chunk: _Chunk) -> bool:
-    return len(chunk[2]) <= SMALL_CHUNK and not is_archived(chunk[2])
+def _is_small(data: bytes) -> bool:
+    return len(data) <= SMALL_CHUNK and data[0] == FORMAT_VERSION
 
 
 def _decode_some(agent_key: bytes, some: list[_Chunk]) -> Iterable[Entry]:

@@ -16,7 +16,9 @@ from golem_sdk.core.entries import (
     ImportedFunctionInvoked,
     OplogIndex,
     Payload,
+    TimerSet,
 )
+from golem_sdk.core.ids import storage_key
 from golem_sdk.core.plan import plan_after
 from golem_sdk.errors import AgentControlSignal
 from golem_sdk.oplog.archive import MOST_CHUNKS
@@ -45,7 +47,7 @@ _MOST_BEHIND_BYTES = 16 * 1024 * 1024
 """Who records faster than the disk takes it waits for it when so much is on its way there; twice at most."""
 
 
-class OplogWriter:
+class OplogWriter(Writer):
     """The only way to append to an agent's oplog. One session owns it; flushing is thread-safe.
 
     Each flush is one batch claimed by its first index, so a stale owner's append is refused (X1), and
@@ -53,30 +55,48 @@ class OplogWriter:
 
     Attributes:
         last: index of the newest entry appended, on disk or not.
-        plan: the plan of everything appended so far.
+        plan: the plan of everything appended so far; but of timers only those of earlier lives.
         most_loose: so many small chunks are archived together.
     """
 
+    __slots__ = (
+        "_agent_id",
+        "_asked",
+        "_behind",
+        "_buffer",
+        "_committer",
+        "_dels",
+        "_fence",
+        "_head",
+        "_loose",
+        "_mutex",
+        "_puts",
+        "_size_bytes",
+        "_undivided",
+        "last",
+        "plan",
+    )
+
     most_loose = MOST_CHUNKS
 
-    def __init__(self, agent_key: bytes, committer: Committer, found: Survey) -> None:
+    def __init__(self, agent_id: str, committer: Committer, found: Survey) -> None:
+        super().__init__()
         self.last = found.last
-        self._agent_key = agent_key
-        self._committer = committer
-        self._writer = Writer()
         self.plan = found.plan
+        self._agent_id = agent_id
+        self._committer = committer
         self._loose = found.loose
-        self._buffer: list[Entry] = []
-        self._puts: dict[tuple[Space, bytes], bytes] = {}
+        self._buffer: list[Entry] | None = None
+        self._puts: dict[tuple[Space, bytes], bytes] | None = None
         self._head: Callable[[], tuple[Space, bytes, bytes]] | None = None
-        self._dels: list[tuple[Space, bytes]] = []
+        self._dels: tuple[tuple[Space, bytes], ...] = ()
         self._size_bytes = 0
-        self._ticket: Ticket | None = None
         self._fence: BaseException | None = None
         self._mutex = RLock()
         self._asked = False
-        self._behind: Ticket | None = None  # since it was handed on, so many bytes followed
-        self._behind_bytes = 0
+        self._behind: tuple[Ticket, int] | None = (
+            None  # since it was handed on, so many bytes followed
+        )
         self._undivided = 0
 
     @contextmanager
@@ -103,13 +123,18 @@ class OplogWriter:
         with self._mutex:
             if self._fence is not None:
                 raise self._fence
-            if len(self._buffer) >= _MOST_ENTRIES or self._size_bytes >= _MOST_BYTES:
+            buffer = self._buffer
+            if buffer and (len(buffer) >= _MOST_ENTRIES or self._size_bytes >= _MOST_BYTES):
                 self._hand_on()
+                buffer = None
             index = self.last + 1
-            if self.plan.concerns(type(entry)):
+            kind = type(entry)
+            if kind is not TimerSet and self.plan.concerns(kind):
                 self.plan = plan_after(self.plan, index, entry)
+            if buffer is None:
+                buffer = self._buffer = []
             self.last = index
-            self._buffer.append(entry)
+            buffer.append(entry)
             self._size_bytes += _size_bytes(entry)
             return index
 
@@ -117,6 +142,8 @@ class OplogWriter:
         """A side record that is written with the entries appended so far."""
         with self._mutex:
             self._check()
+            if self._puts is None:
+                self._puts = {}
             self._puts[space, key] = value
 
     def changed(self, head: Callable[[], tuple[Space, bytes, bytes]]) -> None:
@@ -127,7 +154,7 @@ class OplogWriter:
         """A side record that is removed with the entries appended so far."""
         with self._mutex:
             self._check()
-            self._dels.append((space, key))
+            self._dels += ((space, key),)
 
     def keep(self, data: bytes) -> Payload:
         """What an entry keeps of an encoded value; a long one goes to the payload space."""
@@ -135,10 +162,9 @@ class OplogWriter:
             return data
         payload, puts = split_payload(data)
         with self._mutex:
-            self._check()
             for space, key, piece in puts:
-                self._puts[space, key] = piece
-                if len(self._puts) >= _MOST_ENTRIES // 8:
+                self.put(space, key, piece)
+                if len(self._puts or ()) >= _MOST_ENTRIES // 8:
                     self._hand_on()  # or all of them wait in memory until somebody waits
         return payload
 
@@ -148,55 +174,56 @@ class OplogWriter:
         Raises:
             StoreError: the store refused; this writer is of no use any more.
         """
-        size = self._size_bytes + sum(map(len, self._puts.values()))
+        size = self._size_bytes + sum(map(len, (self._puts or {}).values()))
         ticket = self.flush()
         self._committer.soon()
         if ticket is None:
             return
-        if self._behind is None or self._behind.settled:
-            self._behind, self._behind_bytes = ticket, 0
-        self._behind_bytes += size
-        if self._behind_bytes > _MOST_BEHIND_BYTES and not self._undivided:
+        first, behind_bytes = self._behind or (ticket, 0)
+        if first.settled:
+            first, behind_bytes = ticket, 0
+        self._behind = first, behind_bytes + size
+        if behind_bytes + size > _MOST_BEHIND_BYTES and not self._undivided:
             self._committer.wait(ticket)
 
     def flush(self) -> Ticket | None:
-        """Queue everything buffered for the next commit; the newest ticket, if there ever was one."""
+        """Queue everything buffered for the next commit; the newest ticket, ``None``: all is durable."""
         with self._mutex:
             self._check()
             if self._buffer or self._puts or self._dels:
-                claim = None
+                claim, log = None, b""
                 if self._buffer:
+                    key = storage_key(self._agent_id)
                     if self._loose.are_due(self.most_loose):
-                        self._archive()
+                        self._archive(key)
                     first, data = self.last - len(self._buffer) + 1, encode_chunk(self._buffer)
-                    claim = Space.OPLOG, chunk_key(self._agent_key, first), data
+                    claim, log = (Space.OPLOG, chunk_key(key, first), data), key + b"\0"
                     self._loose.add(first, data)
                 if self._head is not None:
-                    space, key, value = self._head()
-                    self._puts[space, key], self._head = value, None
+                    self.put(*self._head())
+                    self._head = None
                 puts: tuple[tuple[Space, bytes, bytes], ...] = ()
                 if self._puts:
-                    puts = tuple((space, key, value) for (space, key), value in self._puts.items())
-                    self._puts = {}
-                batch = Batch(claim, puts, tuple(self._dels), log=self._agent_key + b"\0")
-                self._buffer, self._dels, self._size_bytes = [], [], 0
+                    puts = tuple((*place, value) for place, value in self._puts.items())
+                batch = Batch(claim, puts, self._dels, log=log)
+                self._buffer, self._puts, self._dels, self._size_bytes = None, None, (), 0
                 try:
-                    self._ticket = self._committer.submit(batch, self._writer)
+                    return self._committer.submit(batch, self)
                 except BaseException as error:
                     self.fence(error)  # what follows must not be taken for all that there is
                     raise
-            return self._ticket
+            return self.newest
 
-    def _archive(self) -> None:
+    def _archive(self, agent_key: bytes) -> None:
         """Have the next batch put together what is on disk in small chunks."""
-        lo, hi = (chunk_key(self._agent_key, index) for index in (self._loose.first, self.last + 1))
+        lo, hi = (chunk_key(agent_key, index) for index in (self._loose.first, self.last + 1))
         limit = self._loose.to_read(self.most_loose)
         rows = self._committer.engine.scan(Space.OPLOG, lo, hi, limit=limit)
         data = self._loose.archive((int.from_bytes(key[-8:], "big"), data) for key, data in rows)
         if data is not None:
-            self._puts[Space.OPLOG, lo] = data
-            end = chunk_key(self._agent_key, self._loose.first)
-            self._dels += [(Space.OPLOG, key) for key, _ in rows if lo < key < end]
+            self.put(Space.OPLOG, lo, data)
+            end = chunk_key(agent_key, self._loose.first)
+            self._dels += tuple((Space.OPLOG, key) for key, _ in rows if lo < key < end)
 
     def commit(self) -> None:
         """Return when everything appended is on disk.

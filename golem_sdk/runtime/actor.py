@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from threading import Lock
 from typing import TYPE_CHECKING
+
+from attrs import define, field
 
 from golem_sdk.core.entries import (
     ExportedFunctionCompleted,
@@ -17,23 +17,23 @@ from golem_sdk.errors import (
     AgentControlSignal,
     AgentFailedError,
     AgentFencedSignal,
-    GolemError,
     RuntimeClosedError,
 )
 from golem_sdk.oplog.reader import Survey, no_entries, survey
-from golem_sdk.runtime.completion import Completion, forget
+from golem_sdk.runtime.completion import Completion
 from golem_sdk.runtime.definitions import INIT
 from golem_sdk.runtime.dissolving import dissolve
 from golem_sdk.runtime.effects import AlarmEffect, TimerEffect
 from golem_sdk.runtime.execution import Execution
-from golem_sdk.runtime.leavings import Leavings
+from golem_sdk.runtime.inbox import Inbox
 from golem_sdk.runtime.loading import load_session
 from golem_sdk.runtime.outcomes import same_outcome
 from golem_sdk.runtime.recovery import is_asleep
+from golem_sdk.runtime.session import Session
 from golem_sdk.storage.base import Space
+from golem_sdk.storage.tickets import Writer
 from golem_sdk.stores.heads import AgentHead, load_head
 from golem_sdk.stores.invocations import (
-    Invocation,
     InvocationStatus,
     Result,
     inbox_key,
@@ -42,71 +42,53 @@ from golem_sdk.stores.invocations import (
 )
 
 if TYPE_CHECKING:
-    from golem_sdk.runtime.kernel import Kernel
-    from golem_sdk.runtime.session import Session
-    from golem_sdk.storage.tickets import Writer
+    from golem_sdk.runtime.kernel import Kernel  # noqa: TC004  # nobody resolves this annotation
 
 __all__ = ["Actor"]
 
 
-class Actor:
+@define(eq=False, weakref_slot=False)
+class Actor(Inbox):
     """An agent with work, or lately with work.
 
-    ``mutex`` guards queue, completions and scheduling. The session and the execution belong to the one
-    thread that runs the actor.
+    ``mutex`` guards the scheduling, too. The session and the execution belong to the one thread that runs
+    the actor. It is `retired` when another actor stands, or will stand, for this agent.
 
     Attributes:
-        queue: accepted invocations, the one under way first.
-        completions: ends that somebody may wait for, by idempotency key.
-        retired: another actor stands, or will stand, for this agent: nothing may be added here.
         asleep: the agent is unloaded until its timer or a message wakes it. Who waits for timers only, and is
             waited for by nobody, needs no actor meanwhile.
-        blank: the store has nothing of the agent, not even a head.
         intake: what is accepted for it is written by this; whoever makes the actor says which.
         parked: why it takes no new invocations.
     """
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        agent_type: str,
-        agent_id: str,
-        queue: list[Invocation],
-        head: AgentHead | None,
-        *,
-        blank: bool,
-    ) -> None:
-        self.agent_type = agent_type
-        self.agent_id = agent_id
-        self.mutex = Lock()
-        self.queue = deque(queue)
-        self._begun = "" if head is None else head.record.invocation
-        self.completions = {i.key: self._completion(i.key) for i in queue}
-        self.session: Session | None = None
-        self.retired = False
-        self.asleep = bool(queue and head and is_asleep(head, kernel.environment.now_ns()))
-        self.blank = blank
-        self.intake: Writer
-        self.parked: AgentFailedError | None = None
-        self._kernel = kernel
-        self._read: tuple[AgentHead | None, Survey | None] | None = (
-            head,
-            no_entries() if blank else None,
-        )
-        self._execution: Execution | None = None
-        self._is_put_off = False
-        self._scheduled = False
-        self._again = False
-        self._turn = 0
-        self._overdue = -1
-        self._sleeps_in = ""
+    _kernel: Kernel
+    agent_type: str
+    session: Session | None = field(init=False, default=None)
+    asleep: bool = field(init=False)
+    intake: Writer = field(init=False)
+    parked: AgentFailedError | None = field(init=False, default=None)
+    _execution: Execution | None = field(init=False, default=None)
+    _is_put_off: bool = field(init=False, default=False)
+    _scheduled: bool = field(init=False, default=False)
+    _again: bool = field(init=False, default=False)
+    _turn: int = field(init=False, default=0)
+    _overdue: int = field(init=False, default=-1)
+    _sleeps_in: str = field(init=False, default="")
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        head = None if self._found is None else self._found.head
+        now = self._kernel.environment.now_ns()
+        self.asleep = bool(self.queue and head and is_asleep(head, now))
 
     def on_disk(self) -> tuple[AgentHead | None, Survey]:
         """The agent's head and oplog. What was found when the actor was made is not read a second time."""
         engine = self._kernel.engine
-        head, found = self._read or (load_head(engine, self.agent_id), None)
-        self._read = None
-        return head, found or survey(engine, storage_key(self.agent_id))
+        found, self._found = self._found, None
+        if found is not None and found.blank:
+            return found.head, no_entries()
+        head = load_head(engine, self.agent_id) if found is None else found.head
+        return head, survey(engine, storage_key(self.agent_id))
 
     def wake(self) -> None:
         """There is something to do: run on a worker, soon. Thread-safe and cheap when already running."""
@@ -127,44 +109,10 @@ class Actor:
         self._again, self._scheduled = self._scheduled, True
         return not self._again
 
-    def add(self, invocation: Invocation, completion: Completion) -> None:
-        """Queue an accepted invocation (under ``mutex``; then `wake`, unless the actor is asleep)."""
-        self.expect(invocation.key, completion)
-        self.queue.append(invocation)
-
-    def expect(self, key: str, completion: Completion) -> None:
-        """An invocation is stored that is to be queued, now or later (under ``mutex``)."""
-        self.completions[key] = completion
-        self.blank = False
-
-    def surrender(self) -> Leavings:
-        """Stop standing for the agent, whatever it does: give away what has to go on without this actor."""
-        with self.mutex:
-            self.retired = True
-            left = Leavings.of(self.completions)
-            self.queue.clear()
-            for key in left.completions:
-                del self.completions[key]
-        return left
-
-    def inherit(self, left: Leavings) -> None:
-        """Go on with what an earlier actor had to leave (before anybody else knows this one)."""
-        self.blank = self.blank and not left.completions
-        for key, completion in left.completions.items():
-            if completion.status is not InvocationStatus.SCHEDULED:
-                completion.status = self._completion(key).status
-            self.completions[key] = completion
-
-    def _completion(self, key: str) -> Completion:
-        """That of an invocation which is not over; one that has begun is not taken back any more."""
-        began = key == self._begun
-        status = InvocationStatus.RUNNING if began else InvocationStatus.PENDING
-        return Completion(self.agent_id, key, status)
-
     @property
     def is_vacant(self) -> bool:
         """Whether it keeps nothing, so that `retire` has every prospect."""
-        kept = self.session or self.queue or self.completions or self._scheduled
+        kept = self.session or self.queue or self._completions or self._scheduled
         return not kept and not self.retired
 
     def retire(self) -> bool:
@@ -176,7 +124,7 @@ class Actor:
         with self.mutex:
             sleeps_in = self._sleeps_in
             if sleeps_in and not self._scheduled and [i.key for i in self.queue] == [sleeps_in]:
-                self.retired = forget(self.completions, sleeps_in)
+                self.retired = self.forget(sleeps_in)
                 if self.retired:
                     self.queue.clear()
                 return self.retired
@@ -222,12 +170,12 @@ class Actor:
             session.writer.commit()  # it is on disk, unless this raises why not
         while True:
             if self._execution is None:
-                with session.agent_code():
+                with session:
                     self._execution = self._next(session)
                 if self._execution is None:
                     if not session.definition.is_class:
                         self.session = None  # a function agent has run: nothing will ever be asked
-                        self.unload(session)
+                        session.pump.teardown()
                         dissolve(session)
                     return
                 if self._puts_off(session, self._execution):
@@ -236,7 +184,7 @@ class Actor:
                 self._blocked(session)
                 return
             execution, self._execution = self._execution, None
-            with session.agent_code():
+            with session:
                 self._complete(session, execution)
 
     def _puts_off(self, session: Session, execution: Execution) -> bool:
@@ -279,7 +227,7 @@ class Actor:
         key, method, payload = invocation.key, invocation.method, invocation.arguments
         if is_first:
             key, method = str(derive_key(session.agent_id, 0)), INIT
-            payload = session.created.arguments
+            payload, session.arguments = session.arguments, b""
         now = kernel.environment.now_ns()
         machine.advance(now)
         entry = ExportedFunctionInvoked(now, key, method, payload)
@@ -288,8 +236,9 @@ class Actor:
     def _execute(
         self, session: Session, index: OplogIndex, entry: ExportedFunctionInvoked
     ) -> Execution:
-        session.operations.invoked(index)
-        given = entry.arguments if session.definition.is_class else session.created.arguments
+        session.invoked, given = index, entry.arguments
+        if not session.definition.is_class:
+            given, session.arguments = session.arguments, b""
         if isinstance(given, PayloadRef):
             session.writer.commit()  # long arguments are read from disk: they may not be there yet
         arguments = self._kernel.load_payload(given)
@@ -312,7 +261,8 @@ class Actor:
                 return
             result = Result(InvocationStatus.COMPLETED, payload, failed)
             writer.put(Space.RESULT, result_key(self.agent_id, execution.key), result_row(result))
-            for invocation in [i for i in self.queue if i.key == execution.key]:
+            invocation = next((i for i in self.queue if i.key == execution.key), None)
+            if invocation is not None:  # it is the first
                 writer.delete(Space.INBOX, inbox_key(self.agent_id, invocation.order))
                 self.queue.remove(invocation)
             ticket = writer.flush()
@@ -349,6 +299,9 @@ class Actor:
         effects = session.pump.effects
         if not effects or not all(effect.resumable for effect in effects):
             return
+        assert self._execution is not None, "it is under way"
+        with self.mutex:  # nobody may ever ask what comes of it
+            self.forget(self._execution.key)
         environment = self._kernel.environment
         now = environment.now_ns()
         patience_ns = round(self._kernel.settings.patience_s(session.writer) * 1e9)
@@ -356,8 +309,9 @@ class Actor:
         wake_at = min(due, default=0)
         if self._overdue == self._turn - 1 or (wake_at and wake_at - now > patience_ns):
             raise session.suspend(wake_at, only_timers=len(due) == len(effects))
-        turn = self._turn
-        environment.call_at(now + patience_ns, lambda: self._check_overdue(turn))
+        if not wake_at:  # or it is woken before
+            turn = self._turn
+            environment.call_at(now + patience_ns, lambda: self._check_overdue(turn))
 
     def _check_overdue(self, turn: int) -> None:
         if turn == self._turn:
@@ -368,7 +322,7 @@ class Actor:
         session, self.session, self._execution = self.session, None, None
         if session is not None:
             signal = session.end(signal)
-            self.unload(session)
+            session.pump.teardown()
         if isinstance(signal, AgentFencedSignal):
             self._kernel.agent_ended(self, signal.reason)
         else:
@@ -381,19 +335,3 @@ class Actor:
                 self._kernel.sleepers.add(self.agent_type, self.agent_id, session.status.wake_at)
             elif session.suspended:
                 self._kernel.environment.call_at(session.suspended, self.wake)
-
-    def unload(self, session: Session) -> None:
-        """Unwind what is left of a session's code, inside its own context, and let go of what it holds."""
-        session.pump.teardown()
-
-    def fail(self, error: BaseException, *, refuse: bool) -> None:
-        """Nobody can be answered: tell all who wait. ``refuse``: agents that wait are told, too."""
-        with self.mutex:
-            self.retired = True
-            completions, self.completions = list(self.completions.values()), {}
-            self.queue.clear()
-        for completion in completions:
-            if refuse and isinstance(error, GolemError):
-                completion.refuse(error)
-            else:
-                completion.fail(error)

@@ -27,6 +27,8 @@ class Announcements:
         newest: the entry that has announced the last one, 0: none was.
     """
 
+    __slots__ = ("newest", "operations")
+
     def __init__(self, operations: Operations) -> None:
         self.newest: OplogIndex = 0
         self.operations = operations
@@ -40,7 +42,7 @@ class Announcements:
             AgentControlSignal: it was announced before, and nobody knows what became of it.
         """
         session = self.operations.session
-        with session.agent_code():
+        with session:
             payload = session.writer.keep(request) if session.machine.is_live else request
         number = session.machine.upcoming
         index, recorded = self.operations.mark(
@@ -53,13 +55,11 @@ class Announcements:
         return index
 
     def announced(self, call: StartedCall) -> StartedCall:
-        """The call, announced again if an operator has noted that it was not performed.
+        """The announced call, announced again if an operator has noted that it was not performed.
 
         Raises:
             AgentControlSignal: that was done before, and again nobody knows what became of it.
         """
-        if not call.begin:
-            return call
         session = self.operations.session
         call = session.machine.pending[call.number]
         if call.begin in self.operations.plan.open_begins:
@@ -67,7 +67,7 @@ class Announcements:
                 name, request = call.function_name, call.request
                 raise session.park(unknown_write(session, call.begin, name, request, call.site))
             return call
-        with session.agent_code():
+        with session:
             payload = session.writer.keep(call.request)
         begin = BeginRemoteWrite(
             session.now_ns(),

@@ -50,7 +50,7 @@ def blocking(session: Session, call: StartedCall, least_s: float = 0.0) -> Itera
 
 
 def _tell(session: Session, call: StartedCall) -> None:
-    loop, site = session.pump.open_loop(), session.sites.sites.get(call.site)
+    loop, site = session.pump.open_loop(), session.sites.site(call.site)
     waiting = len(all_tasks(loop)) - 1 + len(loop.lanes)
     if site is None or waiting < 1 or (site.file, site.line) in _told:
         return

@@ -32,6 +32,19 @@ class Completion:
         status: what has become of the invocation.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_agents",
+        "_error",
+        "_mutex",
+        "_others",
+        "_outcome",
+        "_published",
+        "agent_id",
+        "key",
+        "status",
+    )
+
     def __init__(self, agent_id: str, key: str, status: InvocationStatus) -> None:
         self.agent_id = agent_id
         self.key = key
@@ -138,17 +151,17 @@ class Completion:
 
 
 def forget(completions: dict[str, Completion], key: str) -> bool:
-    """Keep this completion no longer, if it is the only one and nobody has it; whether that was so.
+    """Keep this completion no longer, if nobody has it; whether now there is none.
 
     Nobody may be given one meanwhile. Who has been, and has not begun to wait yet, has a reference.
     """
-    if {*completions} != {key} or completions[key].is_awaited:
-        return False
+    if key not in completions or completions[key].is_awaited:
+        return not completions
     forgotten = ref(completions.pop(key))
     missed = forgotten()
     if missed is not None:
         completions[key] = missed
-    return missed is None
+    return not completions
 
 
 def _guarded(callback: Callable[..., None], *args: object) -> None:

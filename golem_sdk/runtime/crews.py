@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from golem_sdk.runtime.lanes import Baton
+    from golem_sdk.runtime.loop import AgentLoop
 
 __all__ = ["Lanes", "LanesPort", "executor_size"]
 
@@ -74,21 +75,18 @@ class Lanes:
 
     Args:
         loop: the agent's loop.
-        baton: passed to the lane that runs.
         port: takes back calls, and ends the session.
 
     Attributes:
+        baton: passed to the lane that runs.
+        default_executor: what ``None`` means, if that was said.
         futures: numbers for what agent code gets of thread pools.
         main: the lane of the invocation's own code, if that is one.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        baton: Baton,
-        port: LanesPort,
-    ) -> None:
-        self.baton = baton
+    def __init__(self, loop: AgentLoop, port: LanesPort) -> None:
+        self.baton: Baton = loop
+        self.default_executor: object = None
         self.futures = count(1)
         self.main: MainLane | None = None
         self._port = port
@@ -110,6 +108,7 @@ class Lanes:
         Raises:
             NotDurableError: the executor's work cannot be journaled.
         """
+        executor = self.default_executor if executor is None else executor
         crew = self._crews.get(executor)
         if crew is None:
             size = sys.maxsize if executor is _OWN_THREADS else executor_size(executor)

@@ -31,8 +31,10 @@ class Crowd(AbstractContextManager[None]):
         threads_made: how many threads without a name its code has made.
     """
 
+    __slots__ = ("_driver", "session", "threads_made")
+
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = session
         self.threads_made = 0
         self._driver: _Driver | None = None
 
@@ -42,7 +44,7 @@ class Crowd(AbstractContextManager[None]):
         Raises:
             AgentControlSignal: the session is over.
         """
-        session = self._session
+        session = self.session
         session.check()
         lanes = session.pump.open_loop().lanes
         if current_lane() is None and not session.pump.is_running:
@@ -59,7 +61,7 @@ class _Driver:
     """Delivers completions to the lanes of a synchronous agent, the invocation's own among them."""
 
     def __init__(self, session: Session, lanes: Lanes) -> None:
-        self._session = session
+        self.session = session
         self._lanes = lanes
         self._gone: SimpleQueue[None] = SimpleQueue()
         self._main = MainLane(lanes)
@@ -83,12 +85,12 @@ class _Driver:
             self._lanes.baton.holder = None
 
     def _drive(self) -> None:
-        session, main = self._session, self._main
+        session, main = self.session, self._main
         signal: BaseException | None = None
         try:
             main.await_baton()
             self._lanes.baton.holder = None
-            with session.agent_code():
+            with session:
                 while not session.pump.run(lambda: main.over):
                     self._await_mail()
         except BaseException as error:  # the invocation's own code is to raise it
@@ -100,7 +102,7 @@ class _Driver:
 
     def _await_mail(self) -> None:
         """Wait until something arrives; a long wait for what needs no thread suspends the agent."""
-        session = self._session
+        session = self.session
         settings, environment = session.kernel.settings, session.kernel.environment
         effects = session.pump.effects
         due = [effect.due_ns for effect in effects if isinstance(effect, TimerEffect | AlarmEffect)]

@@ -101,6 +101,8 @@ class CustomFunctions:
     From its begin to what persists it, a live function is one side effect: nothing inside it is journaled.
     """
 
+    __slots__ = ("_bodies", "_numbers", "session")
+
     def __init__(self, session: Session) -> None:
         self.session = session
         self._numbers = 0
@@ -155,7 +157,7 @@ class CustomFunctions:
                     function, "other durable calls were made before it was persisted"
                 )
         session.keys.started()
-        with session.agent_code():
+        with session:
             call = session.machine.start(
                 name,
                 function_type,
@@ -172,7 +174,7 @@ class CustomFunctions:
         session, function = self.session, self._innermost()
         session.check()
         load = session.kernel.load_payload
-        with session.agent_code():
+        with session:
             entry = session.machine.replay_persisted(
                 0 if function is None else function.announced,
                 lambda found: found.fingerprint == _mark(load(found.request)),

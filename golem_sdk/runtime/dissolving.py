@@ -10,16 +10,15 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from golem_sdk.errors import AgentFencedSignal, UsageError
-from golem_sdk.runtime.context import SESSION
 
 if TYPE_CHECKING:
     from golem_sdk.runtime.session import Session
 
 __all__ = ["dissolve"]
 
-_OWN: Final = 11
-"""References to a session that nobody else keeps: of its seven parts that refer back, of its context, of who
-calls `dissolve`, of `dissolve` and of `getrefcount`."""
+_OWN: Final = 5
+"""References to a session that nobody else keeps, beside those of its parts: of its pump, of the context of
+its `Execution`, of who calls `dissolve`, of `dissolve` and of `getrefcount`."""
 
 _COUNTS: Final = sys.version_info < (3, 14)
 """Later versions do not count every reference of a frame: there it is left to the collector."""
@@ -41,17 +40,13 @@ def dissolve(session: Session) -> None:
     Its code may have left something that does: an open file, a task, a thread. A copy of its context is not
     seen; who makes a durable call in one is told that the agent is over.
     """
-    if session.pump.loop is not None or not _COUNTS or sys.getrefcount(session) > _OWN:
+    own = _OWN + len(session.made())
+    if session.pump.loop is not None or not _COUNTS or sys.getrefcount(session) > own:
         return
     signal = AgentFencedSignal(
         UsageError(f"agent {session.agent_id} has run to its end: no more calls of it are made")
     )
     session.end(signal)
     over: Any = _Over(signal)
-    operations = session.operations
-    for leaf in (session.pump, session.crowd, session.unrecorded, session.retries):
-        leaf._session = over
-    for owner in (operations, session.custom, session.agent_code()):
-        owner.session = over
-    operations.writes.operations = over
-    session.context.run(SESSION.set, None)
+    session.pump.session = over
+    session.detach(over)

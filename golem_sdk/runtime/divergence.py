@@ -65,7 +65,7 @@ def _recorded(session: Session, entry: Entry | None) -> str:
         case ImportedFunctionInvoked():
             kind = FunctionType(entry.function_type).label
             request = _text(_value(session, entry.request))
-            place = describe_site(session.sites.sites.get(entry.site))
+            place = describe_site(session.sites.site(entry.site))
             return f"call {entry.call} {entry.function_name} ({kind}) {request} at {place}"
         case ExportedFunctionInvoked():
             return f"invocation of {entry.method} with key {entry.idempotency_key}"
@@ -98,8 +98,7 @@ def _difference(session: Session, mismatch: Mismatch) -> list[str]:
 
 
 def _cause(session: Session, mismatch: Mismatch) -> str:
-    create = session.created
-    if create.code != session.definition.code:
+    if not session.origin.is_same_code:
         return (
             "the source file of this agent changed since it was created: a durable call was added, removed,"
             " reordered or given other arguments"
@@ -108,7 +107,7 @@ def _cause(session: Session, mismatch: Mismatch) -> str:
         "this process has another PYTHONHASHSEED than the one that recorded, and the order of a set (or"
         " hash()) decides the order or arguments of calls: sort before iterating, or fix PYTHONHASHSEED"
     )
-    has_seed = create.hash_canary == hash_canary()
+    has_seed = session.origin.is_same_hash
     if mismatch.attempted == OTHER_RESULT:
         made = (
             "a value that is not journaled: a global, a class attribute or a default argument, made when its"
@@ -184,12 +183,12 @@ def _named(session: Session, entry: ImportedFunctionInvoked) -> str:
 
 def _place_of(session: Session, entry: Entry) -> str:
     """Where a recorded call was made."""
-    return describe_site(session.sites.sites.get(getattr(entry, "site", 0)))
+    return describe_site(session.sites.site(getattr(entry, "site", 0)))
 
 
 def _place(session: Session, site: int) -> str:
     """Where code that runs now makes a call."""
-    return describe_site(session.sites.sites.get(site or session.sites.here()))
+    return describe_site(session.sites.site(site or session.sites.here()))
 
 
 def _value(session: Session, payload: Payload) -> object:

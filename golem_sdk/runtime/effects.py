@@ -7,6 +7,7 @@ cancelled. The agent's code and the machine never see which kind it was.
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -20,7 +21,7 @@ from golem_sdk.errors import (
     StoreError,
     UnknownAgentTypeError,
 )
-from golem_sdk.runtime.context import SCOPE, SESSION
+from golem_sdk.runtime.context import SESSION
 from golem_sdk.runtime.mailbox import Alarm, Mail
 from golem_sdk.runtime.outcomes import failure, raised, success
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from golem_sdk.core.machine import StartedCall
+    from golem_sdk.core.scopes import Scope
     from golem_sdk.runtime.completion import Completion
     from golem_sdk.runtime.hostloop import Running
     from golem_sdk.runtime.lanes import Lane
@@ -41,6 +43,7 @@ __all__ = [
     "LaneEffect",
     "ResultEffect",
     "TimerEffect",
+    "Waiter",
     "asked",
 ]
 
@@ -56,25 +59,39 @@ REFUSALS = (
 """Why an agent takes no call."""
 
 
-class Effect(Protocol):
+class Waiter(Protocol):
+    """Who waits for a call: a future, a timer of the loop, or a lane."""
+
+    def resume(self, value: object) -> None:
+        """The call is completed, by this entry."""
+        ...
+
+
+class Effect:
     """How a call is completed live.
 
     Attributes:
         resumable: it can be taken up again after the agent was unloaded: nothing runs meanwhile.
+        waiter: who waits for it, unless that is the thread of agent code.
+        scope: the guards around the code that does.
     """
 
-    resumable: bool
+    __slots__ = ("scope", "waiter")
 
+    resumable: bool
+    waiter: Waiter
+    scope: Scope
+
+    @abstractmethod
     def launch(self, session: Session, call: StartedCall) -> None:
         """Set it going; it posts to the session's mailbox."""
-        ...
 
+    @abstractmethod
     def cancel(self) -> None:
         """Agent code does not want it any more."""
-        ...
 
 
-class HostEffect:
+class HostEffect(Effect):
     """A coroutine function, run on the host loop outside the agent's context."""
 
     __slots__ = ("_call", "_context", "_perform", "_running", "_session")
@@ -94,8 +111,7 @@ class HostEffect:
         self._session, self._call = session, call.number
         performer, perform = session.kernel.settings.performer, self._perform
         if performer is not None:
-            scope = self._context.run(SCOPE.get)
-            perform = performer.perform_async(session, call, scope, self._perform)
+            perform = performer.perform_async(session, call, self.scope, self._perform)
         session.kernel.environment.enter()
         self._running = session.kernel.host.run(perform, self._context, self._done)
 
@@ -109,22 +125,23 @@ class HostEffect:
         self._session.kernel.environment.leave()
 
 
-class LaneEffect:
+class LaneEffect(Effect):
     """A function, run on its lane's own thread while the lane is parked."""
+
+    __slots__ = ("_perform", "lane")
 
     resumable = False
 
     def __init__(self, lane: Lane, perform: Callable[[], Any]) -> None:
         self.lane = lane
         self._perform = perform
-        self._scope = SCOPE.get()
 
     def launch(self, session: Session, call: StartedCall) -> None:
         """See `Effect.launch`."""
         environment = session.kernel.environment
         performer, perform = session.kernel.settings.performer, self._perform
         if performer is not None:
-            perform = partial(performer.perform, session, call, self._scope, self._perform)
+            perform = partial(performer.perform, session, call, self.scope, self._perform)
         environment.enter()
 
         def body() -> None:
@@ -144,25 +161,33 @@ class LaneEffect:
         """See `Effect.cancel`."""
 
 
-class TimerEffect:
-    """Completes when its time has come. The due time survives a crash and an unloading."""
+class TimerEffect(Effect):
+    """Completes when its time has come: what its call asks for is a delay in nanoseconds.
+
+    The due time survives a crash and an unloading.
+    """
+
+    __slots__ = ("_call", "_mailbox", "_timer", "due_ns")
 
     resumable = True
 
-    def __init__(self, delay_ns: int) -> None:
-        self.delay_ns = delay_ns
+    def __init__(self) -> None:
         self._timer: Timer | None = None
         self.due_ns: int  # once it is launched
 
     def launch(self, session: Session, call: StartedCall) -> None:
         """See `Effect.launch`."""
         environment = session.kernel.environment
-        self.due_ns = session.pump.timer_due(call, self.delay_ns)
-        mail = Mail(call.number, *NONE)
+        self.due_ns = session.pump.timer_due(call)
+        self._mailbox, self._call = session.mailbox, call.number
         if self.due_ns <= environment.now_ns():
-            session.mailbox.post(mail)
+            self()
         else:
-            self._timer = environment.call_at(self.due_ns, lambda: session.mailbox.post(mail))
+            self._timer = environment.call_at(self.due_ns, self)
+
+    def __call__(self) -> None:
+        """It has: the timer calls this."""
+        self._mailbox.post(Mail(self._call, *NONE))
 
     def cancel(self) -> None:
         """See `Effect.cancel`."""
@@ -170,7 +195,7 @@ class TimerEffect:
             self._timer.cancel()
 
 
-class AlarmEffect:
+class AlarmEffect(Effect):
     """The delay before a failed call is made again.
 
     Attributes:
@@ -178,11 +203,15 @@ class AlarmEffect:
         again: what is launched then; ``None``: whoever waits performs the call.
     """
 
+    __slots__ = ("_timer", "again", "due_ns")
+
     resumable = True
 
     def __init__(self, due_ns: int, again: Effect | None = None) -> None:
         self.due_ns = due_ns
         self.again = again
+        if again is not None:
+            self.waiter, self.scope = again.waiter, again.scope
         self._timer: Timer | None = None
 
     def launch(self, session: Session, call: StartedCall) -> None:
@@ -197,8 +226,10 @@ class AlarmEffect:
             self._timer.cancel()
 
 
-class ResultEffect:
+class ResultEffect(Effect):
     """Completes when another agent's invocation is over."""
+
+    __slots__ = ("_enqueue",)
 
     resumable = True
 

@@ -26,6 +26,16 @@ class Execution:
         outcome: the encoded result or exception, once `advance` has returned ``True``.
     """
 
+    __slots__ = (
+        "_arguments",
+        "_context",
+        "_leftovers",
+        "_main",
+        "key",
+        "method",
+        "outcome",
+    )
+
     def __init__(self, key: str, method: str, arguments: bytes) -> None:
         self.key = key
         self.method = method
@@ -48,24 +58,24 @@ class Execution:
             if not session.definition.methods.get(self.method, False):
                 self.outcome = self._run_through(session)
                 session.check()
-                session.operations.end_invocation(None)
-                session.operations.close_regions()
+                session.code_ends(None)
+                session.close_regions()
                 return True
             session.pump.read_on()
-            self._main = session.pump.open_loop().start_main(
-                session.context.run(self._call, session)
-            )
+            context = session.context()
+            coroutine = context.run(self._call, session)
+            self._main = session.pump.open_loop().start_main(coroutine, context)
         return self._pump(session, self._main)
 
     def _pump(self, session: Session, main: asyncio.Task[Any]) -> bool:
         pump = session.pump
         loop = pump.open_loop()
-        with session.agent_code():
+        with session:
             if not pump.run(main.done):
                 return False
             if not self._leftovers:
                 error = None if main.cancelled() else main.exception()
-                session.operations.end_invocation(error)
+                session.code_ends(error)
                 loop.cancel_leftovers()
                 self._leftovers = True
             if not pump.run(loop.is_quiet):
@@ -73,19 +83,20 @@ class Execution:
             loop.close_generators()
             if not pump.run(loop.is_quiet):
                 return False
-            session.operations.close_regions()
+            session.close_regions()
         self.outcome = _outcome_of(main)
         return True
 
     def _run_through(self, session: Session) -> tuple[bytes, bool]:
         try:
             with session.crowd:
-                value = session.context.copy().run(self._call, session)
+                self._context = session.context()
+                value = self._context.copy().run(self._call, session)
         except AgentControlSignal:
             raise
         except BaseException as error:  # whatever it raises is the invocation's result
             session.check()
-            session.operations.end_invocation(error)
+            session.code_ends(error)
             outcome = failure(error)
             if self.method == INIT:
                 session.init_failure = outcome
@@ -97,6 +108,7 @@ class Execution:
 
     def _call(self, session: Session) -> Any:
         positional, keyword = unpack_arguments(self._arguments)
+        self._arguments = b""
         target: Callable[..., Any] = session.definition.target
         if session.definition.is_class and self.method != INIT:
             target = getattr(session.instance, self.method)

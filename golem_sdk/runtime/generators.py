@@ -33,6 +33,8 @@ def is_collecting() -> bool:
 class Generators:
     """The async generators that have been iterated and may not be finished."""
 
+    __slots__ = ("_begun", "_kept", "_numbers")
+
     def __init__(self) -> None:
         self._numbers = count()
         self._begun: dict[int, tuple[int, weakref.ref[AsyncGenerator[Any, Any]]]] = {}

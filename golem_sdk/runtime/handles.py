@@ -44,6 +44,7 @@ __all__ = [
 T = TypeVar("T")
 
 _LONGEST_KEY = 4096
+_NO_ARGUMENTS = encode([[], {}])
 
 
 class InvocationHandle(Generic[T]):
@@ -236,7 +237,7 @@ class Method:
         return "golem:rpc/invoke-and-await", FunctionType.WRITE_REMOTE, asked, effect
 
     def _request(self, args: Any, kwargs: Any, key: str | None) -> Request:
-        arguments = encode([list(args), kwargs])
+        arguments = encode([list(args), kwargs]) if args or kwargs else _NO_ARGUMENTS
         chosen = key if key is not None else self._key
         if chosen is None:
             session = current()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         "Running",
         Callable[[], Awaitable[Any]],
         Context,
-        Callable[[asyncio.Task[Any]], None],
+        Callable[[asyncio.Task[Any]], object],
         bool,
     ]
 
@@ -52,7 +52,7 @@ class HostLoop:
         self,
         effect: Callable[[], Awaitable[Any]],
         context: Context,
-        done: Callable[[asyncio.Task[Any]], None],
+        done: Callable[[asyncio.Task[Any]], object],
         *,
         finish: bool = False,
     ) -> Running | None:

@@ -272,7 +272,7 @@ class Intake:
         return self._found(actor, key)
 
     def _found(self, actor: Actor, key: str) -> Completion | None:
-        completion = actor.completions.get(key)
+        completion = actor.end_of(key)
         if completion is not None or actor.blank:
             return completion
         result = load_result(self._kernel.engine, actor.agent_id, key)

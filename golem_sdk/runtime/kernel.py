@@ -148,7 +148,7 @@ class Kernel:
         found = self._registry.look(agent_id, queued=queued)
         if found.inbox:
             self.intake.above(found.inbox[-1].order)
-        actor = Actor(self, agent_type, agent_id, found.inbox, found.head, blank=found.blank)
+        actor = Actor(agent_id, found, self, agent_type)
         if left is not None:
             actor.inherit(left)
         with self._mutex:

@@ -7,14 +7,14 @@ call of the agent it is, but which call of which task or thread, and which child
 from __future__ import annotations
 
 from contextvars import Context, ContextVar
-from typing import TYPE_CHECKING, TypeVarTuple, Unpack
+from sys import intern
+from typing import TYPE_CHECKING
 from uuid import uuid5
 
 from golem_sdk.core.ids import invocation_namespace
 from golem_sdk.runtime.context import SCOPE, SESSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from uuid import UUID
 
     from golem_sdk.core.entries import OplogIndex
@@ -22,46 +22,49 @@ if TYPE_CHECKING:
 
 __all__ = ["Keys", "Place", "Strand", "branch", "thread_context"]
 
-Ts = TypeVarTuple("Ts")
-
 
 class Strand:
     """One line of an agent's code: an invocation's own, or that of a task or thread.
+
+    Args:
+        origin: the strand on which it begins; of an invocation's own, the id of the agent.
+        name: what it is called there; of an invocation's own, the invocation's key.
 
     Attributes:
         calls: how many durable calls it has started.
         generated: how many keys it has generated.
     """
 
-    __slots__ = ("_children", "_derive", "_namespace", "_origin", "calls", "generated")
+    __slots__ = ("_children", "_name", "_namespace", "_origin", "calls", "generated")
 
-    def __init__(self, derive: Callable[[Unpack[Ts]], UUID], *origin: *Ts) -> None:
+    def __init__(self, origin: Strand | str, name: str) -> None:
         self.calls = 0
         self.generated = 0
-        self._derive: Callable[..., UUID] = derive
-        self._origin: tuple[object, ...] = origin
+        self._origin = origin
+        self._name = name
         self._namespace: UUID | None = None
         self._children = 0
 
     def child(self) -> Strand:
         """That of a task or thread which begins here."""
         self._children += 1
-        return Strand(_of_child, self, self._children)
+        return Strand(self, intern(f"task {self._children}"))
 
     @property
     def namespace(self) -> UUID:
         """From what its keys are derived: made when the first of them is asked for."""
         if self._namespace is None:
-            self._namespace = self._derive(*self._origin)
+            origin, name = self._origin, self._name
+            self._namespace = (
+                uuid5(origin.namespace, name)
+                if isinstance(origin, Strand)
+                else invocation_namespace(origin, name)
+            )
         return self._namespace
 
     def gone_back(self, index: OplogIndex, times: int) -> None:
         """It runs on from a place that was jumped back to: what it does now is not what it did then."""
         self._namespace = uuid5(self.namespace, f"{times} times back to {index}")
-
-
-def _of_child(parent: Strand, number: int) -> UUID:
-    return uuid5(parent.namespace, f"task {number}")
 
 
 Place = tuple[Strand, int]
@@ -86,44 +89,45 @@ def thread_context() -> Context:
     return context
 
 
-class Keys:
-    """The keys of one session.
+class Keys(Strand):
+    """The keys of one invocation, and the strand of its own code.
 
     Args:
         agent_id: the agent, as text.
-        context: that of the agent's code.
+        invocation: the invocation's key.
     """
 
-    def __init__(self, agent_id: str, context: Context) -> None:
-        self._agent_id = agent_id
-        self._context = context
+    __slots__ = ("_made",)
 
-    def begin(self, invocation: str) -> None:
-        """An invocation with this key begins."""
-        self._main = Strand(invocation_namespace, self._agent_id, invocation)
-        self._context.run(_STRAND.set, self._main)
-        self._generated: dict[OplogIndex, int] = {}
-        self._called: dict[OplogIndex, int] = {}
+    def __init__(self, agent_id: str, invocation: str) -> None:
+        super().__init__(agent_id, invocation)
+        self._made: dict[tuple[str, OplogIndex], int] | None = None  # in zones
+
+    def enter(self, context: Context) -> None:
+        """The invocation's own code is to run in this context."""
+        context.run(_STRAND.set, self)
 
     @property
     def _strand(self) -> Strand:
-        return _STRAND.get() or self._main
+        return _STRAND.get() or self
 
-    def started(self) -> Place:
-        """A call is started here; gives from what its key is derived."""
-        strand = _STRAND.get() or self._main
+    def started(self) -> Strand:
+        """A call is started here: the newest one of this strand."""
+        strand = _STRAND.get() or self
         strand.calls += 1
-        return strand, strand.calls
+        return strand
 
     def called(self, zone: OplogIndex) -> Place:
-        """A call is made in a zone; gives from what its key is derived."""
-        count = self._called[zone] = self._called.get(zone, 0) + 1
-        return self._strand, count
+        """A call is made in a zone, 0: in none."""
+        if zone:
+            return self._strand, self._counted("call", zone)
+        strand = self.started()
+        return strand, strand.calls
 
     def upcoming(self) -> UUID:
         """The key of the next call that starts here."""
         scope, strand = SCOPE.get(), self._strand
-        made = self._called.get(scope.zone, 0) if scope.zone else strand.calls
+        made = (self._made or {}).get(("call", scope.zone), 0) if scope.zone else strand.calls
         return self.key((strand, made + 1), scope)
 
     def key(self, place: Place, scope: Scope) -> UUID:
@@ -135,15 +139,21 @@ class Keys:
         """A key for agent code. In a zone that replay skips, its own positions count."""
         scope, strand = SCOPE.get(), self._strand
         if scope.zone:
-            count = self._generated[scope.zone] = self._generated.get(scope.zone, 0) + 1
+            count = self._counted("key", scope.zone)
         else:
             strand.generated += 1
             count = strand.generated
         return uuid5(_base(strand, scope), f"generated {count}")
 
-    def gone_back(self, index: OplogIndex, times: int) -> None:
+    def jumped_back(self, index: OplogIndex, times: int) -> None:
         """Code that was jumped back to runs here: see `Strand.gone_back`."""
         self._strand.gone_back(index, times)
+
+    def _counted(self, what: str, zone: OplogIndex) -> int:
+        """How many of these were made in a zone, with the one that is made now."""
+        made = self._made = self._made or {}
+        made[what, zone] = made.get((what, zone), 0) + 1
+        return made[what, zone]
 
 
 def _base(strand: Strand, scope: Scope) -> UUID:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from golem_sdk.core.cursor import Cursor
+from golem_sdk.core.cursor import LIVE, Cursor
 from golem_sdk.core.entries import Create
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.machine import Machine
@@ -14,7 +14,9 @@ from golem_sdk.errors import AgentFailedError, DivergenceError, StoreCorruptErro
 from golem_sdk.oplog.reader import read_entries, surveyed_entries
 from golem_sdk.runtime.definitions import AgentDefinition, code_of, definition_named
 from golem_sdk.runtime.divergence import hash_canary
+from golem_sdk.runtime.mailbox import Mailbox
 from golem_sdk.runtime.session import Session
+from golem_sdk.runtime.settings import Origin
 from golem_sdk.runtime.sites import SiteTable
 from golem_sdk.runtime.unknown import noted_unknown
 from golem_sdk.storage.base import Space
@@ -53,19 +55,25 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
         raise actor.parked or parked
     if found.create is not None:
         kernel.before_invocation()  # replay is to meet what live code met
-    writer = kernel.settings.writer_class(agent_key, kernel.committer, found)
-    items = islice(surveyed_entries(kernel.engine, agent_key, found), 1, None)
-    created = found.create or _create(kernel, actor, definition)
+    writer = kernel.settings.writer_class(actor.agent_id, kernel.committer, found)
+    created, origin, cursor = found.create, kernel.origin, LIVE
+    if created is None:
+        created = _create(kernel, actor, definition)
+    else:
+        items = islice(surveyed_entries(kernel.engine, agent_key, found), 1, None)
+        cursor = Cursor(items, found.plan.regions)
+        origin = _origin(kernel, definition, created)
     session = Session(
         kernel,
         definition,
         actor.agent_id,
-        created,
+        created.arguments,
+        origin,
         record,
-        Machine(Cursor(items, found.plan.regions), now=created.timestamp),
+        Machine(cursor, now=created.timestamp),
         writer,
-        SiteTable(found.sites, definition.file, kernel.environment.now_ns),
-        actor.wake,
+        SiteTable(found.sites, definition.file),
+        Mailbox(actor),
     )
     if found.create is None:
         session.append(created)
@@ -85,6 +93,13 @@ def parked_error(agent_type: str, agent_id: str, record: StatusRecord) -> AgentF
         case "DivergenceError":
             return DivergenceError(agent_id, message)
     return AgentFailedError(agent_id, message)
+
+
+def _origin(kernel: Kernel, definition: AgentDefinition, created: Create) -> Origin:
+    """What made the agent: mostly what makes others now, which is kept once."""
+    same = created.code == definition.code, created.hash_canary == hash_canary()
+    origin = Origin(created.sdk_version, created.interceptors, *same)
+    return kernel.origin if origin == kernel.origin else origin
 
 
 def _create(kernel: Kernel, actor: Actor, definition: AgentDefinition) -> Create:

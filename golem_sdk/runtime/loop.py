@@ -10,27 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import deque
 from contextlib import contextmanager
 from contextvars import copy_context
-from itertools import count
+from sys import intern
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
 from golem_sdk.errors import NotDurableError, UsageError
-from golem_sdk.runtime.crews import Lanes, LanesPort
+from golem_sdk.runtime.crews import Lanes
 from golem_sdk.runtime.generators import Generators, is_collecting
 from golem_sdk.runtime.keys import branch
 from golem_sdk.runtime.lanes import Baton, Lane
 from golem_sdk.runtime.refusals import BareLoop
 from golem_sdk.runtime.tasks import AgentFuture, AgentTask, AgentTimer
-from golem_sdk.runtime.unwinding import close_unstarted, unloaded, unwind_generator, unwind_task
+from golem_sdk.runtime.unwinding import unloaded, unwind_generator, unwind_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
     from contextvars import Context
 
-__all__ = ["AgentLoop", "LoopPort", "all_tasks", "as_completed"]
+    from golem_sdk.runtime.tasks import LoopPort
+
+__all__ = ["AgentLoop", "all_tasks", "as_completed"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -48,56 +49,53 @@ _NEVER_S = 3e9
 """A delay of a century or more needs no durable timer (``asyncio.sleep(math.inf)``)."""
 
 
-class LoopPort(LanesPort, Protocol):
-    """What the loop needs from its session."""
-
-    def time_s(self) -> float:
-        """Logical time in seconds: the timestamp of the last delivered entry."""
-        ...
-
-    def start_timer(self, delay_s: float) -> int:
-        """Start a durable timer; the number under which `AgentLoop.fire_timer` will be called."""
-        ...
-
-    def here(self) -> int:
-        """The number of the line of agent code that runs, for tasks made there."""
-        ...
-
-
-class AgentLoop(BareLoop):
-    """One agent's event loop. Any thread may drive it, one at a time.
+class AgentLoop(BareLoop, Baton):
+    """One agent's event loop. Any thread may drive it, one at a time: who does has the baton.
 
     Args:
-        port: gives time and timers.
-        context: the context variables in which agent code runs.
+        port: gives contexts, time and timers.
 
     Attributes:
-        lanes: the agent's threads.
+        tasks: those that are not done, in no order.
     """
 
-    def __init__(self, port: LoopPort, context: Context) -> None:
+    __slots__ = (
+        "_closed",
+        "_generators",
+        "_lanes",
+        "_made",
+        "_port",
+        "_ready",
+        "tasks",
+    )
+
+    def __init__(self, port: LoopPort) -> None:
+        Baton.__init__(self)
         self._port = port
-        self._context = context
-        self._numbers = count(1)
-        self._ready: deque[asyncio.Handle] = deque()
-        self._timers: dict[int, AgentTimer] = {}
-        self._tasks: dict[int, AgentTask] = {}
-        self._baton = Baton()
-        self.lanes = Lanes(self, self._baton, port)
-        self._generators = Generators()
-        self._default_executor: object = None
+        self._made = 0
+        self._ready: list[asyncio.Handle] | None = None
+        self.tasks: list[AgentTask] = []
+        self._lanes: Lanes | None = None
+        self._generators: Generators | None = None
         self._closed = False
+
+    @property
+    def lanes(self) -> Lanes:
+        """The agent's threads; made when they are first asked for."""
+        if self._lanes is None:
+            self._lanes = Lanes(self, self._port)
+        return self._lanes
 
     # --- for the driver ---------------------------------------------------------------------------
 
     @contextmanager
     def driven(self) -> Iterator[None]:
         """Inside this block the calling thread drives the loop: it may complete its futures."""
-        before, self._baton.holder = self._baton.holder, get_ident()
+        before, self.holder = self.holder, get_ident()
         try:
             yield
         finally:
-            self._baton.holder = before
+            self.holder = before
 
     def run_ready(self) -> None:
         """Run everything that is ready, and what becomes ready thereby, until it is quiet.
@@ -107,37 +105,42 @@ class AgentLoop(BareLoop):
         """
         if self._ready:
             with self.driven(), self._as_running():
-                self._context.run(self._run_ready)
+                self._port.context().run(self._run_ready)
 
-    def start_main(self, coroutine: Coroutine[Any, Any, Any]) -> AgentTask:
-        """Make the task of an invocation."""
+    def start_main(
+        self, coroutine: Coroutine[Any, Any, Any], context: Context | None = None
+    ) -> AgentTask:
+        """Make the task of an invocation, whose context is a copy of this one."""
         with self.driven():
-            return self._context.run(self.create_task, coroutine)
+            return (context or self._port.context()).run(self.create_task, coroutine)
 
-    def fire_timer(self, number: int) -> None:
-        """A durable timer was delivered: its callback is ready."""
-        timer = self._timers.pop(number, None)
-        if timer is not None:
-            self._ready.append(timer)
+    def run_next(self, handle: asyncio.Handle) -> None:
+        """A callback is ready."""
+        if self._closed:
+            return
+        if self._ready is None:
+            self._ready = []
+        self._ready.append(handle)
 
     def cancel_leftovers(self) -> None:
         """The main task is done: begin to cancel all others, in the order of their creation."""
-        if self._tasks or len(self.lanes):
+        if self.tasks or self._lanes:
             self.start_main(self._cancel_leftovers())
 
     def close_generators(self) -> None:
         """No task is left: drop timers, and begin to close the async generators left half-way."""
         with self.driven():
-            for timer in list(self._timers.values()):
+            for timer in self._port.timers():
                 timer.cancel()
-            self.lanes.release_threads()
-        generators = self._generators.take()
+            if self._lanes is not None:
+                self._lanes.release_threads()
+        generators = (self._generators or Generators()).take()
         if generators:
             self.start_main(self._close(generators))
 
     def is_quiet(self) -> bool:
         """Whether no task and no lane is left."""
-        return not self._tasks and not self.lanes
+        return not self.tasks and not self._lanes
 
     def teardown(self) -> None:
         """The session is over: unwind what is left of its code here and now, in its own contexts.
@@ -150,31 +153,36 @@ class AgentLoop(BareLoop):
         self._closed = True
         with self.driven(), self._as_running():
             for _ in range(_MOST_ROUNDS):
-                while self._tasks:
-                    task = self._tasks.pop(next(iter(self._tasks)))
-                    if task.done():
-                        _task_done(task)
-                    else:
-                        unwind_task(task, unloaded)
-                for generator in (generators := self._generators.take()):
-                    unwind_generator(generator, self._context, unloaded)
-                self.lanes.abandon(unloaded)
-                if not (self._tasks or generators):
+                while self.tasks:
+                    tasks, self.tasks = sorted(self.tasks, key=hash), []
+                    for task in tasks:
+                        if task.done():
+                            task.let_go()
+                        else:
+                            unwind_task(task, unloaded)
+                for generator in (generators := (self._generators or Generators()).take()):
+                    unwind_generator(generator, self._port.context(), unloaded)
+                if self._lanes is not None:
+                    self._lanes.abandon(unloaded)
+                if not (self.tasks or generators):
                     break
-        self._ready.clear()
-        self._timers.clear()
+        self._ready = None
 
     def _run_ready(self) -> None:
-        ready = self._ready
-        for _ in range(_MOST_CALLBACKS):
-            if not ready:
+        left = _MOST_CALLBACKS
+        while left > 0:
+            ready, self._ready = self._ready, None
+            if ready is None:
                 return
-            handle = ready.popleft()
-            if not handle.cancelled():
-                try:
-                    handle._run()
-                except SystemExit:  # it ends its task, as any exception; not the worker thread
-                    continue
+            left -= len(ready)
+            ready.reverse()
+            while ready:
+                handle = ready.pop()
+                if not handle.cancelled():
+                    try:
+                        handle._run()
+                    except SystemExit:  # it ends its task, as any exception; not the worker thread
+                        continue
         raise NotDurableError(
             f"{_MOST_CALLBACKS} callbacks ran and no durable call was waited for: a task seems to poll with"
             " asyncio.sleep(0) for something that can only happen when time passes. Wait for it with an"
@@ -186,7 +194,7 @@ class AgentLoop(BareLoop):
         before = asyncio._get_running_loop()
         hooks = sys.get_asyncgen_hooks()
         asyncio._set_running_loop(self)
-        sys.set_asyncgen_hooks(firstiter=self._generators.begin, finalizer=self._generator_dropped)
+        sys.set_asyncgen_hooks(firstiter=self._generator_begun, finalizer=self._generator_dropped)
         try:
             yield
         finally:
@@ -196,13 +204,13 @@ class AgentLoop(BareLoop):
     async def _cancel_leftovers(self) -> None:
         me = asyncio.current_task()
         while True:
-            others = [task for task in self._tasks.values() if task is not me]
+            others = [task for task in sorted(self.tasks, key=hash) if task is not me]
             for task in others:
                 task.cancel()
             if others:
                 await asyncio.wait(others)
-            elif len(self.lanes):
-                await self.lanes.drain()
+            elif self._lanes:
+                await self._lanes.drain()
             else:
                 return
 
@@ -215,10 +223,10 @@ class AgentLoop(BareLoop):
         context: Context | None = None,
     ) -> asyncio.Handle:
         """Run a callback in this turn."""
-        if self._baton.holder != get_ident():
+        if self.holder != get_ident():
             self.check_driven()
         handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
+        self.run_next(handle)
         return handle
 
     def call_soon_threadsafe(
@@ -240,12 +248,10 @@ class AgentLoop(BareLoop):
         """Run a callback after ``delay`` seconds, by a durable timer; with no delay in this turn."""
         self.check_driven()
         timer = AgentTimer(self.time() + delay, callback, args, self, context)
-        timer.number = 0
         if delay <= 0:
-            self._ready.append(timer)
+            self.run_next(timer)
         elif delay < _NEVER_S and not self._closed:
-            timer.number = self._port.start_timer(delay)
-            self._timers[timer.number] = timer
+            timer.number = self._port.start_timer(delay, timer)
         return timer
 
     def call_at(
@@ -263,17 +269,17 @@ class AgentLoop(BareLoop):
         return self._port.time_s()
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        if isinstance(handle, AgentTimer) and handle.number in self._timers:
+        if isinstance(handle, AgentTimer) and handle.number and not self._closed:
             self.check_driven()
-            del self._timers[handle.number]
-            if not self._closed:
-                self._port.cancel_call(handle.number)
+            number, handle.number = handle.number, 0
+            self._port.cancel_call(number)
 
     # --- futures, tasks, lanes --------------------------------------------------------------------
 
     def create_future(self) -> AgentFuture:
         """A future of this loop."""
-        return AgentFuture(next(self._numbers), self)
+        self._made = number = self._made + 1
+        return AgentFuture(number, self)
 
     def create_task(
         self,
@@ -287,12 +293,9 @@ class AgentLoop(BareLoop):
         self.check_driven()
         if options.pop("eager_start", None):
             raise UsageError("tasks inside agents cannot start eagerly: leave eager_start out")
-        number = next(self._numbers)
-        name = f"task-{number}" if name is None else str(name)
-        task = AgentTask(number, coro, self, name, context, **options)
-        self._tasks[number] = task
-        task.add_done_callback(_task_done, context=task.context)
-        return task
+        self._made = number = self._made + 1
+        name = intern(f"task-{number}") if name is None else str(name)
+        return AgentTask(number, coro, self, name, context, **options)
 
     def run_in_executor(
         self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: *Ts
@@ -305,13 +308,12 @@ class AgentLoop(BareLoop):
         self.check_driven()
         future, context = self.create_future(), copy_context()
         branch(context)
-        executor = self._default_executor if executor is None else executor
         self.lanes.add(Lane(context, lambda: func(*args), future), executor)
         return future
 
     def set_default_executor(self, executor: Any) -> None:
         """What ``run_in_executor(None, ...)`` means: a thread pool that says how many run at once."""
-        self._default_executor = executor
+        self.lanes.default_executor = executor
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Wait for the agent's threads, at most ``timeout`` seconds."""
@@ -320,17 +322,22 @@ class AgentLoop(BareLoop):
 
     # --- async generators -------------------------------------------------------------------------
 
+    def _generator_begun(self, generator: AsyncGenerator[Any, Any]) -> None:
+        if self._generators is None:
+            self._generators = Generators()
+        self._generators.begin(generator)
+
     def _generator_dropped(self, generator: AsyncGenerator[Any, Any]) -> None:
         # Reference counts drop at the same moment in every run. The garbage collector comes when it
         # likes, in whatever thread: what it finds is closed with the generators that are left at the end.
-        if self._closed or not self._is_agent_code():
-            self._generators.keep(generator)
-        else:
+        if not self._closed and self._is_agent_code():
             self.create_task(generator.aclose())
+        elif self._generators is not None:  # it has begun
+            self._generators.keep(generator)
 
     async def shutdown_asyncgens(self) -> None:
         """Close the async generators that were left half-way, in the order of their first use."""
-        await self._close(self._generators.take())
+        await self._close((self._generators or Generators()).take())
 
     async def _close(self, generators: list[AsyncGenerator[Any, Any]]) -> None:
         for generator in generators:
@@ -354,7 +361,7 @@ class AgentLoop(BareLoop):
         Raises:
             NotDurableError: it comes from another thread.
         """
-        if self._baton.holder != get_ident():
+        if self.holder != get_ident():
             raise NotDurableError(
                 "Code outside an agent tried to wake one of its tasks or to complete one of its futures."
                 " Nothing was changed or recorded: on replay it would not happen again. Use asyncio.to_thread"
@@ -364,21 +371,14 @@ class AgentLoop(BareLoop):
 
     def is_running(self) -> bool:
         """Whether agent code runs on it at this moment."""
-        return self._baton.holder is not None
+        return self.holder is not None
 
     def is_closed(self) -> bool:
         """Whether its session is over."""
         return self._closed
 
     def _is_agent_code(self) -> bool:
-        return self._baton.holder == get_ident() and not is_collecting()
-
-
-def _task_done(task: asyncio.Task[Any]) -> None:
-    assert isinstance(task, AgentTask), "the loop makes no others"
-    task.driver._tasks.pop(task.number, None)
-    if task._exception is not None:  # `exception()` would keep asyncio from telling of it
-        close_unstarted(task._exception)
+        return self.holder == get_ident() and not is_collecting()
 
 
 def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:
@@ -393,5 +393,5 @@ def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task
     """`asyncio.all_tasks`; inside agents a set that iterates alike in every run."""
     asked = asyncio.get_running_loop() if loop is None else loop
     if isinstance(asked, AgentLoop):
-        return {task for task in asked._tasks.values() if task.is_listed}
+        return {task for task in sorted(asked.tasks, key=hash) if task.is_listed}
     return _all_tasks(asked)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from _thread import LockType
 
     from golem_sdk.runtime.environment import Environment
 
@@ -33,38 +33,51 @@ class Alarm:
     call: int
 
 
-class Mailbox:
-    """Thread-safe. Anyone posts; only the agent's own thread takes.
+class Owner(Protocol):
+    """Whose mail it is.
 
-    Args:
-        on_mail: called after each post that no waiting thread takes, from the posting thread.
+    Attributes:
+        mutex: never held by who waits for anybody that posts.
     """
 
-    def __init__(self, on_mail: Callable[[], None]) -> None:
-        self._on_mail = on_mail
-        self._mutex = Lock()
-        self._items: deque[Mail | Alarm] = deque()
-        self._waiting: tuple[int | None, Environment] | None = None
+    mutex: LockType
+
+    def wake(self) -> None:
+        """There is mail that no waiting thread takes. From the posting thread."""
+        ...
+
+
+class Mailbox:
+    """Thread-safe. Anyone posts; only the agent's own thread takes."""
+
+    __slots__ = ("_closed", "_items", "_owner", "_waiting")
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._items: deque[Mail | Alarm] | None = (
+            None  # there is none: an empty one takes much room
+        )
+        self._waiting: tuple[int | None, Environment, LockType] | None = None
         self._closed = False
-        self._arrived = Lock()
-        self._arrived.acquire()
 
     def post(self, mail: Mail | Alarm) -> None:
         """Deliver an outcome, or an alarm."""
-        with self._mutex:
+        with self._owner.mutex:
+            if self._items is None:
+                self._items = deque()
             self._items.append(mail)
             wanted = self._waiting is not None and self._waiting[0] in {mail.call, None}
             if wanted:
                 self._rouse()
         if not wanted:
-            self._on_mail()
+            self._owner.wake()
 
     def take(self) -> Mail | Alarm | None:
         """The oldest, ``None`` if there is none."""
-        try:
-            return self._items.popleft()
-        except IndexError:
+        if self._items is None:
             return None
+        with self._owner.mutex:
+            return self._without(self._items[0])
 
     def wait(self, call: int, timeout_s: float, environment: Environment) -> Mail | Alarm | None:
         """What is posted for one call, waited for at most ``timeout_s`` seconds; others stay.
@@ -72,37 +85,41 @@ class Mailbox:
         Meanwhile the calling thread counts as one that does not run. It runs again from the moment of the
         post on, not from when it notices: or a simulated clock would go on in between.
         """
-        with self._mutex:
+        with self._owner.mutex:
             mail = self._pick(call)
             if mail is not None or self._closed or timeout_s <= 0:
                 return mail
-            self._waiting = call, environment
-        self._await(timeout_s, environment)
-        with self._mutex:
+            bell = self._begin(call, environment)
+        self._await(bell, timeout_s, environment)
+        with self._owner.mutex:
             return self._pick(call)
 
     def wait_for_any(self, timeout_s: float, environment: Environment) -> bool:
         """The same for whatever comes first, which stays; whether there is anything."""
-        with self._mutex:
+        with self._owner.mutex:
             if self._items or self._closed or timeout_s <= 0:
                 return bool(self._items)
-            self._waiting = None, environment
-        self._await(timeout_s, environment)
+            bell = self._begin(None, environment)
+        self._await(bell, timeout_s, environment)
         return bool(self._items)
 
-    def _await(self, timeout_s: float, environment: Environment) -> None:
+    def _begin(self, call: int | None, environment: Environment) -> LockType:
+        bell = Lock()
+        bell.acquire()
+        self._waiting = call, environment, bell
+        return bell
+
+    def _await(self, bell: LockType, timeout_s: float, environment: Environment) -> None:
         environment.leave()
-        self._arrived.acquire(timeout=timeout_s)
-        with self._mutex:
-            if self._waiting is None:
-                self._arrived.acquire(blocking=False)  # posted just after the time was up
-            else:
+        bell.acquire(timeout=timeout_s)
+        with self._owner.mutex:
+            if self._waiting is not None:  # or it was posted just after the time was up
                 self._waiting = None
                 environment.enter()
 
     def close(self) -> None:
         """Who waits gets ``None`` now; nobody waits any more."""
-        with self._mutex:
+        with self._owner.mutex:
             self._closed = True
             if self._waiting is not None:
                 self._rouse()
@@ -111,11 +128,16 @@ class Mailbox:
         waiting, self._waiting = self._waiting, None
         assert waiting is not None, "somebody waits"
         waiting[1].enter()
-        self._arrived.release()
+        waiting[2].release()
 
     def _pick(self, call: int) -> Mail | Alarm | None:
-        for mail in self._items:
+        for mail in self._items or ():
             if mail.call == call:
-                self._items.remove(mail)
-                return mail
+                return self._without(mail)
         return None
+
+    def _without(self, mail: Mail | Alarm) -> Mail | Alarm:
+        assert self._items is not None, "it is one of them"
+        self._items.remove(mail)
+        self._items = self._items or None
+        return mail

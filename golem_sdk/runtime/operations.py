@@ -26,6 +26,7 @@ from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.scopes import PersistenceLevel
 from golem_sdk.core.spans import Spans
 from golem_sdk.errors import AgentSuspendedSignal, UsageError
+from golem_sdk.runtime import retries
 from golem_sdk.runtime.announcing import Announcements
 from golem_sdk.runtime.context import SCOPE
 from golem_sdk.runtime.unknown import mixed_batch, unknown_region
@@ -48,19 +49,21 @@ class Operations:
         levels: how often the present invocation has changed the persistence level.
     """
 
+    __slots__ = ("_manual", "_running_again", "_sagas", "_spans", "levels", "session", "writes")
+
     def __init__(self, session: Session) -> None:
         self.session = session
         self.writes = Announcements(self)
         self._running_again: OplogIndex | None = None
+        self.invocation_begins()
 
     @property
     def plan(self) -> Plan:
         """The plan of everything appended so far."""
         return self.session.writer.plan
 
-    def invoked(self, index: OplogIndex) -> None:
-        """An invocation begins with entry ``index``; no jump reaches back before it."""
-        self._invoked = index
+    def invocation_begins(self) -> None:
+        """An invocation begins; no jump reaches back before it."""
         self._manual: list[tuple[OplogIndex, int]] = []  # begins, and outcomes given before them
         self._spans = Spans()
         self._sagas = self.levels = 0
@@ -121,7 +124,7 @@ class Operations:
             return
         if self.writes.newest >= self._spans.first_open(begin) or self.writes.under_way():
             return
-        note = session.retries.of_region(begin, error)
+        note = retries.of_region(session, begin, error)
         if note is None:
             return
         session.close_with(note)
@@ -176,7 +179,6 @@ class Operations:
 
     def end_invocation(self, error: BaseException | None) -> None:
         """The invocation's code is over: whatever agent code left open is closed, or runs again."""
-        self.session.custom.end_invocation()
         if self._manual:
             begin, outcomes = self._manual[0]
             if isinstance(error, Exception):
@@ -208,7 +210,7 @@ class Operations:
         index, _ = self.mark(NoOp(self.session.now_ns()), "get_oplog_index() was called")
         times = self.jumps_to(index)
         if times:
-            self.session.keys.gone_back(index, times)
+            self.session.keys.jumped_back(index, times)
         return index
 
     def place(self, what: str) -> OplogIndex:
@@ -261,9 +263,9 @@ class Operations:
         last = session.writer.last if live else session.machine.agreed[-1][0]
         if target > last:
             raise UsageError(f"cannot jump ahead to oplog index {target}: there is nothing yet")
-        if target < self._invoked:
+        if target < session.invoked:
             raise UsageError(
-                f"cannot jump back to oplog index {target}: this invocation began at {self._invoked}, and"
+                f"cannot jump back to oplog index {target}: this invocation began at {session.invoked}, and"
                 " what came before has been answered"
             )
         if not self.plan.regions.is_visible(target):
@@ -327,7 +329,7 @@ class Operations:
     def mark(self, entry: Entry, doing: str) -> tuple[OplogIndex, bool]:
         """The index of an entry made here, and whether it was recorded before."""
         session = self.session
-        with session.agent_code():
+        with session:
             met = session.machine.meet(type(entry), doing)
             if met is None:
                 index = session.mark(entry)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from golem_sdk.core.function_type import COMMIT_TABLE
 from golem_sdk.errors import AgentControlSignal
+from golem_sdk.runtime import retries
 from golem_sdk.runtime.blocking import blocking
 from golem_sdk.runtime.context import SCOPE
 from golem_sdk.runtime.effects import AlarmEffect, Effect, TimerEffect
@@ -51,30 +52,32 @@ def perform(
     session: Session, call: StartedCall, action: Callable[[], Any]
 ) -> ImportedFunctionInvoked:
     """Perform a call on this thread, as often as the retry policy allows, and record its outcome."""
-    call = session.operations.writes.announced(call)
+    if call.begin:
+        call = session.operations.writes.announced(call)
     while True:
         if session.writer.plan.call_retries:
             _await_next_attempt(session, call)
         if COMMIT_TABLE[call.function_type].before:
-            with session.agent_code():
+            with session:
                 session.writer.commit()
         if session.pump.loop is None:
             made = _attempt(session, call, action)
         else:
             with blocking(session, call):
                 made = _attempt(session, call, action)
-        mail = made if made.error is None else session.retries.settled(call, made, SCOPE.get())
+        mail = made if made.error is None else retries.settled(session, call, made, SCOPE.get())
         if mail is not None:
             return session.record(call, mail)
 
 
 def wait(session: Session, call: StartedCall, effect: Effect) -> ImportedFunctionInvoked:
     """Wait for a call that somebody else completes; a long wait suspends the agent."""
-    call = session.operations.writes.announced(call)
-    with session.agent_code():
+    if call.begin:
+        call = session.operations.writes.announced(call)
+    with session:
         effect.launch(session, call)
     due = effect.due_ns if isinstance(effect, TimerEffect) else 0
-    with blocking(session, call, effect.delay_ns / 1e9 if isinstance(effect, TimerEffect) else 0.0):
+    with blocking(session, call, (due - session.now_ns()) / 1e9 if due else 0.0):
         mail = _mail(session, call, effect, due)
     assert isinstance(mail, Mail)
     return session.record(call, mail)

@@ -55,7 +55,7 @@ def resolve(
             f"the write of agent {agent_id} has several parts, of which some may have happened: it has no one"
             f" result. Look what happened, put it right, and revert the agent to entry {index - 1} or earlier"
         )
-    writer = OplogWriter(agent_key, committer, found)
+    writer = OplogWriter(agent_id, committer, found)
     entries: list[Entry] = [EndRemoteWrite(now_ns, index)]
     if outcome is not None:
         entries.insert(0, _performed(begin, writer, outcome, now_ns))

@@ -27,127 +27,127 @@ if TYPE_CHECKING:
     from golem_sdk.core.scopes import Scope
     from golem_sdk.runtime.session import Session
 
-__all__ = ["Retries"]
+__all__ = ["of_region", "settled"]
 
 _logger = logging.getLogger("golem_sdk")
 
 
-class Retries:
-    """The retries of one session."""
+def settled(session: Session, call: StartedCall, mail: Mail, scope: Scope) -> Mail | None:
+    """What to record of a call that was performed; ``None``: it failed and is made again.
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def settled(self, call: StartedCall, mail: Mail, scope: Scope) -> Mail | None:
-        """What to record of a call that was performed; ``None``: it failed and is made again.
-
-        The failure, and the time for the next attempt, are then noted. Not made again are calls inside
-        atomic regions and batches, which run again as a whole, and what was announced as never to be sent
-        twice; but whatever is undecided is.
-        """
-        session, error = self._session, mail.error
-        if not isinstance(error, Exception) or not self._may_repeat(call, error, scope):
-            return mail
-        retry = session.writer.plan.call_retries.get(call.number)
-        now, decision = self._decided(retry, error, scope, _properties(call, error))
-        if decision.delay_s is None:
-            return self._with_note(mail, error, decision.note) if decision.note else mail
-        with session.agent_code():
-            session.append(self._entry(now, retry, decision, error, call=call.number))
-            session.writer.soon()
-        return None
-
-    def of_region(self, begin: OplogIndex, error: Exception) -> Error | None:
-        """The note with which an atomic region runs again; ``None``: the policy has had enough."""
-        retry = self._session.writer.plan.region_retries.get(begin)
-        properties: Properties = {"error-type": _name(error), "trap-type": "atomic-region"}
-        now, decision = self._decided(retry, error, SCOPE.get(), properties, in_region=True)
-        if decision.delay_s is not None:
-            return self._entry(now, retry, decision, error, begin=begin)
-        if decision.note:
-            # Replay asks no policy, so agent code would find no note at the exception then.
-            self._log(error, decision.note)
-        return None
-
-    def _may_repeat(self, call: StartedCall, error: Exception, scope: Scope) -> bool:
-        if not call.repeatable or call.number < 0:
-            return False
-        if isinstance(error, UndecidedError):
-            return True
-        if call.begin or call.function_type is FunctionType.WRITE_REMOTE_BATCHED:
-            return False
-        operations = self._session.operations
-        return not (operations.is_open(scope.region) or operations.in_manual_region())
-
-    def _decided(
-        self,
-        retry: Retry | None,
-        error: Exception,
-        scope: Scope,
-        properties: Properties,
-        *,
-        in_region: bool = False,
-    ) -> tuple[int, Decision]:
-        environment = self._session.kernel.environment
-        now = environment.now_ns()
-        answer, is_answer = answer_in(error), isinstance(error, HttpStatusError)
-        if answer is not None:
-            properties = {**properties, STATUS: answer.status}
-        named = choose(scope.named, properties, is_answer=is_answer)
-        failure = Failure(
-            error,
-            properties,
-            0.0 if retry is None else (now - retry.first_at) / 1e9,
-            in_region,
-            lambda: int.from_bytes(environment.entropy(7), "big") / 2**56,
-            status=None if answer is None else answer.status,
-            is_answer=is_answer,
-            least_delay_s=0.0 if answer is None else wait_s(answer.retry_after, now / 1e9),
-        )
-        state = None if retry is None else _state(retry.state)
-        # Functions in the policy are not asked on replay: what they do cannot be journaled.
-        with self._session.not_agent_code():
-            decision = step(scope.policy if named is None else named.policy, state, failure)
-        if decision.delay_s is None and isinstance(error, UndecidedError):
-            attempt = 1 if retry is None else retry.attempt + 1
-            decision = Decision(until_decided(attempt), decision.state)
-        return now, decision
-
-    def _entry(
-        self,
-        now: int,
-        retry: Retry | None,
-        decision: Decision,
-        error: Exception,
-        *,
-        begin: OplogIndex = 0,
-        call: int = 0,
-    ) -> Error:
-        assert decision.delay_s is not None, "what is given up has no next attempt"
-        return Error(
-            now,
-            _name(error),
-            _text(error),
-            self._session.definition.code,
-            begin=begin,
-            call=call,
-            attempt=1 if retry is None else retry.attempt + 1,
-            due=min(now + round(decision.delay_s * 1e9), LATEST_NS),
-            state=encode(decision.state),
-        )
-
-    def _with_note(self, mail: Mail, error: Exception, note: str) -> Mail:
-        """The outcome with a note at its exception; the log gets it if the outcome is another one."""
-        if mail.outcome == failure_outcome(error)[0]:
-            with suppress(Exception):  # an exception class may forbid changes
-                error.add_note(note)
-                return Mail(mail.call, *failure_outcome(error))
-        self._log(error, note)
+    The failure, and the time for the next attempt, are then noted. Not made again are calls inside
+    atomic regions and batches, which run again as a whole, and what was announced as never to be sent
+    twice; but whatever is undecided is.
+    """
+    error = mail.error
+    if not isinstance(error, Exception) or not _may_repeat(session, call, error, scope):
         return mail
+    retry = session.writer.plan.call_retries.get(call.number)
+    now, decision = _decided(session, retry, error, scope, _properties(call, error))
+    if decision.delay_s is None:
+        return _with_note(session, mail, error, decision.note) if decision.note else mail
+    with session:
+        session.append(_entry(session, now, retry, decision, error, call=call.number))
+        session.writer.soon()
+    return None
 
-    def _log(self, error: Exception, note: str) -> None:
-        with self._session.not_agent_code():
-            _logger.warning("%s. %s", _text(error), note)
+
+def of_region(session: Session, begin: OplogIndex, error: Exception) -> Error | None:
+    """The note with which an atomic region runs again; ``None``: the policy has had enough."""
+    retry = session.writer.plan.region_retries.get(begin)
+    properties: Properties = {"error-type": _name(error), "trap-type": "atomic-region"}
+    now, decision = _decided(session, retry, error, SCOPE.get(), properties, in_region=True)
+    if decision.delay_s is not None:
+        return _entry(session, now, retry, decision, error, begin=begin)
+    if decision.note:
+        # Replay asks no policy, so agent code would find no note at the exception then.
+        _log(session, error, decision.note)
+    return None
+
+
+def _may_repeat(session: Session, call: StartedCall, error: Exception, scope: Scope) -> bool:
+    if not call.repeatable or call.number < 0:
+        return False
+    if isinstance(error, UndecidedError):
+        return True
+    if call.begin or call.function_type is FunctionType.WRITE_REMOTE_BATCHED:
+        return False
+    operations = session.operations
+    return not (operations.is_open(scope.region) or operations.in_manual_region())
+
+
+def _decided(
+    session: Session,
+    retry: Retry | None,
+    error: Exception,
+    scope: Scope,
+    properties: Properties,
+    *,
+    in_region: bool = False,
+) -> tuple[int, Decision]:
+    environment = session.kernel.environment
+    now = environment.now_ns()
+    answer, is_answer = answer_in(error), isinstance(error, HttpStatusError)
+    if answer is not None:
+        properties = {**properties, STATUS: answer.status}
+    named = choose(scope.named, properties, is_answer=is_answer)
+    failure = Failure(
+        error,
+        properties,
+        0.0 if retry is None else (now - retry.first_at) / 1e9,
+        in_region,
+        lambda: int.from_bytes(environment.entropy(7), "big") / 2**56,
+        status=None if answer is None else answer.status,
+        is_answer=is_answer,
+        least_delay_s=0.0 if answer is None else wait_s(answer.retry_after, now / 1e9),
+    )
+    state = None if retry is None else _state(retry.state)
+    # Functions in the policy are not asked on replay: what they do cannot be journaled.
+    with session.not_agent_code():
+        decision = step(scope.policy if named is None else named.policy, state, failure)
+    if decision.delay_s is None and isinstance(error, UndecidedError):
+        attempt = 1 if retry is None else retry.attempt + 1
+        decision = Decision(until_decided(attempt), decision.state)
+    return now, decision
+
+
+def _entry(
+    session: Session,
+    now: int,
+    retry: Retry | None,
+    decision: Decision,
+    error: Exception,
+    *,
+    begin: OplogIndex = 0,
+    call: int = 0,
+) -> Error:
+    assert decision.delay_s is not None, "what is given up has no next attempt"
+    return Error(
+        now,
+        _name(error),
+        _text(error),
+        session.definition.code,
+        begin=begin,
+        call=call,
+        attempt=1 if retry is None else retry.attempt + 1,
+        due=min(now + round(decision.delay_s * 1e9), LATEST_NS),
+        state=encode(decision.state),
+    )
+
+
+def _with_note(session: Session, mail: Mail, error: Exception, note: str) -> Mail:
+    """The outcome with a note at its exception; the log gets it if the outcome is another one."""
+    if mail.outcome == failure_outcome(error)[0]:
+        with suppress(Exception):  # an exception class may forbid changes
+            error.add_note(note)
+            return Mail(mail.call, *failure_outcome(error))
+    _log(session, error, note)
+    return mail
+
+
+def _log(session: Session, error: Exception, note: str) -> None:
+    with session.not_agent_code():
+        _logger.warning("%s. %s", _text(error), note)
 
 
 def _properties(call: StartedCall, error: Exception) -> Properties:

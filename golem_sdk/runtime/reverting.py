@@ -58,7 +58,7 @@ def revert(
         to_index = target_before(read_entries(engine, agent_key), found.plan, invocations, INIT)
     assert to_index is not None, "one of them is given"
     reversal = revert_to(read_entries(engine, agent_key), found.plan, to_index)
-    writer = OplogWriter(agent_key, committer, found)
+    writer = OplogWriter(agent_id, committer, found)
     with writer.together():
         resumed = reversal.resumed
         key = "" if resumed is None else resumed.idempotency_key

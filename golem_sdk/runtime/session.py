@@ -13,42 +13,45 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from attrs import evolve
+from attrs import define, evolve, field
 
 from golem_sdk.codec.values import encode
-from golem_sdk.core.entries import Create, Entry, Error, ImportedFunctionInvoked, Log, Suspend
+from golem_sdk.core.entries import (
+    DescribeCallSite,
+    Entry,
+    Error,
+    ImportedFunctionInvoked,
+    Log,
+    OplogIndex,
+    Payload,
+    Suspend,
+)
 from golem_sdk.core.function_type import ANNOUNCED, COMMIT_TABLE, FunctionType
 from golem_sdk.core.machine import Machine, Mismatch, StartedCall
 from golem_sdk.core.scopes import DEFAULT_SCOPE
 from golem_sdk.core.status import AgentStatus, StatusRecord, status_after
 from golem_sdk.errors import AgentControlSignal, AgentFencedSignal, AgentSuspendedSignal
+from golem_sdk.oplog.writer import OplogWriter
 from golem_sdk.runtime import performing
-from golem_sdk.runtime.agent_code import AgentCode
 from golem_sdk.runtime.context import SCOPE, SESSION
-from golem_sdk.runtime.crowd import Crowd
-from golem_sdk.runtime.custom import CustomFunctions
+from golem_sdk.runtime.definitions import AgentDefinition
 from golem_sdk.runtime.divergence import divergence_error
 from golem_sdk.runtime.effects import Effect, HostEffect, LaneEffect, TimerEffect, asked
 from golem_sdk.runtime.keys import Keys
 from golem_sdk.runtime.lanes import current_lane
 from golem_sdk.runtime.mailbox import Mail, Mailbox
-from golem_sdk.runtime.operations import Operations
 from golem_sdk.runtime.outcomes import reveal, shortened
+from golem_sdk.runtime.parts import Parts
 from golem_sdk.runtime.pump import SLEEP, Pump
-from golem_sdk.runtime.retries import Retries
-from golem_sdk.runtime.unrecorded import Unrecorded
+from golem_sdk.runtime.settings import Origin
+from golem_sdk.runtime.sites import SiteTable
 from golem_sdk.stores.heads import AgentHead, head_put
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable, Iterator
 
-    from golem_sdk.core.entries import OplogIndex
     from golem_sdk.errors import AgentFailedError
-    from golem_sdk.oplog.writer import OplogWriter
-    from golem_sdk.runtime.definitions import AgentDefinition
-    from golem_sdk.runtime.kernel import Kernel
-    from golem_sdk.runtime.sites import SiteTable
+    from golem_sdk.runtime.kernel import Kernel  # noqa: TC004  # nobody resolves this annotation
     from golem_sdk.storage.base import Space
 
 __all__ = ["SAME", "Session"]
@@ -57,58 +60,46 @@ SAME: Any = object()
 """Default identity of a call: the request itself must be equal on replay."""
 
 
-class Session:
+@define(eq=False)
+class Session(Parts):
     """A loaded agent. One thread at a time runs its code.
 
+    In its block agent code's wishes are carried out: what the machine or the store objects to ends it.
+
     Attributes:
-        depth: above zero while something runs that is not agent code (a performed call, an import).
-        pump: the asynchronous half, with the agent's event loop; ``crowd``: the threads of synchronous code.
-        suspended: the wake-up time with which it was suspended (0: no timer), ``None`` if it was not.
-        created: the agent's first entry.
+        arguments: with what the agent was made, until its code has them.
+        origin: what made it.
         status: the agent's status, with every entry that changes it.
+        depth: above zero while something runs that is not agent code (a performed call, an import).
+        pump: the asynchronous half, with the agent's event loop.
+        invoked: the entry with which the present invocation began.
+        suspended: the wake-up time with which it was suspended (0: no timer), ``None`` if it was not.
         instance: the object of a class agent, once constructed; ``init_failure``: why it could not be.
-        context: the context variables in which the agent's code runs.
-        seeded: the invocation's random generators, by the names of their recorded seeds.
         workspace: the agent's own directory, ``""`` until its code has asked for it.
     """
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        definition: AgentDefinition,
-        agent_id: str,
-        created: Create,
-        status: StatusRecord,
-        machine: Machine,
-        writer: OplogWriter,
-        sites: SiteTable,
-        on_mail: Callable[[], None],
-    ) -> None:
-        self.kernel = kernel
-        self.definition = definition
-        self.agent_id = agent_id
-        self.created = created
-        self.status = status
-        self.machine = machine
-        self.writer = writer
-        self.sites = sites
-        self.mailbox = Mailbox(on_mail)
-        self.depth = 0
+    kernel: Kernel
+    definition: AgentDefinition
+    agent_id: str
+    arguments: Payload
+    origin: Origin
+    status: StatusRecord
+    machine: Machine
+    writer: OplogWriter
+    sites: SiteTable
+    mailbox: Mailbox
+    keys: Keys = field(init=False)
+    depth: int = field(init=False, default=0)
+    pump: Pump = field(init=False)
+    invoked: OplogIndex = field(init=False, default=0)
+    suspended: int | None = field(init=False, default=None)
+    instance: object = field(init=False, default=None)
+    init_failure: tuple[bytes, bool] | None = field(init=False, default=None)
+    workspace: str = field(init=False, default="")
+    _ended: AgentControlSignal | None = field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
         self.pump = Pump(self)
-        self.crowd = Crowd(self)
-        self.unrecorded = Unrecorded(self)
-        self.operations = Operations(self)
-        self.retries = Retries(self)
-        self.suspended: int | None = None
-        self.instance: object = None
-        self.init_failure: tuple[bytes, bool] | None = None
-        self.context = Context()
-        self.context.run(SESSION.set, self)
-        self.keys = Keys(agent_id, self.context)
-        self.seeded: dict[str, Any] = {}
-        self.workspace = ""
-        self._ended: AgentControlSignal | None = None
-        self._guard = AgentCode(self)
 
     # --- the four ways to make a durable call ---------------------------------------------------
 
@@ -182,14 +173,13 @@ class Session:
     def sleep(self, seconds: float) -> None:
         """Wait; the due time survives crashes."""
         delay_ns = max(0, round(seconds * 1e9))
-        effect = TimerEffect(delay_ns)
-        self.wait(SLEEP, FunctionType.READ_LOCAL, delay_ns, effect)
+        self.wait(SLEEP, FunctionType.READ_LOCAL, delay_ns, TimerEffect())
 
     def log(self, level: str, context: str, message: str) -> bool:
         """Record a log line, unless it was before the crash; whether to emit it now."""
         if self._ended is not None or not self.machine.log():
             return False
-        with self._guard:
+        with self:
             self.writer.append(Log(self.now_ns(), level, shortened(context), shortened(message)))
         return True
 
@@ -197,7 +187,7 @@ class Session:
         """Return when everything recorded so far is on disk."""
         self.check()
         if self.machine.is_live:
-            with self._guard:
+            with self:
                 self.writer.commit()
 
     def on_host(self, perform: Callable[[], Awaitable[Any]]) -> None:
@@ -208,7 +198,9 @@ class Session:
         if self.machine.is_live:
             context = copy_context()
             context.run(SESSION.set, None)
-            self.kernel.host.run(perform, context, _ignore, finish=True)
+            self.kernel.host.run(
+                perform, context, lambda task: task.cancelled() or task.exception(), finish=True
+            )
 
     @contextmanager
     def not_agent_code(self) -> Iterator[None]:
@@ -223,15 +215,27 @@ class Session:
 
     def begin(self, key: str) -> None:
         """An invocation with this idempotency key begins."""
-        self.keys.begin(key)
-        self.custom = CustomFunctions(self)
-        self.seeded = {}
+        self.keys = Keys(self.agent_id, key)
+        self.invocation_begins()
 
-    def agent_code(self) -> AgentCode:
-        """Turns what the machine and the store object to into the end of this session."""
-        return self._guard
+    def context(self) -> Context:
+        """A new context for code of the present invocation."""
+        context = Context()
+        context.run(SESSION.set, self)
+        self.keys.enter(context)
+        return context
 
     # --- the end --------------------------------------------------------------------------------
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None or isinstance(error, AgentControlSignal):
+            return
+        if isinstance(error, Mismatch):
+            raise self.diverged(error) from None
+        raise self.end(AgentFencedSignal(error)) from error
 
     def check(self) -> None:
         """Raise what ended this session, if anything did."""
@@ -262,7 +266,7 @@ class Session:
 
     def mark(self, entry: Entry) -> OplogIndex:
         """Append an entry that agent code makes without a call; gives its index."""
-        with self.agent_code():
+        with self:
             self.machine.advance(entry.timestamp)
             return self.writer.append(entry)
 
@@ -291,7 +295,7 @@ class Session:
 
     def close_with(self, entry: Entry) -> None:
         """Append the last entry of this session, and wait until it is on disk."""
-        with self.agent_code():
+        with self:
             self.append(entry)
             self.writer.commit()
 
@@ -306,8 +310,9 @@ class Session:
         *,
         in_place: bool = False,
         repeatable: bool = True,
+        site: int = 0,
     ) -> StartedCall:
-        """Number a call that agent code makes now."""
+        """Number a call that agent code makes now. ``site``: where, if that is known."""
         if self._ended is not None:
             raise self._ended
         packed = encode(request)
@@ -315,18 +320,17 @@ class Session:
         if scope.zone or (in_place and scope.skips(function_type)):
             return self.unrecorded.start(name, function_type, packed, scope)
         fingerprint = crc32(packed if identity is SAME else encode(identity))
-        task, site = None, 0
+        task = None
         if self.pump.loop is not None or self.machine.is_live:
             task = self.pump.task()
-            site = self.sites.here() or (0 if task is None else task.site)
+            site = site or self.sites.here() or (0 if task is None else task.site)
         number = 0 if task is None else task.number
         begin = 0
         if not scope.idempotent and function_type in ANNOUNCED:
             begin = self.operations.writes.announce(name, packed, fingerprint, site, number)
-        place = self.keys.started()
-        return self.machine.start(
-            name, function_type, packed, fingerprint, site, number, begin, repeatable, place
-        )
+        strand = self.keys.started()
+        where = (site, number, begin, repeatable, strand, strand.calls)
+        return self.machine.start(name, function_type, packed, fingerprint, *where)
 
     def _recalled(
         self, name: str, function_type: FunctionType, request: object, identity: object
@@ -353,16 +357,14 @@ class Session:
         if call.number < 0:
             return self.unrecorded.completed(call, mail)
         rule = COMMIT_TABLE[call.function_type]
-        described = self.sites.undescribed(call.site) if call.site else None
-        with self._guard:
-            return self._append(call, mail, rule.soon, described)
+        site = self.sites.undescribed(call.site) if call.site else None
+        with self:
+            if site is not None:
+                self.writer.append(DescribeCallSite(self.now_ns(), call.site, *site))
+            return self._append(call, mail, rule.soon)
 
-    def _append(
-        self, call: StartedCall, mail: Mail, soon: bool, described: Entry | None
-    ) -> ImportedFunctionInvoked:
+    def _append(self, call: StartedCall, mail: Mail, soon: bool) -> ImportedFunctionInvoked:
         writer = self.writer
-        if described is not None:
-            writer.append(described)
         entry = self.machine.complete(
             call,
             self.kernel.environment.now_ns(),
@@ -390,8 +392,3 @@ class Session:
     def now_ns(self) -> int:
         """Nanoseconds since the epoch."""
         return self.kernel.environment.now_ns()
-
-
-def _ignore(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()

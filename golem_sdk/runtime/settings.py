@@ -81,10 +81,17 @@ def chosen(
 
 @frozen
 class Origin:
-    """What writes: the SDK's version and its interceptors' versions, kept in each agent's first entry."""
+    """What writes: the SDK's version and its interceptors' versions, kept in each agent's first entry.
+
+    Attributes:
+        is_same_code: whether the agent's source file was what it is here.
+        is_same_hash: whether text had the hashes that it has here.
+    """
 
     sdk_version: str
     interceptors: Mapping[str, int]
+    is_same_code: bool = True
+    is_same_hash: bool = True
 
 
 @cache

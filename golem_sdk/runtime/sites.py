@@ -7,15 +7,15 @@ import os
 import sys
 import sysconfig
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from golem_sdk.core.entries import DescribeCallSite
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from types import CodeType, FrameType
 
-__all__ = ["SiteTable", "describe_site", "user_line"]
+    from golem_sdk.core.entries import DescribeCallSite
+
+__all__ = ["Site", "SiteTable", "describe_site", "user_line"]
 
 _LONGEST_SOURCE = 200
 
@@ -42,64 +42,121 @@ _ROOMS = tuple(
 _is_sdk: dict[str, bool] = {}
 
 
+class Site(NamedTuple):
+    """A place in the agent's source."""
+
+    file: str
+    line: int
+    function: str
+    source: str
+
+
+_Key = tuple[str, "CodeType", int]
+"""Where in which code a call is made."""
+
+
+class _Numbering:
+    """Sites in the order in which an agent met them.
+
+    Attributes:
+        sites: by number, from 1.
+        numbers: of sites, and of what was seen of the code that is there.
+    """
+
+    __slots__ = ("numbers", "sites")
+
+    def __init__(self, sites: dict[int, Site]) -> None:
+        self.sites = sites
+        self.numbers: dict[_Key | Site, int] = {site: number for number, site in sites.items()}
+
+
+_nothing = _Numbering({})
+_numberings: dict[_Key, _Numbering] = {}
+"""By the place of the first call, for all agents that meet their sites in the same order: most do."""
+
+_MOST = 10_000
+"""So many places are remembered; more are those of a program that makes code as it runs."""
+
+
 class SiteTable:
     """An agent's call sites by number; a new one is described in the oplog when first recorded.
 
     Args:
         known: the sites that the oplog describes already.
         own_file: the file of the agent's definition, user code wherever it is installed.
-        now_ns: gives the timestamp of new descriptions.
     """
 
-    def __init__(
-        self, known: Iterable[DescribeCallSite], own_file: str, now_ns: Callable[[], int]
-    ) -> None:
-        self._own_file = own_file
-        self._now_ns = now_ns
-        known_sites = list(known)
-        self.sites: dict[int, DescribeCallSite] = {site.site: site for site in known_sites}
-        self._numbers = {(s.file, s.line, s.function, s.source): s.site for s in known_sites}
-        self._fast: dict[tuple[str, CodeType, int], int] = {}
-        self._described = set(self.sites)
+    __slots__ = ("_described", "_last", "_numbering", "_own_file")
 
-    def here(self) -> int:
-        """The number of the innermost line of user code on the calling thread's stack, 0 without one."""
-        found = _user_frame(sys._getframe(1), self._own_file)
+    def __init__(self, known: Iterable[DescribeCallSite], own_file: str) -> None:
+        self._own_file = own_file
+        described = {
+            each.site: Site(each.file, each.line, each.function, each.source) for each in known
+        }
+        self._last = max(described, default=0)
+        self._described: set[int] | None = {*described} or None
+        self._numbering = _Numbering(described) if described else _nothing
+
+    def here(self, callers: int = 1) -> int:
+        """The number of the innermost line of user code on the calling thread's stack, 0 without one.
+
+        The nearest ``callers`` are known not to be it. A frame that is looked at becomes an object, which is
+        kept as long as the frame is: that of a coroutine, while it waits.
+        """
+        found = _user_frame(sys._getframe(callers), self._own_file)
         if found is None:
             return 0
         frame, code = found
         key = (code.co_filename, code, frame.f_lasti)
-        number = self._fast.get(key)
-        if number is None:
-            number = self._fast[key] = self._number(frame)
-        return number
+        number = self._numbering.numbers.get(key, sys.maxsize)
+        return number if number <= self._last else self._number(key, frame)
 
     def is_user_code(self, code: CodeType) -> bool:
         """Whether code is the agent's or another part of its program, and not of a library."""
         return code.co_filename == self._own_file or not _of_library(code)
 
-    def undescribed(self, number: int) -> DescribeCallSite | None:
-        """The description to append before the first entry that names the site; ``None`` if it was."""
+    def site(self, number: int) -> Site | None:
+        """The site with a number, ``None``: it has none."""
+        return self._numbering.sites.get(number) if number <= self._last else None
+
+    def undescribed(self, number: int) -> Site | None:
+        """What to describe before the first entry that names the site; ``None`` if it was."""
+        if self._described is None:
+            self._described = set()
         if number in self._described:
             return None
         self._described.add(number)
-        return self.sites[number]
+        return self.site(number)
 
-    def _number(self, frame: FrameType) -> int:
-        file, line, function = frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
-        # The text belongs to it: in code that was changed, another call may stand in the same line.
-        source = linecache.getline(file, line).strip()[:_LONGEST_SOURCE]
-        place = (file, line, function, source)
-        number = self._numbers.get(place)
-        if number is None:
-            number = self._numbers[place] = max(self.sites, default=0) + 1
-            self.sites[number] = DescribeCallSite(
-                self._now_ns(), number, file, line, function, source
-            )
+    def _number(self, key: _Key, frame: FrameType) -> int:
+        if not self._last:
+            self._numbering = _numbering_from(key)
+        ours, last = self._numbering, self._last
+        site = ours.sites.get(ours.numbers.get(key, 0)) or _site(frame)
+        number = ours.numbers.get(site, 0)
+        if not 0 < number <= last:  # it is new to the agent
+            self._last = number = last + 1
+        # Others may add to it at the same time: what is under a number stays there.
+        if len(ours.numbers) >= _MOST or ours.sites.setdefault(number, site) != site:
+            sites = {n: ours.sites[n] for n in range(1, last + 1) if n in ours.sites}
+            ours = self._numbering = _Numbering({**sites, number: site})
+        ours.numbers[site] = ours.numbers[key] = number
         return number
 
 
-def describe_site(site: DescribeCallSite | None) -> str:
+def _numbering_from(key: _Key) -> _Numbering:
+    if len(_numberings) >= _MOST:
+        _numberings.clear()
+    return _numberings.setdefault(key, _Numbering({}))
+
+
+def _site(frame: FrameType) -> Site:
+    file, line, function = frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
+    # The text belongs to it: in code that was changed, another call may stand in the same line.
+    return Site(file, line, function, linecache.getline(file, line).strip()[:_LONGEST_SOURCE])
+
+
+def describe_site(site: Site | None) -> str:
     """A site as text: ``orders.py:88 in charge(): receipt = pay(card)``."""
     if site is None:
         return "an unknown line"

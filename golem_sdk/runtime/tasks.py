@@ -4,17 +4,47 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from golem_sdk.runtime.crews import LanesPort
 from golem_sdk.runtime.keys import branch
+from golem_sdk.runtime.unwinding import close_unstarted
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from contextvars import Context
 
     from golem_sdk.runtime.loop import AgentLoop
 
-__all__ = ["AgentFuture", "AgentTask", "AgentTimer"]
+__all__ = ["AgentFuture", "AgentTask", "AgentTimer", "LoopPort"]
+
+
+_wake_sleeper = asyncio.futures._set_result_unless_cancelled  # type: ignore[attr-defined]  # typeshed leaves it out
+"""What `asyncio.sleep` has called when its time has come."""
+
+
+class LoopPort(LanesPort, Protocol):
+    """What the loop needs from its session."""
+
+    def context(self) -> Context:
+        """A new context for agent code."""
+        ...
+
+    def time_s(self) -> float:
+        """Logical time in seconds: the timestamp of the last delivered entry."""
+        ...
+
+    def start_timer(self, delay_s: float, timer: AgentTimer) -> int:
+        """Start a durable call at whose completion the timer is resumed; its number."""
+        ...
+
+    def timers(self) -> list[AgentTimer]:
+        """Those that were started and are not over."""
+        ...
+
+    def here(self) -> int:
+        """The number of the line of agent code that runs, for tasks made there."""
+        ...
 
 
 class AgentFuture(asyncio.Future[Any]):
@@ -28,34 +58,35 @@ class AgentFuture(asyncio.Future[Any]):
         driver: its loop.
     """
 
-    __slots__ = ("driver", "number")
+    __slots__ = ("number",)
+
+    _loop: AgentLoop
 
     def __init__(self, number: int, loop: AgentLoop) -> None:
         self.number = number
-        self.driver = loop
         super().__init__(loop=loop)
 
     def __hash__(self) -> int:
         return self.number
 
-    def deliver(self, result: Any) -> None:
-        """Complete it, if anybody still waits for it."""
+    def resume(self, value: object) -> None:
+        """Complete it, unless agent code does not want it any more."""
         if not self.done():
-            self.set_result(result)
+            self.set_result(value)
 
     def set_result(self, result: Any, /) -> None:
         """Complete it."""
-        self.driver.check_driven()
+        self._loop.check_driven()
         super().set_result(result)
 
     def set_exception(self, exception: type | BaseException, /) -> None:
         """Complete it with an error."""
-        self.driver.check_driven()
+        self._loop.check_driven()
         super().set_exception(exception)
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Cancel it; whether it was not over yet."""
-        self.driver.check_driven()
+        self._loop.check_driven()
         return super().cancel(msg)
 
 
@@ -70,7 +101,10 @@ class AgentTask(asyncio.Task[Any]):
         is_background: it is no task of agent code, but of something that this has opened.
     """
 
-    __slots__ = ("context", "driver", "is_background", "number", "site")
+    __slots__ = ("_place", "context", "number", "site")
+
+    is_background = False
+    _loop: AgentLoop
 
     def __init__(
         self,
@@ -84,12 +118,30 @@ class AgentTask(asyncio.Task[Any]):
         self.site = loop.here()
         self.context = copy_context() if context is None else context
         branch(self.context)
-        self.is_background = False
-        self.driver = loop
         super().__init__(coroutine, loop=loop, name=name, context=self.context)
+        self.add_done_callback(AgentTask.over, context=self.context)
+        asyncio.tasks._unregister_task(self)  # its loop knows it, and all who ask are told by that
+        self._place = len(loop.tasks)
+        if loop.tasks:
+            loop.tasks.append(self)
+        else:
+            loop.tasks = [self]  # which keeps no room for more: most agents have one
 
     def __hash__(self) -> int:
         return self.number
+
+    def over(self) -> None:
+        """It is done: nobody has to end it."""
+        tasks, place = self._loop.tasks, self._place
+        tasks[place] = tasks[-1]  # so nothing has to be moved up
+        tasks[place]._place = place
+        tasks.pop()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """It is done: close what it has left."""
+        if self._exception is not None:  # `exception()` would keep asyncio from telling of it
+            close_unstarted(self._exception)
 
     @property
     def is_listed(self) -> bool:
@@ -98,13 +150,42 @@ class AgentTask(asyncio.Task[Any]):
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Ask it to end; whether it was not over yet."""
-        self.driver.check_driven()
+        self._loop.check_driven()
         return super().cancel(msg)
 
 
 class AgentTimer(asyncio.TimerHandle):
-    """A timer of the loop, with the number of its durable call (0: it has none)."""
+    """A timer of the loop.
+
+    Attributes:
+        number: that of its durable call, 0: it has none, or none any more.
+    """
 
     __slots__ = ("number",)
 
-    number: int
+    _callback: object
+    _loop: AgentLoop
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: Sequence[Any],
+        loop: AgentLoop,
+        context: Context | None,
+    ) -> None:
+        self.number = 0
+        task = asyncio.current_task(loop) if callback is _wake_sleeper else None
+        if isinstance(task, AgentTask):  # what is called sees no variables
+            context = context or task.context
+        super().__init__(when, callback, args, loop, context)
+
+    @property
+    def is_sleep(self) -> bool:
+        """Whether `asyncio.sleep` has made it."""
+        return self._callback is _wake_sleeper
+
+    def resume(self, value: object) -> None:
+        """Its time has come."""
+        self.number = 0
+        self._loop.run_next(self)

@@ -30,7 +30,7 @@ def unknown_write(
     session: Session, index: OplogIndex, name: str, request: bytes, site: int
 ) -> UnknownOutcomeError:
     """For a write announced at ``index`` and not known to have ended."""
-    place = describe_site(session.sites.sites.get(site or session.sites.here()))
+    place = describe_site(session.sites.site(site or session.sites.here()))
     call = f"{name} {decode(request)!r:.500} at {place}"
     return UnknownOutcomeError(
         session.agent_id,
@@ -43,7 +43,7 @@ def unknown_write(
 
 def unknown_region(session: Session, begin: OplogIndex) -> UnknownOutcomeError:
     """For a region that was interrupted after a write in it that must not be sent twice."""
-    place = describe_site(session.sites.sites.get(session.sites.here()))
+    place = describe_site(session.sites.site(session.sites.here()))
     call = f"the region opened at {place}"
     return UnknownOutcomeError(
         session.agent_id,
@@ -57,7 +57,7 @@ def unknown_region(session: Session, begin: OplogIndex) -> UnknownOutcomeError:
 
 def mixed_batch(session: Session, begin: OplogIndex) -> UnknownOutcomeError:
     """For a batch that was interrupted after a remote write that is none of its own."""
-    place = describe_site(session.sites.sites.get(session.sites.here()))
+    place = describe_site(session.sites.site(session.sites.here()))
     call = f"the batch begun at {place}"
     return UnknownOutcomeError(
         session.agent_id,

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from golem_sdk.core.entries import ImportedFunctionInvoked, ObservedFunctionCall
+from golem_sdk.core.entries import (
+    DescribeCallSite,
+    ImportedFunctionInvoked,
+    ObservedFunctionCall,
+)
 from golem_sdk.core.machine import StartedCall
 from golem_sdk.errors import NotDurableError
 
@@ -20,8 +24,10 @@ __all__ = ["Unrecorded"]
 class Unrecorded:
     """The unrecorded calls of one session. Their numbers are negative: they have no place in its order."""
 
+    __slots__ = ("_started", "_told", "session")
+
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = session
         self._started = 0
         self._told: set[int] = set()
 
@@ -41,19 +47,21 @@ class Unrecorded:
             )
         self._started += 1
         number = -self._started
-        keys, site = self._session.keys, self._session.sites.here()
+        keys, site = self.session.keys, self.session.sites.here()
         if scope.zone:
             self._told.add(number)
-        place = keys.called(scope.zone) if scope.zone else keys.started()
-        return StartedCall(number, name, function_type, request, 0, site, 0, place=place)
+        strand, position = keys.called(scope.zone)
+        return StartedCall(
+            number, name, function_type, request, 0, site, 0, strand=strand, position=position
+        )
 
     def completed(self, call: StartedCall, mail: Mail) -> ImportedFunctionInvoked:
         """The outcome of such a call. In a zone it is also told in the oplog, for the record."""
-        session = self._session
+        session = self.session
         if call.number in self._told:
             self._told.remove(call.number)
             if session.machine.is_live:
-                with session.agent_code():
+                with session:
                     self._tell(call, mail)
         return ImportedFunctionInvoked(
             session.machine.now,
@@ -69,11 +77,11 @@ class Unrecorded:
         )
 
     def _tell(self, call: StartedCall, mail: Mail) -> None:
-        session = self._session
+        session = self.session
         writer = session.writer
-        described = session.sites.undescribed(call.site) if call.site else None
-        if described is not None:
-            writer.append(described)
+        site = session.sites.undescribed(call.site) if call.site else None
+        if site is not None:
+            writer.append(DescribeCallSite(session.now_ns(), call.site, *site))
         writer.append(
             ObservedFunctionCall(
                 session.now_ns(),

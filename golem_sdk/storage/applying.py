@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Ledger", "apply_batches", "check_tally", "count_records"]
 
 _REWRITTEN: Final = frozenset({Space.HEAD, Space.INBOX, Space.SCHEDULED})
-_REMEMBERED: Final = 4_096
-"""So many records' checksums are kept, about 1 MiB: those of agents that are awake."""
+_REMEMBERED: Final = 1_024
+"""So many records' checksums are kept, about 256 KiB: those of agents that are at work."""
 
 Place = tuple[Space, bytes]
 Database = Any

@@ -79,7 +79,6 @@ class Committer:
         self._queue: list[Ticket] = []
         self._flight: list[Ticket] = []  # what the present leader commits
         self._size = 0  # of the last flight
-        self._last: Ticket | None = None
         self._leading = False
         self._closed = False
         self._failed: BaseException | None = None
@@ -87,8 +86,7 @@ class Committer:
         self._asked = False
         self._prepare: deque[Callable[[], Ticket | None]] = deque()
         self._bell = Event()
-        # Who is settled but sleeps still. Each wakes the next: many who wake at once would only fight
-        # for the interpreter's lock, which takes longer than all they have to do.
+        # Settled, but asleep still. Each wakes the next: many at once would only fight for the interpreter.
         self._sleepers: deque[LockType] = deque()
 
     def submit(self, batch: Batch, writer: Writer | None = None) -> Ticket:
@@ -108,7 +106,8 @@ class Committer:
             if self._failed is not None:
                 raise self._failed.with_traceback(None)
             self._queue.append(ticket)
-            self._last = ticket
+            if writer is not None:
+                writer.newest = ticket
         return ticket
 
     def wait(self, ticket: Ticket) -> None:
@@ -287,7 +286,7 @@ class Committer:
             flight, self._flight = self._flight, []
             self._leading = False
             for ticket in flight:
-                if (followers := ticket.dismiss()) is not None:
+                if (followers := ticket.over()) is not None:
                     self._sleepers.append(followers)
             has_heir = bool(self._queue) and self._wake_heir()
         if not has_heir:
@@ -382,7 +381,8 @@ class Committer:
                         self.wait(ticket)
 
     def _newest(self) -> Ticket | None:
-        return self._last
+        queued = self._queue or self._flight
+        return queued[-1] if queued else None
 
     def _is_left(self, ticket: Ticket) -> bool:
         """Whether somebody commits at the moment: who commits next takes it along.
@@ -394,7 +394,7 @@ class Committer:
 
     def _settle_all(self) -> None:
         """Commit everything submitted so far. Failures are the tickets', which keep them."""
-        last = self._last
+        last = self._newest()
         if last is not None:
             with suppress(Exception):
                 self.wait(last)

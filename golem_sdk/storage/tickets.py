@@ -22,9 +22,11 @@ class Writer:
 
     Attributes:
         broken: why no more of its batches will be accepted, once one of them failed.
+        newest: its last batch, until that is durable.
     """
 
-    broken: BaseException | None = None
+    broken: BaseException | None = field(default=None, init=False)
+    newest: Ticket | None = field(default=None, init=False)
 
 
 @define(eq=False)
@@ -57,6 +59,13 @@ class Ticket:
             self._followers = Lock()
             self._followers.acquire()
         return self._followers
+
+    def over(self) -> LockType | None:
+        """It is settled: let go of what is not needed any more. Gives what `dismiss` gives."""
+        writer = self.writer
+        if writer is not None and writer.newest is self and self.error is None:
+            writer.newest = None
+        return self.dismiss()
 
     def dismiss(self) -> LockType | None:
         """The lock to open for those who follow, which nobody follows any more; ``None``: nobody did."""

@@ -282,7 +282,7 @@ class Player:
         lines = [
             f"{agent} made a durable call that is not on the cassette; nothing was performed",
             f"  attempted: {call.function_name} ({call.function_type.label}) {request!r} at "
-            + describe_site(session.sites.sites.get(call.site)),
+            + describe_site(session.sites.site(call.site)),
         ]
         if near is not None:
             lines.append(f"  recorded : {near.name} ({near.kind}) {near.request!r}")

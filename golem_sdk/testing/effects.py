@@ -319,7 +319,7 @@ def _described(
     session: Session, call: StartedCall, scope: Scope
 ) -> tuple[Performance, tuple[int, ...]]:
     """A performance as a value, and its era (see `Answer`)."""
-    site = session.sites.sites.get(call.site)
+    site = session.sites.site(call.site)
     effect = Performance(
         session.agent_id,
         call.function_name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from golem_sdk.core.ids import storage_key
 from golem_sdk.testing.crash import CrashMoment, MortalEngine, SimulatedCrashError, Trap
 from golem_sdk.testing.schedules import CrashAt, Moment
 
@@ -43,7 +42,6 @@ class IndexTrap(Trap):
         super().__init__(engine, None)
         self._at = point
         self._agent = agent
-        self._agent_key = storage_key(agent) if agent else b""
         self._call = call
         self._after = after
 
@@ -66,6 +64,6 @@ class IndexTrap(Trap):
     def _reached(self, writer: OplogWriter) -> CrashMoment | None:
         super()._reached(writer)
         at = self._at
-        if at is None or writer._agent_key != self._agent_key or writer.last + 1 != at.index:
+        if at is None or writer._agent_id != self._agent or writer.last + 1 != at.index:
             return None
         return _AT_APPEND.get(at.moment)

@@ -94,7 +94,7 @@ class Watch:
             return
         with session.not_agent_code():  # looking for the place may read source files
             number = session.sites.here()
-        site = describe_site(session.sites.sites.get(number))
+        site = describe_site(session.sites.site(number))
         with self._mutex:
             self.seen.append(Unjournaled(event, details, site))
 

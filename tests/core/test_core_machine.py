@@ -81,7 +81,7 @@ class Program:
                 else:
                     delivered = machine.replay_delivery()
                     assert delivered is not None, "no operator meddled"
-                    entry = delivered
+                    _, entry = delivered
                 seen.append((entry.call, entry.outcome, machine.now))
             elif what == "withdraw" and machine.pending:
                 machine.withdraw(min(machine.pending))

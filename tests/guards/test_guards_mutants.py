@@ -6,6 +6,7 @@ A table: the program with what must hold of it in every life, and the faults of 
 from __future__ import annotations
 
 from collections.abc import Callable  # attrs classes are resolved at run time
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -33,10 +34,10 @@ from golem_sdk.core.scopes import Scope
 from golem_sdk.durability import is_live
 from golem_sdk.errors import GolemError
 from golem_sdk.guards.saga import Saga, _Done
+from golem_sdk.runtime import retries
 from golem_sdk.runtime.announcing import Announcements
 from golem_sdk.runtime.keys import Keys
 from golem_sdk.runtime.operations import Operations
-from golem_sdk.runtime.retries import Retries
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from golem_sdk.testing.driver import Step, drive
 
@@ -218,12 +219,12 @@ class Mutant:
     """A program, what must hold of it, and a fault of its guard.
 
     Attributes:
-        broken: gives the class's method, or the one to put in its place, from the original.
+        broken: gives the owner's function, or the one to put in its place, from the original.
     """
 
     program: Callable[[], Any]
     holds: Callable[[Any], None]
-    owner: type
+    owner: type | ModuleType
     name: str
     broken: Callable[[Any], Any]
 
@@ -278,9 +279,9 @@ MUTANTS = {
     "a failure is not tried again": Mutant(
         mutant_retry,
         failure_is_hidden,
-        Retries,
+        retries,
         "settled",
-        lambda original: lambda self, call, mail, scope: mail,
+        lambda original: lambda session, call, mail, scope: mail,
     ),
     "steps are undone in the order in which they were done": Mutant(
         mutant_saga, undone_in_reverse, Saga, "step", lambda original: _in_front

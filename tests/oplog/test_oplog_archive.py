@@ -25,7 +25,8 @@ from golem_sdk.testing.histories import CREATE
 if TYPE_CHECKING:
     from golem_sdk.storage.base import Engine, Row
 
-KEY = storage_key("Order(1)")
+NAME = "Order(1)"
+KEY = storage_key(NAME)
 
 
 def line(number: int, length: int = 0) -> Log:
@@ -34,7 +35,7 @@ def line(number: int, length: int = 0) -> Log:
 
 def write(engine: Engine, first: int, last: int, kind: type[OplogWriter] = EagerWriter) -> None:
     """One life of an agent: it goes on from what is there, and waits for each entry."""
-    writer = kind(KEY, Committer(engine, write_behind_s=None), survey(engine, KEY))
+    writer = kind(NAME, Committer(engine, write_behind_s=None), survey(engine, KEY))
     for number in range(first, last + 1):
         writer.append(CREATE if number == 1 else line(number))
         writer.commit()
@@ -72,7 +73,7 @@ def test_what_earlier_lives_have_left_is_put_together_by_later_ones() -> None:
 
 def test_long_chunks_stay_as_they_are() -> None:
     engine = MemoryEngine()
-    writer = EagerWriter(KEY, Committer(engine, write_behind_s=None), no_entries())
+    writer = EagerWriter(NAME, Committer(engine, write_behind_s=None), no_entries())
     entries = [CREATE, *(line(n, 20_000 if n == 5 else 0) for n in range(2, 12))]
     for entry in entries:
         writer.append(entry)
@@ -87,7 +88,7 @@ def test_long_chunks_stay_as_they_are() -> None:
 
 def test_enough_bytes_are_enough() -> None:
     engine = MemoryEngine()
-    writer = OplogWriter(KEY, Committer(engine, write_behind_s=None), no_entries())
+    writer = OplogWriter(NAME, Committer(engine, write_behind_s=None), no_entries())
     for number in range(1, 12):
         writer.append(CREATE if number == 1 else line(number, 10_000))
         writer.commit()
@@ -96,7 +97,7 @@ def test_enough_bytes_are_enough() -> None:
 
 def test_only_what_is_on_disk_is_put_together() -> None:
     engine = MemoryEngine()
-    writer = EagerWriter(KEY, Committer(engine, write_behind_s=None), no_entries())
+    writer = EagerWriter(NAME, Committer(engine, write_behind_s=None), no_entries())
     for number in range(1, 10):
         writer.append(CREATE if number == 1 else line(number))
         writer.flush()
@@ -113,7 +114,7 @@ def test_only_what_is_on_disk_is_put_together() -> None:
 def test_what_the_disk_takes_at_once_after_a_while_is_not_put_together_at_once(length: int) -> None:
     """Or it would be more than can be read back, and the agent be lost."""
     engine = MemoryEngine()
-    writer = OplogWriter(KEY, Committer(engine, write_behind_s=None), no_entries())
+    writer = OplogWriter(NAME, Committer(engine, write_behind_s=None), no_entries())
     entries = [CREATE, *(line(n, length) for n in range(2, 400))]
     for entry in entries[:-20]:
         writer.append(entry)
@@ -130,7 +131,7 @@ def test_what_the_disk_takes_at_once_after_a_while_is_not_put_together_at_once(l
 def test_nothing_is_taken_away_but_what_was_put_together() -> None:
     """More may be read than that: those that come first are longer than the others."""
     engine = MemoryEngine()
-    writer = OplogWriter(KEY, Committer(engine, write_behind_s=None), no_entries())
+    writer = OplogWriter(NAME, Committer(engine, write_behind_s=None), no_entries())
     entries = [CREATE, *(line(n, 15_000 if n < 20 else 0) for n in range(2, 400))]
     for entry in entries:
         writer.append(entry)
@@ -147,11 +148,11 @@ def test_nothing_is_taken_away_but_what_was_put_together() -> None:
 def test_an_agent_is_not_fenced_by_another_one_whose_name_goes_on() -> None:
     engine = MemoryEngine()
     committer = Committer(engine, write_behind_s=None)
-    for key in (KEY + b"2", KEY, KEY + b"\1"):
-        writer = EagerWriter(key, committer, no_entries())
+    for name in (NAME + "2", NAME, NAME + "\1"):
+        writer = EagerWriter(name, committer, no_entries())
         writer.append(CREATE)
         writer.commit()
-        assert list(read_entries(engine, key)) == [(1, CREATE)]
+        assert list(read_entries(engine, storage_key(name))) == [(1, CREATE)]
 
 
 class Counting(MemoryEngine):
@@ -171,7 +172,7 @@ class Counting(MemoryEngine):
 def test_not_much_more_is_read_than_is_put_together(length: int) -> None:
     """Or each commit would read all that the disk has taken at once, or an older version has left."""
     engine = Counting()
-    writer = OplogWriter(KEY, Committer(engine, write_behind_s=None), no_entries())
+    writer = OplogWriter(NAME, Committer(engine, write_behind_s=None), no_entries())
     for number in range(1, 1_200):
         writer.append(CREATE if number == 1 else line(number, length))
         writer.flush()
@@ -196,7 +197,7 @@ def test_x1_who_was_replaced_does_not_get_in_where_chunks_were(
     engine = MemoryEngine()
     write(engine, 1, stale)
     before = survey(engine, KEY)
-    zombie = kind(KEY, Committer(engine, write_behind_s=None), before)
+    zombie = kind(NAME, Committer(engine, write_behind_s=None), before)
     write(engine, stale + 1, 40)
     zombie.append(line(99))
     with pytest.raises(StoreFencedError):
@@ -257,7 +258,7 @@ def test_a_reader_at_the_end_ends_there_though_what_it_has_read_is_put_together(
 def test_k2_nothing_is_put_together_over_a_gap() -> None:
     engine = MemoryEngine()
     write(engine, 1, 20, OplogWriter)
-    writer = EagerWriter(KEY, Committer(engine, write_behind_s=None), survey(engine, KEY))
+    writer = EagerWriter(NAME, Committer(engine, write_behind_s=None), survey(engine, KEY))
     engine.commit([Batch(dels=((Space.OPLOG, chunk_key(KEY, 3)),))])
     for number in range(21, 30):
         writer.append(line(number))

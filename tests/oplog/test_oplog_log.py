@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golem_sdk.codec.entries import encode_chunk
-from golem_sdk.core.entries import Entry, Log, PayloadRef, TimerSet
+from golem_sdk.core.entries import BeginAtomicRegion, Entry, Log, PayloadRef
 from golem_sdk.core.ids import storage_key
 from golem_sdk.core.plan import EMPTY_PLAN, OplogRuleError
 from golem_sdk.errors import (
@@ -44,12 +44,13 @@ if TYPE_CHECKING:
 
     from golem_sdk.storage.base import Engine
 
-KEY = storage_key("Order(1)")
+NAME = "Order(1)"
+KEY = storage_key(NAME)
 
 
 def writer_over(engine: Engine, last: int = 0) -> OplogWriter:
     found = evolve(no_entries(), last=last)
-    return OplogWriter(KEY, Committer(engine, write_behind_s=None), found)
+    return OplogWriter(NAME, Committer(engine, write_behind_s=None), found)
 
 
 def line(number: int) -> Log:
@@ -86,9 +87,9 @@ def test_a_full_buffer_is_handed_over_before_the_next_entry() -> None:
     writer.append(CREATE)
     for number in range(2, 129):
         writer.append(line(number))
-    assert writer._ticket is None
+    assert writer.newest is None
     writer.append(line(129))
-    assert writer._ticket is not None
+    assert writer.newest is not None
     with writer.together():
         writer.put(Space.RESULT, b"key", b"value")
     writer.commit()
@@ -134,11 +135,11 @@ def test_writers_that_are_over_keep_nobody_elses_entries_from_the_disk() -> None
     engine, go, done = MemoryEngine(), Event(), Event()
     committer = Committer(engine, pause=lambda seconds: go.wait(30))
     for name in ("Order(1)", "Order(2)"):
-        over = OplogWriter(storage_key(name), committer, no_entries())
+        over = OplogWriter(name, committer, no_entries())
         over.append(CREATE)
         over.soon()
         over.fence(AgentSuspendedSignal("it waits"))
-    writer = OplogWriter(storage_key("Order(3)"), committer, no_entries())
+    writer = OplogWriter("Order(3)", committer, no_entries())
     writer.append(CREATE)
     writer.soon()
     committer.soon(done.set)
@@ -151,7 +152,7 @@ def test_writers_that_are_over_keep_nobody_elses_entries_from_the_disk() -> None
 def test_entries_that_break_the_rules_are_not_appended() -> None:
     writer = writer_over(MemoryEngine())
     with pytest.raises(OplogRuleError, match="L1"):
-        writer.append(TimerSet(1, 1, 1))
+        writer.append(BeginAtomicRegion(1))
     assert writer.append(CREATE) == 1
 
 
@@ -180,7 +181,7 @@ def test_long_payloads_do_not_wait_in_memory_until_somebody_waits() -> None:
         def soon(self, prepare: Callable[[], object] | None = None) -> None:
             asked.append(len(self._queue))
 
-    writer = OplogWriter(KEY, Counting(MemoryEngine(), write_behind_s=None), no_entries())
+    writer = OplogWriter(NAME, Counting(MemoryEngine(), write_behind_s=None), no_entries())
     for number in range(4):
         writer.keep(bytes([number]) * 256 * 1024 * 20)
     assert asked == [1, 2, 3, 4, 5]
@@ -196,7 +197,7 @@ def test_who_records_faster_than_the_disk_takes_it_waits(monkeypatch: pytest.Mon
             queued.append(sum(len(p[2]) for ticket in self._queue for p in ticket.batch.puts))
 
     engine = MemoryEngine()
-    writer = OplogWriter(KEY, Slow(engine, write_behind_s=None), no_entries())
+    writer = OplogWriter(NAME, Slow(engine, write_behind_s=None), no_entries())
     for number in range(32):
         writer.keep(number.to_bytes() * piece)
         writer.append(Log(number, "info", "", "x" * 2**18))
@@ -207,7 +208,7 @@ def test_who_records_faster_than_the_disk_takes_it_waits(monkeypatch: pytest.Mon
 def test_what_belongs_together_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "_MOST_BEHIND_BYTES", 0)
     engine = MemoryEngine()
-    writer = OplogWriter(KEY, Committer(engine, write_behind_s=None), no_entries())
+    writer = OplogWriter(NAME, Committer(engine, write_behind_s=None), no_entries())
     with writer.together():  # its caller holds what others wait for, who may be committing
         with writer.together():
             pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context
+from contextvars import Context, ContextVar
 from queue import SimpleQueue
 from random import Random
 from threading import Thread
@@ -16,6 +16,7 @@ from golem_sdk import originals
 from golem_sdk.errors import AgentSuspendedSignal
 from golem_sdk.runtime.lanes import Lane, current_lane
 from golem_sdk.runtime.loop import AgentLoop
+from golem_sdk.runtime.tasks import AgentTimer
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,6 +47,7 @@ class Call:
     due: float | None = None
     failing: bool = False
     lane: Lane | None = None
+    timer: AgentTimer | None = None
 
 
 class World:
@@ -69,18 +71,29 @@ class World:
         self.fenced = False
         self.trace: list[str] = []
         self.keep: list[Any] = []
+        self.variables: dict[ContextVar[Any], Any] = {}
         self.open.append(self)
-        self.loop: AgentLoop = AgentLoop(self, Context())  # type: ignore[abstract]  # what it lacks refuses
+        self.loop: AgentLoop = AgentLoop(self)  # type: ignore[abstract]  # what it lacks refuses
 
     # --- the port ---------------------------------------------------------------------------------
+
+    def context(self) -> Context:
+        context = Context()
+        for variable, value in self.variables.items():
+            context.run(variable.set, value)
+        return context
 
     def time_s(self) -> float:
         return self.now
 
-    def start_timer(self, delay_s: float) -> int:
-        number = self.start(f"sleep {delay_s}", lambda _: self.loop.fire_timer(number))
+    def start_timer(self, delay_s: float, timer: AgentTimer) -> int:
+        number = self.start(f"sleep {delay_s}", timer.resume)
         self.calls[number].due = self.now + delay_s
+        self.calls[number].timer = timer
         return number
+
+    def timers(self) -> list[AgentTimer]:
+        return [call.timer for call in self.calls.values() if call.timer is not None]
 
     def stop(self, error: BaseException) -> None:
         raise error

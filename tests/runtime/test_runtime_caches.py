@@ -251,5 +251,5 @@ def replayed_with_other_seed(
     engine: MemoryEngine, before: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> str:
     with monkeypatch.context() as patch:
-        patch.setattr("golem_sdk.runtime.divergence.hash_canary", lambda: 1)
+        patch.setattr("golem_sdk.runtime.loading.hash_canary", lambda: 1)
         return cause(replayed(engine, before))

@@ -7,7 +7,7 @@ import gc
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -149,15 +149,18 @@ def test_code_whose_session_has_ended_gets_nothing_that_was_recorded() -> None:
 class Fading(Actor):
     """Is unloaded by its own thread as soon as somebody has looked."""
 
+    __slots__ = ()
+
     @property
     def session(self) -> Session | None:
-        seen: Session | None = vars(self)["session"]
-        vars(self)["session"] = None
+        slot: Any = vars(Actor)["session"]
+        seen: Session | None = slot.__get__(self)
+        slot.__set__(self, None)
         return seen
 
     @session.setter
     def session(self, session: Session | None) -> None:
-        vars(self)["session"] = session
+        vars(Actor)["session"].__set__(self, session)
 
 
 def test_agents_that_are_unloaded_just_now_do_not_keep_the_store_open() -> None:

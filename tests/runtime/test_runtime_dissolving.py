@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import weakref
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +28,15 @@ def step_before_the_end(number: int) -> int:
     return number
 
 
-def weakly() -> object:
+def with_all_parts() -> object:
     session: Any = current()
-    operations = session.operations
-    parts = (session.pump, session.crowd, session.retries, session.custom, operations)
-    return [weakref.ref(each) for each in (session, *parts, operations.writes)]
+    made = [session.custom, session.crowd, session.operations, session.unrecorded]
+    assert {*map(id, made)} == {*map(id, session.made())}
+    return [type(part) for part in (session, session.pump, session.operations.writes, *made)]
+
+
+def living(kinds: list[type]) -> int:
+    return sum(type(each) in kinds for each in gc.get_objects())
 
 
 @agent
@@ -45,7 +48,8 @@ def dissolved(ending: str) -> int:
 
 
 WAYS: dict[str, Callable[[], object]] = {
-    "returns": weakly,
+    "returns": with_all_parts,
+    "again": with_all_parts,
     "keeps": current,
     "copies": copy_context,
 }
@@ -82,7 +86,11 @@ def run(engine: MemoryEngine) -> Iterator[Callable[[str], Any]]:
 def test_the_session_of_an_agent_that_has_run_is_gone_without_the_collector(
     run: Callable[[str], Any],
 ) -> None:
-    assert [each() for each in run("returns") if each() is not None] == []
+    kinds = run("returns")
+    gc.collect()
+    before = living(kinds)
+    run("again")
+    assert living(kinds) == before
 
 
 def test_a_session_that_somebody_keeps_is_left_whole(run: Callable[[str], Any]) -> None:

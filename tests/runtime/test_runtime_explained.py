@@ -34,7 +34,7 @@ from golem_sdk.runtime.divergence import divergence_error, hash_canary
 from golem_sdk.runtime.effects import asked
 from golem_sdk.runtime.limits import due_ns
 from golem_sdk.runtime.outcomes import reveal, same_outcome, shortened
-from golem_sdk.runtime.sites import SiteTable, describe_site
+from golem_sdk.runtime.sites import Site, SiteTable, describe_site
 from golem_sdk.runtime.unknown import mixed_batch, noted_unknown, unknown_region, unknown_write
 from golem_sdk.testing.driver import Step, drive
 
@@ -106,14 +106,9 @@ def test_what_cannot_be_decoded_is_told_as_well_as_can_be() -> None:
 )
 def test_the_likely_cause_is_told(hash_seed: int, code: str, cause: str) -> None:
     def ask(session: Session) -> GolemError:
-        created = session.created
-        session.created = evolve(
-            created, hash_canary=hash_canary() + hash_seed, code=created.code + code
-        )
-        try:
-            return divergence_error(session, Mismatch(7, None, "something else"))
-        finally:
-            session.created = created
+        origin = session.origin
+        session.origin = evolve(origin, is_same_hash=not hash_seed, is_same_code=not code)
+        return divergence_error(session, Mismatch(7, None, "something else"))
 
     assert f"  likely cause: {cause}" in str(of_session(ask))
 
@@ -124,9 +119,9 @@ def test_stores_hold_the_hash_of_this_text() -> None:
 
 
 def test_places() -> None:
-    site = DescribeCallSite(1, 1, "/a/b/orders.py", 88, "charge", "pay(card)")
+    site = Site("/a/b/orders.py", 88, "charge", "pay(card)")
     assert describe_site(site) == "orders.py:88 in charge(): pay(card)"
-    assert describe_site(evolve(site, source="")) == "orders.py:88 in charge()"
+    assert describe_site(site._replace(source="")) == "orders.py:88 in charge()"
     assert describe_site(None) == "an unknown line"
 
 
@@ -168,35 +163,79 @@ def library(depth: int) -> Callable[[Callable[[], int]], int]:
     return partial(found["call"], depth)
 
 
+def described(sites: SiteTable, number: int) -> Site:
+    site = sites.site(number)
+    assert site is not None
+    return site
+
+
 def test_the_innermost_line_of_user_code_is_found() -> None:
-    sites = SiteTable([], "", lambda: 5)
+    sites = SiteTable([], "")
     number = library(59)(sites.here)
-    assert sites.sites[number].source == "number = library(59)(sites.here)"
-    assert sites.sites[number].timestamp == 5
+    assert described(sites, number).source == "number = library(59)(sites.here)"
     assert library(60)(sites.here) == 0, "that is too far to look at each call"
 
 
 def test_of_a_long_line_the_begin_is_kept(tmp_path: Path) -> None:
-    sites, file, found = SiteTable([], "", lambda: 5), tmp_path / "long.py", dict[str, Any]()
+    sites, file, found = SiteTable([], ""), tmp_path / "long.py", dict[str, Any]()
     file.write_text(f"def call(ask): return ask()  # {300 * 'x'}")
     exec(compile(file.read_text(), str(file), "exec"), found)
-    assert sites.sites[found["call"](sites.here)].source == file.read_text()[:200]
+    assert described(sites, found["call"](sites.here)).source == file.read_text()[:200]
 
 
 def test_each_line_has_a_number_of_its_own() -> None:
-    sites = SiteTable([], "", lambda: 5)
+    sites = SiteTable([], "")
     numbers = [
         sites.here(),
         sites.here(),
         sites.here(),
     ]
-    assert len({sites.sites[number].line for number in numbers}) == 3
+    assert len({described(sites, number).line for number in numbers}) == 3
+
+
+def test_numbers_go_by_the_order_in_which_an_agent_meets_its_sites(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Agents share what they can of it: none may notice."""
+    tables: list[SiteTable] = []
+    calls: dict[str, Callable[[], int]] = {
+        "a": lambda: tables[-1].here(),
+        "b": lambda: tables[-1].here(),
+        "c": lambda: tables[-1].here(),
+        "d": lambda: tables[-1].here(),
+    }
+    lines: dict[str, int] = {}
+    for most in (10_000, 3):
+        monkeypatch.setattr("golem_sdk.runtime.sites._MOST", most)
+        for order in ("abc", "abcd", "acbd", "abdc", "bacd", "aabbccdd", "abcd", "dcba"):
+            tables.append(SiteTable([], ""))
+            numbers = {name: calls[name]() for name in order}
+            assert numbers == {name: at for at, name in enumerate(dict.fromkeys(order), start=1)}
+            assert numbers == {name: calls[name]() for name in order}
+            for name, number in numbers.items():
+                place = described(tables[-1], number)
+                assert lines.setdefault(name, place.line) == place.line
+                assert place.source.startswith(f'"{name}": ')
+            assert tables[-1].site(len(numbers) + 1) is None
+
+
+def test_what_an_oplog_describes_keeps_its_number() -> None:
+    known = SiteTable([], "")
+    number = known.here()
+    entry = DescribeCallSite(1, 7, *described(known, number)._replace(line=1))
+    sites = SiteTable([entry], "")
+    assert sites.site(6) is None
+    assert sites.site(7) == Site(*described(known, number)._replace(line=1))
+    assert sites.undescribed(7) is None
+    assert sites.here() == 8
+    assert sites.undescribed(8) == sites.site(8)
+    assert sites.undescribed(8) is None
 
 
 def test_what_is_frozen_is_no_user_code() -> None:
-    sites, found = SiteTable([], "", lambda: 5), dict[str, Any]()
+    sites, found = SiteTable([], ""), dict[str, Any]()
     exec(compile("def call(ask):\n\n return ask()", "<frozen something>", "exec"), found)
-    assert sites.sites[found["call"](sites.here)].file == __file__
+    assert described(sites, found["call"](sites.here)).file == __file__
 
 
 @pytest.mark.parametrize(
@@ -217,37 +256,37 @@ def test_what_is_frozen_is_no_user_code() -> None:
 def test_the_modules_of_the_sdk_that_hold_no_agents_are_passed_over(
     module: object, is_found: bool
 ) -> None:
-    sites, found = SiteTable([], "", lambda: 5), {"__name__": module}
+    sites, found = SiteTable([], ""), {"__name__": module}
     exec(compile("def call(ask):\n return ask()", "user.py", "exec"), found)
     call: Any = found["call"]
-    assert (sites.sites[call(sites.here)].file == "user.py") == is_found
+    assert (described(sites, call(sites.here)).file == "user.py") == is_found
 
 
 @pytest.mark.parametrize("place", ["site-packages", "dist-packages"])
 def test_libraries_are_no_user_code_wherever_they_are_installed(place: str) -> None:
-    sites, found = SiteTable([], "", lambda: 5), dict[str, Any]()
+    sites, found = SiteTable([], ""), dict[str, Any]()
     file, name = str(Path("/elsewhere", place, "library.py")), f"in_{place[:4]}"
     exec(compile(f"def {name}(ask):\n return ask()", file, "exec"), found)
-    assert sites.sites[found[name](sites.here)].file == __file__
+    assert described(sites, found[name](sites.here)).file == __file__
 
 
 def test_functions_of_two_files_are_told_apart_even_if_all_else_is_equal() -> None:
     """CPython takes their code for equal: a library that was copied into a program, say."""
-    sites, places = SiteTable([], "", lambda: 5), []
+    sites, places = SiteTable([], ""), []
     library = Path("/elsewhere", "site-packages", "copied.py")
     for file in ("/own/copied.py", str(library), "/other/copied.py"):
         found = dict[str, Any]()
         exec(compile("def copied(ask):\n return ask()", file, "exec"), found)
-        places.append(sites.sites[found["copied"](sites.here)].file)
+        places.append(described(sites, found["copied"](sites.here)).file)
     assert places == ["/own/copied.py", __file__, "/other/copied.py"]
 
 
 def test_scripts_are_user_code() -> None:
-    sites, found = SiteTable([], "", lambda: 5), dict[str, Any]()
+    sites, found = SiteTable([], ""), dict[str, Any]()
     for at, path in enumerate([sysconfig.get_path("scripts"), sys.prefix]):
         source = at * "\n" + "def call(ask):\n    return ask()"
         exec(compile(source, f"{path}/script", "exec"), found)
-        assert sites.sites[found["call"](sites.here)].file == f"{path}/script"
+        assert described(sites, found["call"](sites.here)).file == f"{path}/script"
 
 
 def test_long_texts_are_shortened_and_say_so() -> None:

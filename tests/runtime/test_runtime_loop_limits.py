@@ -264,7 +264,9 @@ def test_generators_that_finish_are_not_remembered() -> None:
     async def main(world: World) -> None:
         for _ in range(1000):
             world.note(*[each async for each in generator()])
-        assert len(world.loop._generators._begun) < 100
+        generators = world.loop._generators
+        assert generators is not None
+        assert len(generators._begun) < 100
 
     run(main)[1].result()
 

@@ -83,7 +83,7 @@ def real(engine: MemoryEngine) -> Runtime:
 def test_p4_what_a_refused_flush_has_dropped_is_not_taken_for_written() -> None:
     engine = Failing()
     committer = Committer(engine, write_behind_s=None)
-    writer = OplogWriter(b"log", committer, no_entries())
+    writer = OplogWriter("log", committer, no_entries())
     writer.append(Create(1, "t", "t(1)", b"", "code", 7, "0", {}))
     writer.commit()
     engine.full = True

@@ -355,12 +355,12 @@ def test_a_loop_that_is_over_stays_over() -> None:
     world.loop.start_main(main(world))
     world.loop.run_ready()
     assert not world.loop.is_closed()
-    (timer,) = [number for number, call in world.calls.items() if call.due]
+    (timer,) = world.timers()
     world.crash()
     assert world.loop.is_closed()
     assert not world.loop.is_running()
     world.loop.run_ready()
-    world.loop.fire_timer(timer)
+    timer.resume(None)
     world.loop.run_ready()
     assert world.trace == ["ends main"]
 

@@ -253,7 +253,7 @@ def test_many_armed_timers_are_looked_through_rarely(monkeypatch: pytest.MonkeyP
 
 
 def test_how_long_an_agent_may_wait_in_memory() -> None:
-    writer = OplogWriter(b"log", Committer(MemoryEngine(), write_behind_s=None), no_entries())
+    writer = OplogWriter("log", Committer(MemoryEngine(), write_behind_s=None), no_entries())
     assert Settings(suspend_after_s=2.5).patience_s(writer) == 2.5
     writer.last = 70_000
     assert Settings(suspend_after_s=2.5).patience_s(writer) == pytest.approx(7.0), (
