@@ -74,15 +74,17 @@ _LENGTH_BYTES = {
 
 def may_be_heavy(data: bytes) -> bool:
     """Whether these bytes have to be weighed before they are decoded."""
-    return len(data) > _LIGHT_BYTES or promises_much(data)
+    return len(data) > _LIGHT_BYTES or promises_much(data, len(data))
 
 
-def promises_much(data: bytes) -> bool:
-    """Whether lying headers in these bytes could make msgpack allocate more slots than it should."""
-    size = len(data)
-    if size * size <= _MAX_PROMISED:
+def promises_much(data: bytes, longest: int) -> bool:
+    """Whether lying headers in these bytes could make msgpack allocate more slots than it should.
+
+    It refuses lists and dicts of more than ``longest`` items when it has read their headers.
+    """
+    if len(data) * longest <= _MAX_PROMISED:
         return False
-    return size * sum(map(data.count, (b"\xdc", b"\xdd", b"\xde", b"\xdf"))) > _MAX_PROMISED
+    return longest * sum(map(data.count, (b"\xdc", b"\xdd", b"\xde", b"\xdf"))) > _MAX_PROMISED
 
 
 def weigh(data: bytes) -> int:

@@ -56,6 +56,7 @@ _REF = 1
 _REGION = 2
 _DIGEST_BYTES = 32
 _LONGEST_EXTENSION = 64
+_LONGEST_PART = 1_024  # fields of an entry, or interceptors of which one names the versions
 
 _FIELDS: dict[type[Entry], Callable[[Any], Any]] = {
     kind.entry_class: attrgetter(*names)
@@ -146,10 +147,11 @@ def decode_chunk(data: bytes, kinds: bytes | None = None) -> list[Entry]:
     packed = data[len(kinds) + 2 :]
     if is_archived(data):
         packed = _inflated(packed)
-    if promises_much(packed) and weigh(packed) > MAX_WEIGHT:
+    longest = max(len(kinds), _LONGEST_PART)
+    if promises_much(packed, longest) and weigh(packed) > MAX_WEIGHT:
         raise DecodingError("not a chunk of oplog entries: more is promised in it than there is")
     try:
-        bodies = msgpack.unpackb(packed, **_OPTIONS)
+        bodies = msgpack.unpackb(packed, max_array_len=longest, max_map_len=longest, **_OPTIONS)
     except Exception as error:
         raise DecodingError(f"not a chunk of oplog entries: {shown(str(error))}") from error
     return list(_entries(kinds, bodies))

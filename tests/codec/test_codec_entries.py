@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.numbers_of_entries import HINTS, REPLAYED
+from golem_sdk.codec import entries as codec
 from golem_sdk.codec.entries import (
     FORMAT_VERSION,
     SMALL_CHUNK,
@@ -26,6 +27,7 @@ from golem_sdk.core.entries import (
     Entry,
     ImportedFunctionInvoked,
     Jump,
+    Log,
     OplogRegion,
     PayloadRef,
     TimerSet,
@@ -81,6 +83,13 @@ def test_s2_archived_chunks_hold_what_each_held(runs: list[list[Entry]]) -> None
     assert decode_chunk(archived) == [entry for run in runs for entry in run]
     kinds = [KIND_OF[type(entry)].code for run in runs for entry in run]
     assert list(chunk_kinds(archived)) == kinds
+
+
+def test_what_agents_record_is_not_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than to decode it, and any timestamp may hold what could be a list's header."""
+    monkeypatch.setattr(codec, "weigh", lambda data: pytest.fail("weighed"))
+    run = [Log(0x1800_0000_00DD_0000 + n, "info", "", "x" * 80) for n in range(128)]
+    assert decode_chunk(encode_archive([encode_chunk(run)] * 5)) == 5 * run
 
 
 @pytest.mark.parametrize("version", [1, 2])
