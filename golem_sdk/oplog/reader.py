@@ -240,7 +240,7 @@ def _archived_since(engine: Engine, agent_key: bytes, start: OplogIndex) -> _Chu
     data = engine.get(Space.OPLOG, chunk_key(agent_key, first))
     if data is None:
         return None
-    entries = _decode(agent_key, first, chunk_kinds(data), data)[start - first :]
+    entries = _decode(agent_key, first, None, data)[start - first :]
     if not entries:
         return None
     chunk = encode_chunk(entries)
@@ -253,7 +253,7 @@ def _chunk_holding(engine: Engine, agent_key: bytes, start: OplogIndex) -> Oplog
     return int.from_bytes(found[0][0][-8:], "big") if found else 1
 
 
-def _decode(agent_key: bytes, index: OplogIndex, kinds: bytes, data: bytes) -> list[Entry]:
+def _decode(agent_key: bytes, index: OplogIndex, kinds: bytes | None, data: bytes) -> list[Entry]:
     try:
         return decode_chunk(data, kinds)
     except DecodingError as error:

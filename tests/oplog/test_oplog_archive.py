@@ -255,6 +255,16 @@ def test_a_reader_at_the_end_ends_there_though_what_it_has_read_is_put_together(
     assert 128 not in chunks(engine)
 
 
+def test_k2_what_a_reader_finds_in_place_of_what_it_was_to_read_may_be_damaged() -> None:
+    engine = MemoryEngine()
+    write(engine, 1, 128, OplogWriter)
+    reader = read_entries(engine, KEY)
+    next(reader)
+    engine.commit([Batch(puts=((Space.OPLOG, chunk_key(KEY, 128), b"\x63"),))])
+    with pytest.raises(StoreCorruptError, match="damaged at entry 128: oplog format 99"):
+        list(reader)
+
+
 def test_k2_nothing_is_put_together_over_a_gap() -> None:
     engine = MemoryEngine()
     write(engine, 1, 20, OplogWriter)
