@@ -44,6 +44,10 @@ def _started(name: str) -> LaneThread:
 class LanesPort(Protocol):
     """What lanes need from their session."""
 
+    def here(self) -> int:
+        """The number of the line of agent code that runs, or that has made the task that does."""
+        ...
+
     def cancel_call(self, number: int) -> None:
         """A durable call is not waited for any more."""
         ...
@@ -114,6 +118,7 @@ class Lanes:
             size = sys.maxsize if executor is _OWN_THREADS else executor_size(executor)
             crew = self._crews[executor] = _Crew(size)
         self._lanes[lane] = crew
+        lane.site = self._port.here()
         watch(self)
         if crew.vacancies:
             crew.vacancies -= 1

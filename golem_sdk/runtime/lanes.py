@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from golem_sdk.runtime.crews import Lanes
     from golem_sdk.runtime.tasks import AgentFuture
 
-__all__ = ["Baton", "Lane", "LaneThread", "Waiter", "current_lane"]
+__all__ = ["Baton", "Lane", "LaneThread", "Waiter", "current_lane", "lane_site"]
 
 _LAST_WORDS_S = 1.0
 """How long a lane that is told to end may take before it is left to itself."""
@@ -34,6 +34,11 @@ _here = _Here()
 def current_lane() -> Lane | None:
     """The lane whose thread runs this code, ``None`` on all other threads."""
     return _here.lane
+
+
+def lane_site() -> int:
+    """Where agent code has made the lane whose thread runs this code, 0: nobody knows, or it is none."""
+    return 0 if _here.lane is None else _here.lane.site
 
 
 _Message = tuple["Callable[[], None] | None", object, BaseException | None]
@@ -74,6 +79,7 @@ class Lane:
         over: the function has returned or raised.
         waiters: who waits for that.
         call: the durable call that it has waited for last.
+        site: where agent code made it.
     """
 
     def __init__(
@@ -92,7 +98,7 @@ class Lane:
         self.is_daemon = is_daemon
         self.over = False
         self.waiters: deque[Waiter] = deque()
-        self.call = 0
+        self.call = self.site = 0
         self._context = context
         self._function = function
         self._messages: SimpleQueue[_Message] = SimpleQueue()

@@ -273,8 +273,11 @@ class Pump:
         return due
 
     def here(self) -> int:
-        """The number of the line of agent code that runs, 0 if it is not known."""
-        return self.session.sites.here()
+        """The number of the line of agent code that runs, or has made the task that does; 0: not known."""
+        site = self.session.sites.here()
+        if site or (task := self.task()) is None:
+            return site
+        return task.site
 
     @property
     def is_running(self) -> bool:

@@ -38,7 +38,7 @@ from golem_sdk.runtime.definitions import AgentDefinition
 from golem_sdk.runtime.divergence import divergence_error
 from golem_sdk.runtime.effects import Effect, HostEffect, LaneEffect, TimerEffect, asked
 from golem_sdk.runtime.keys import Keys
-from golem_sdk.runtime.lanes import current_lane
+from golem_sdk.runtime.lanes import current_lane, lane_site
 from golem_sdk.runtime.mailbox import Mail, Mailbox
 from golem_sdk.runtime.outcomes import reveal, shortened
 from golem_sdk.runtime.parts import Parts
@@ -323,7 +323,8 @@ class Session(Parts):
         task = None
         if self.pump.loop is not None or self.machine.is_live:
             task = self.pump.task()
-            site = site or self.sites.here() or (0 if task is None else task.site)
+            made_at = lane_site() if task is None else task.site
+            site = site or self.sites.here() or made_at
         number = 0 if task is None else task.number
         begin = 0
         if not scope.idempotent and function_type in ANNOUNCED:

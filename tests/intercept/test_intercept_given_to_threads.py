@@ -18,6 +18,7 @@ import anyio.to_thread
 import pytest
 from attrs import evolve
 
+from golem_sdk.core.entries import DescribeCallSite, ImportedFunctionInvoked
 from golem_sdk.intercept import table
 from golem_sdk.intercept.paths import GIVEN
 from intercept.replaying import run, run_async
@@ -131,3 +132,17 @@ def test_older_agents_record_nothing_of_it(
     runs = run_async(body)
     assert runs.live == runs.replayed == ["text", True]
     assert runs.calls == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_line_that_has_given_it_is_told(way: Callable[..., Any], desk: Path) -> None:
+    """D1: the call site of what has no line of its own."""
+
+    async def body() -> str:
+        found: str = await way((desk / "page").read_text)
+        return found
+
+    entries = run_async(body).entries
+    lines = {each.site: each.function for each in entries if isinstance(each, DescribeCallSite)}
+    calls = [each for each in entries if isinstance(each, ImportedFunctionInvoked)]
+    assert {lines.get(each.site) for each in calls} == {way.__name__}
