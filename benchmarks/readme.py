@@ -67,9 +67,9 @@ _SLOWER: Final = """\
 other. Stores with a write-ahead log need one (DBOS on PostgreSQL, or on SQLite in WAL mode; on SQLite as
 it comes, four; Restate two). Where a flush takes milliseconds (hard disks, network disks, cheap cloud
 volumes), flushes are all that counts, and such a store can be up to twice as fast as we are with one
-agent at a time. Agents that run at the same time share their flushes, which hides it. An agent that
-sleeps in memory takes more than a workflow of DBOS or Restate (11 and 16 KiB, measured by hand), until it
-is unloaded after a second."""
+agent at a time. Agents that run at the same time share their flushes, which hides it. What does not wait
+for the disk waits for Python: a workflow of one step takes some 0.25 ms of processor time, so that many
+small ones at once are held up by the interpreter, not by flushes."""
 
 
 def write(file: Path) -> list[Path]:
