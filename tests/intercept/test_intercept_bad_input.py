@@ -153,7 +153,9 @@ def by_sqlite() -> Any:
 def by_sqlalchemy() -> Any:
     engine = sa.create_engine(sa.URL.create("sqlite", database=PLACES["file"]))
     with engine.connect() as connection:
-        return connection.execute(sa.text("SELECT name FROM items")).scalars().all()
+        found = connection.execute(sa.text("SELECT name FROM items")).scalars().all()
+    engine.dispose()
+    return found
 
 
 def by_psycopg() -> Any:
