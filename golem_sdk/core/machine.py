@@ -37,9 +37,8 @@ OTHER_RESULT = "the agent's code finished with another result"
 """What a mismatch says was attempted by code that is at its end."""
 
 
-@define(
-    weakref_slot=False
-)  # not frozen, which takes three times as long to make: nobody changes one
+# Not frozen, which takes three times as long to make: nobody changes one.
+@define(weakref_slot=False)
 class StartedCall:
     """A durable call whose outcome agent code has not seen yet.
 

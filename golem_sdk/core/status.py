@@ -36,9 +36,8 @@ class AgentStatus(Enum):
     FAILED = "failed"
 
 
-@define(
-    weakref_slot=False
-)  # not frozen, which takes three times as long to make: nobody changes one
+# Not frozen, which takes three times as long to make: nobody changes one.
+@define(weakref_slot=False)
 class StatusRecord:
     """Everything shown about an agent, as of entry ``last``.
 

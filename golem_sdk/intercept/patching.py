@@ -129,9 +129,8 @@ class PatchSet:
         """Whether every patch is still in place. Cheap: asked at every invocation."""
         try:
             for read, namespace, replacements in self._checks:
-                if (
-                    read(namespace) != replacements
-                ):  # things that are the same are not compared any closer
+                # Things that are the same are not compared any closer.
+                if read(namespace) != replacements:
                     return False
         except KeyError:
             return False

@@ -94,9 +94,8 @@ class OplogWriter(Writer):
         self._fence: BaseException | None = None
         self._mutex = RLock()
         self._asked = False
-        self._behind: tuple[Ticket, int] | None = (
-            None  # since it was handed on, so many bytes followed
-        )
+        # Since this one was handed on, so many bytes followed.
+        self._behind: tuple[Ticket, int] | None = None
         self._undivided = 0
 
     @contextmanager

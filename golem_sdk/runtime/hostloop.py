@@ -143,9 +143,8 @@ class Running:
         _tell(self._loop, self._cancel)
 
     def _cancel(self) -> None:
-        self._is_cancelled = (
-            True  # if the loop has yet to look at it, whoever was to tell it being late
-        )
+        # If the loop has yet to look at it, whoever was to tell it being late.
+        self._is_cancelled = True
         if self._task is not None:
             self._task.cancel()
 

@@ -54,9 +54,8 @@ class Mailbox:
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._items: deque[Mail | Alarm] | None = (
-            None  # there is none: an empty one takes much room
-        )
+        # ``None``: there is none. An empty one takes much room.
+        self._items: deque[Mail | Alarm] | None = None
         self._waiting: tuple[int | None, Environment, LockType] | None = None
         self._closed = False
 

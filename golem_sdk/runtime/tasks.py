@@ -55,7 +55,6 @@ class AgentFuture(asyncio.Future[Any]):
 
     Attributes:
         number: its creation number.
-        driver: its loop.
     """
 
     __slots__ = ("number",)
@@ -96,7 +95,6 @@ class AgentTask(asyncio.Task[Any]):
     Attributes:
         number: its creation number.
         site: where agent code made it.
-        driver: its loop.
         context: the context variables it runs with (`asyncio.Task` tells them only from 3.12 on).
         is_background: it is no task of agent code, but of something that this has opened.
     """
