@@ -112,7 +112,8 @@ class AgentLoop(BareLoop, Baton):
     ) -> AgentTask:
         """Make the task of an invocation, whose context is a copy of this one."""
         with self.driven():
-            return (context or self._port.context()).run(self.create_task, coroutine)
+            context = self._port.context() if context is None else context
+            return context.run(self.create_task, coroutine)
 
     def run_next(self, handle: asyncio.Handle) -> None:
         """A callback is ready."""

@@ -251,7 +251,7 @@ class Pump:
         """The outcome of a call that is under way was recorded where the oplog is dropped: deliver it."""
         session = self.session
         if self._fresh is not None:
-            del self._fresh[entry.call]
+            self._fresh.pop(entry.call, None)
         outcome = session.kernel.load_payload(entry.outcome)
         session.mailbox.post(Mail(entry.call, outcome, entry.failed))
 

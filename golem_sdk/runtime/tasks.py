@@ -173,9 +173,9 @@ class AgentTimer(asyncio.TimerHandle):
         context: Context | None,
     ) -> None:
         self.number = 0
-        task = asyncio.current_task(loop) if callback is _wake_sleeper else None
-        if isinstance(task, AgentTask):  # what is called sees no variables
-            context = context or task.context
+        if context is None and callback is _wake_sleeper:  # which sees no variables
+            task = asyncio.current_task(loop)
+            context = task.context if isinstance(task, AgentTask) else None
         super().__init__(when, callback, args, loop, context)
 
     @property

@@ -62,7 +62,7 @@ class Ticket:
 
     def over(self) -> LockType | None:
         """It is settled: let go of what is not needed any more. Gives what `dismiss` gives."""
-        writer = self.writer
+        writer, self.writer = self.writer, None
         if writer is not None and writer.newest is self and self.error is None:
             writer.newest = None
         return self.dismiss()

@@ -53,7 +53,7 @@ def turns() -> Turns:
 @pytest.fixture
 def lanes(turns: Turns) -> Lanes:
     loop: Any = turns
-    unused: Any = SimpleNamespace()
+    unused: Any = SimpleNamespace(here=lambda: 0)
     return Lanes(loop, unused)
 
 

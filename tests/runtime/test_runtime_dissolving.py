@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
@@ -117,3 +118,27 @@ def test_a_copied_context_makes_no_more_calls_of_an_agent_that_has_run(
     assert isinstance(caught.value.reason, UsageError)
     assert "has run to its end" in str(caught.value.reason)
     assert list(read_entries(engine, key)) == recorded
+
+
+@agent
+async def sleeps_in_memory(number: int) -> None:
+    await asyncio.sleep(86_400)
+
+
+def test_one_that_sleeps_in_memory_is_made_of_little() -> None:
+    """With all its code, and with what asyncio has for it: of that there may be many."""
+    environment, patient = VirtualEnvironment(), Settings(suspend_after_s=1e6, write_behind_s=None)
+
+    def tracked(runtime: Runtime, numbers: range) -> int:
+        for number in numbers:
+            runtime.trigger(sleeps_in_memory, number)
+        environment.join(60)
+        agents = [runtime._kernel.actor("", f"sleeps_in_memory({number})") for number in numbers]
+        assert all(agent.session is not None for agent in agents)
+        gc.collect()
+        return len(gc.get_objects())
+
+    environment.enter()
+    with Runtime.over(MemoryEngine(), environment, patient) as runtime:
+        warm = tracked(runtime, range(20))
+        assert (tracked(runtime, range(20, 40)) - warm) / 20 < 50
