@@ -171,7 +171,7 @@ def test_what_is_in_it(version: int) -> None:
     session: Any = SimpleNamespace(workspace="")
     assert not is_own(session, "/a/b")
     session.workspace = "/a"
-    session.created = SimpleNamespace(interceptors={"file-system": version})
+    session.origin = SimpleNamespace(interceptors={"file-system": version})
     within = ["/a", "/a/b", b"/a/b/", "/a//b/./c", "/b/../a/c", "/a/../a/b", Path("/a/b")]
     without = ["/ab", "/", "/b/a", "/a/..", "/a/../b", "/a/b/../../c", "/b/../c/a", "a"]
     assert [path for path in within + without if is_own(session, path)] == within
