@@ -250,6 +250,8 @@ def test_what_others_have_checked_out_is_refused_to_agents(file: File) -> None:
     lends()
     assert run(lambda: refused(lambda: CONNECTIONS[-1].execute(COUNT))).live == told
     assert "checked out outside agents or by a function decorated with @durable" in told
+    CONNECTIONS.pop().close()
+    ENGINES[-1].dispose()
 
 
 def test_a_pool_without_an_engine_is_recorded(file: File) -> None:
