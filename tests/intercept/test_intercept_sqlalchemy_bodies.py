@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,15 @@ CONNECTIONS: list[Any] = []
 """The connection, or the session, that agents and functions try to share."""
 
 COUNT = sa.select(sa.func.count()).select_from(LOG)
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """Connections that are left to the collector end here, and are no matter of another test's."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
@@ -266,6 +277,7 @@ def test_a_pool_without_an_engine_is_recorded(file: File) -> None:
             found += cursor.fetchall()
             cursor.close()
             connection.close()
+        pool.dispose()
         return found
 
     runs = run(body)
