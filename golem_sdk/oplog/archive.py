@@ -48,7 +48,7 @@ class Loose:
 
     def add(self, index: OplogIndex, data: bytes) -> None:
         """A chunk follows, whose first entry has this index."""
-        if len(data) > _SMALL_BYTES or data[:1] != _LOOSE:  # as `_is_small`, without a call
+        if not _is_small(data):
             self.chunks = self.size_bytes = 0
             return
         if not self.chunks:

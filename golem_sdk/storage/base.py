@@ -110,10 +110,11 @@ class Batch:
     log: bytes = b""
 
     def __attrs_post_init__(self) -> None:
-        if self.claim is not None:
-            check_record(*self.claim)
-        for put in self.puts:
-            check_record(*put)
+        puts = self.puts if self.claim is None else (self.claim, *self.puts)
+        for space, key, value in puts:
+            check_key(space, key)
+            if len(value) > VALUE_LIMIT:
+                raise RecordSizeError("value", space, key, len(value), VALUE_LIMIT)
         for space, key in self.dels:
             check_key(space, key)
 
@@ -176,14 +177,6 @@ def prefix_range(prefix: bytes) -> tuple[bytes, bytes | None]:
     """The ``lo`` and ``hi`` of a scan over all keys that begin with ``prefix``."""
     trimmed = prefix.rstrip(b"\xff")
     return prefix, trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else None
-
-
-def check_record(space: Space, key: bytes, value: bytes) -> None:
-    """Raise RecordSizeError unless these can be a key and its value."""
-    if not 0 < len(key) <= KEY_LIMIT:
-        raise RecordSizeError("key", space, key, len(key), KEY_LIMIT)
-    if len(value) > VALUE_LIMIT:
-        raise RecordSizeError("value", space, key, len(value), VALUE_LIMIT)
 
 
 def check_key(space: Space, key: bytes) -> None:
