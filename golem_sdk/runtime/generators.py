@@ -9,9 +9,9 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
-__all__ = ["Generators", "is_collecting"]
+__all__ = ["Generators", "close_each", "is_collecting"]
 
 _collector: int | None = None
 
@@ -59,3 +59,15 @@ class Generators:
             if generator is not None:
                 found[number] = generator
         return [found[number] for number in sorted(found)]
+
+
+async def close_each(
+    generators: list[AsyncGenerator[Any, Any]], tell: Callable[[dict[str, Any]], None]
+) -> None:
+    """Close them one after the other; of errors the loop's exception handler is told."""
+    for generator in generators:
+        try:
+            await generator.aclose()
+        except Exception as error:
+            message = f"an error occurred during closing of asynchronous generator {generator!r}"
+            tell({"message": message, "exception": error})

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
 from golem_sdk.errors import NotDurableError, UsageError
 from golem_sdk.runtime.crews import Lanes
-from golem_sdk.runtime.generators import Generators, is_collecting
+from golem_sdk.runtime.generators import Generators, close_each, is_collecting
 from golem_sdk.runtime.keys import branch
 from golem_sdk.runtime.lanes import Baton, Lane
 from golem_sdk.runtime.refusals import BareLoop
-from golem_sdk.runtime.tasks import AgentFuture, AgentTask, AgentTimer
+from golem_sdk.runtime.tasks import AgentFuture, AgentTask, AgentTimer, SleepTimer, timer_for
 from golem_sdk.runtime.unwinding import unloaded, unwind_generator, unwind_task
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class AgentLoop(BareLoop, Baton):
 
     __slots__ = (
         "_closed",
+        "_context",
         "_generators",
         "_lanes",
         "_made",
@@ -77,6 +78,7 @@ class AgentLoop(BareLoop, Baton):
         self.tasks: list[AgentTask] = []
         self._lanes: Lanes | None = None
         self._generators: Generators | None = None
+        self._context: Context | None = None
         self._closed = False
 
     @property
@@ -97,6 +99,21 @@ class AgentLoop(BareLoop, Baton):
         finally:
             self.holder = before
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The same, and it is asyncio's running loop: what is ready may be run."""
+        with self.driven():
+            before = asyncio._get_running_loop()
+            hooks = sys.get_asyncgen_hooks()
+            asyncio._set_running_loop(self)
+            sys.set_asyncgen_hooks(self._generator_begun, self._generator_dropped)
+            try:
+                yield
+            finally:
+                sys.set_asyncgen_hooks(*hooks)
+                asyncio._set_running_loop(before)
+                self._context = None
+
     def run_ready(self) -> None:
         """Run everything that is ready, and what becomes ready thereby, until it is quiet.
 
@@ -104,8 +121,9 @@ class AgentLoop(BareLoop, Baton):
             NotDurableError: it never is, because a task polls without waiting for anything.
         """
         if self._ready:
-            with self.driven(), self._as_running():
-                self._port.context().run(self._run_ready)
+            if self._context is None:
+                self._context = self._port.context()
+            self._context.run(self._run_ready)
 
     def start_main(
         self, coroutine: Coroutine[Any, Any, Any], context: Context | None = None
@@ -137,7 +155,7 @@ class AgentLoop(BareLoop, Baton):
                 self._lanes.release_threads()
         generators = (self._generators or Generators()).take()
         if generators:
-            self.start_main(self._close(generators))
+            self.start_main(close_each(generators, self.call_exception_handler))
 
     def is_quiet(self) -> bool:
         """Whether no task and no lane is left."""
@@ -152,7 +170,7 @@ class AgentLoop(BareLoop, Baton):
         if self._closed:
             return
         self._closed = True
-        with self.driven(), self._as_running():
+        with self.running():
             for _ in range(_MOST_ROUNDS):
                 while self.tasks:
                     tasks, self.tasks = sorted(self.tasks, key=hash), []
@@ -189,18 +207,6 @@ class AgentLoop(BareLoop, Baton):
             " asyncio.sleep(0) for something that can only happen when time passes. Wait for it with an"
             " asyncio.Event, or poll with a real delay such as asyncio.sleep(0.1)"
         )
-
-    @contextmanager
-    def _as_running(self) -> Iterator[None]:
-        before = asyncio._get_running_loop()
-        hooks = sys.get_asyncgen_hooks()
-        asyncio._set_running_loop(self)
-        sys.set_asyncgen_hooks(firstiter=self._generator_begun, finalizer=self._generator_dropped)
-        try:
-            yield
-        finally:
-            sys.set_asyncgen_hooks(*hooks)
-            asyncio._set_running_loop(before)
 
     async def _cancel_leftovers(self) -> None:
         me = asyncio.current_task()
@@ -248,12 +254,12 @@ class AgentLoop(BareLoop, Baton):
     ) -> asyncio.TimerHandle:
         """Run a callback after ``delay`` seconds, by a durable timer; with no delay in this turn."""
         self.check_driven()
-        timer = AgentTimer(self.time() + delay, callback, args, self, context)
+        timer: Any = timer_for(delay, callback, args, self, context)
         if delay <= 0:
             self.run_next(timer)
         elif delay < _NEVER_S and not self._closed:
             timer.number = self._port.start_timer(delay, timer)
-        return timer
+        return timer  # type: ignore[no-any-return]  # or as much of one as asyncio.sleep asks for
 
     def call_at(
         self,
@@ -270,9 +276,14 @@ class AgentLoop(BareLoop, Baton):
         return self._port.time_s()
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        if isinstance(handle, AgentTimer) and handle.number and not self._closed:
+        if isinstance(handle, AgentTimer):
+            self.timer_over(handle)
+
+    def timer_over(self, timer: AgentTimer | SleepTimer) -> None:
+        """Nobody waits for it any more."""
+        if timer.number and not self._closed:
             self.check_driven()
-            number, handle.number = handle.number, 0
+            number, timer.number = timer.number, 0
             self._port.cancel_call(number)
 
     # --- futures, tasks, lanes --------------------------------------------------------------------
@@ -338,17 +349,8 @@ class AgentLoop(BareLoop, Baton):
 
     async def shutdown_asyncgens(self) -> None:
         """Close the async generators that were left half-way, in the order of their first use."""
-        await self._close((self._generators or Generators()).take())
-
-    async def _close(self, generators: list[AsyncGenerator[Any, Any]]) -> None:
-        for generator in generators:
-            try:
-                await generator.aclose()
-            except Exception as error:
-                message = (
-                    f"an error occurred during closing of asynchronous generator {generator!r}"
-                )
-                self.call_exception_handler({"message": message, "exception": error})
+        generators = (self._generators or Generators()).take()
+        await close_each(generators, self.call_exception_handler)
 
     # --- state ------------------------------------------------------------------------------------
 

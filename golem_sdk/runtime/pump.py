@@ -16,7 +16,7 @@ from golem_sdk.runtime.context import SCOPE
 from golem_sdk.runtime.effects import AlarmEffect, Effect, TimerEffect, Waiter
 from golem_sdk.runtime.loop import AgentLoop
 from golem_sdk.runtime.mailbox import Alarm, Mail
-from golem_sdk.runtime.tasks import AgentTask, AgentTimer
+from golem_sdk.runtime.tasks import AgentTask, AgentTimer, SleepTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,7 +131,7 @@ class Pump:
         and replay obey the same rule (P5). Whether it is finished is asked before going live.
         """
         loop = self.open_loop()
-        with loop.driven():
+        with loop.running():
             return self._run(loop, finished)
 
     def _run(self, loop: AgentLoop, finished: Callable[[], bool]) -> bool:
@@ -214,19 +214,19 @@ class Pump:
         """Logical time: the timestamp of the last delivered entry, seconds since the epoch."""
         return self.session.machine.now / 1e9
 
-    def start_timer(self, delay_s: float, timer: AgentTimer) -> int:
+    def start_timer(self, delay_s: float, timer: AgentTimer | SleepTimer) -> int:
         """Start a durable call whose completion resumes the loop's timer; its number."""
         delay_ns = round(delay_s * 1e9)
         # Right above it are the loop and, of sleepers, `asyncio.sleep`, which waits from now on.
-        site = self.session.sites.here(4 if timer.is_sleep else 1)
+        site = self.session.sites.here(4 if isinstance(timer, SleepTimer) else 1)
         call = self.session.start(SLEEP, FunctionType.READ_LOCAL, delay_ns, site=site)
         self._await(call, TimerEffect(), timer)
         return call.number
 
-    def timers(self) -> list[AgentTimer]:
+    def timers(self) -> list[AgentTimer | SleepTimer]:
         """The timers of the loop that wait for their calls."""
         waiters = [call.effect.waiter for call in self._all_awaited()]
-        return [waiter for waiter in waiters if isinstance(waiter, AgentTimer)]
+        return [waiter for waiter in waiters if isinstance(waiter, AgentTimer | SleepTimer)]
 
     def cancel_call(self, number: int) -> None:
         """Agent code does not wait for this call any more."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from golem_sdk.runtime.loop import AgentLoop
 
-__all__ = ["AgentFuture", "AgentTask", "AgentTimer", "LoopPort"]
+__all__ = ["AgentFuture", "AgentTask", "AgentTimer", "LoopPort", "SleepTimer", "timer_for"]
 
 
 _wake_sleeper = asyncio.futures._set_result_unless_cancelled  # type: ignore[attr-defined]  # typeshed leaves it out
@@ -34,11 +34,11 @@ class LoopPort(LanesPort, Protocol):
         """Logical time in seconds: the timestamp of the last delivered entry."""
         ...
 
-    def start_timer(self, delay_s: float, timer: AgentTimer) -> int:
+    def start_timer(self, delay_s: float, timer: AgentTimer | SleepTimer) -> int:
         """Start a durable call at whose completion the timer is resumed; its number."""
         ...
 
-    def timers(self) -> list[AgentTimer]:
+    def timers(self) -> list[AgentTimer | SleepTimer]:
         """Those that were started and are not over."""
         ...
 
@@ -161,7 +161,6 @@ class AgentTimer(asyncio.TimerHandle):
 
     __slots__ = ("number",)
 
-    _callback: object
     _loop: AgentLoop
 
     def __init__(
@@ -173,17 +172,47 @@ class AgentTimer(asyncio.TimerHandle):
         context: Context | None,
     ) -> None:
         self.number = 0
-        if context is None and callback is _wake_sleeper:  # which sees no variables
-            task = asyncio.current_task(loop)
-            context = task.context if isinstance(task, AgentTask) else None
         super().__init__(when, callback, args, loop, context)
-
-    @property
-    def is_sleep(self) -> bool:
-        """Whether `asyncio.sleep` has made it."""
-        return self._callback is _wake_sleeper
 
     def resume(self, value: object) -> None:
         """Its time has come."""
         self.number = 0
         self._loop.run_next(self)
+
+
+class SleepTimer:
+    """What `asyncio.sleep` gets as its timer. It asks it for nothing but `cancel`, and many may sleep.
+
+    Attributes:
+        number: as that of an `AgentTimer`.
+    """
+
+    __slots__ = ("_future", "_result", "number")
+
+    def __init__(self, future: AgentFuture, result: object) -> None:
+        self.number = 0
+        self._future = future
+        self._result = result
+
+    def cancel(self) -> None:
+        """It does not sleep any more."""
+        self._future._loop.timer_over(self)
+
+    def resume(self, value: object) -> None:
+        """Its time has come."""
+        self.number = 0
+        loop = self._future._loop
+        loop.run_next(asyncio.Handle(_wake_sleeper, (self._future, self._result), loop))
+
+
+def timer_for(
+    delay: float,
+    callback: Callable[..., object],
+    args: tuple[Any, ...],
+    loop: AgentLoop,
+    context: Context | None,
+) -> AgentTimer | SleepTimer:
+    """A timer that is due in ``delay`` seconds."""
+    if callback is _wake_sleeper and delay > 0:
+        return SleepTimer(*args)
+    return AgentTimer(loop.time() + delay, callback, args, loop, context)

@@ -16,7 +16,7 @@ from golem_sdk import originals
 from golem_sdk.errors import AgentSuspendedSignal
 from golem_sdk.runtime.lanes import Lane, current_lane
 from golem_sdk.runtime.loop import AgentLoop
-from golem_sdk.runtime.tasks import AgentTimer
+from golem_sdk.runtime.tasks import AgentTimer, SleepTimer
 
 if TYPE_CHECKING:
     import asyncio
@@ -47,7 +47,7 @@ class Call:
     due: float | None = None
     failing: bool = False
     lane: Lane | None = None
-    timer: AgentTimer | None = None
+    timer: AgentTimer | SleepTimer | None = None
 
 
 class World:
@@ -86,13 +86,13 @@ class World:
     def time_s(self) -> float:
         return self.now
 
-    def start_timer(self, delay_s: float, timer: AgentTimer) -> int:
+    def start_timer(self, delay_s: float, timer: AgentTimer | SleepTimer) -> int:
         number = self.start(f"sleep {delay_s}", timer.resume)
         self.calls[number].due = self.now + delay_s
         self.calls[number].timer = timer
         return number
 
-    def timers(self) -> list[AgentTimer]:
+    def timers(self) -> list[AgentTimer | SleepTimer]:
         return [call.timer for call in self.calls.values() if call.timer is not None]
 
     def stop(self, error: BaseException) -> None:
@@ -156,9 +156,13 @@ class World:
                 self.pump(loop.is_quiet, at_once, most)
         return main
 
+    def run_ready(self) -> None:
+        with self.loop.running():
+            self.loop.run_ready()
+
     def pump(self, finished: Callable[[], bool], at_once: int = 1, most: int = 100_000) -> bool:
         while True:
-            self.loop.run_ready()
+            self.run_ready()
             if finished():
                 return True
             if len(self.journal) >= most:

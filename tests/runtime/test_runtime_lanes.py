@@ -141,10 +141,10 @@ def test_a_resumed_lane_can_be_thrown_at() -> None:
 
     world = World()
     main = world.loop.start_main(asyncio.to_thread(body))
-    world.loop.run_ready()
+    world.run_ready()
     with world.loop.driven():
         lanes[0].throw(KeyError("x"))
-    world.loop.run_ready()
+    world.run_ready()
     assert result_of(main) == repr("caught 'x'")
 
 

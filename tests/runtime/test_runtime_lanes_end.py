@@ -24,7 +24,7 @@ def test_idle_threads_end_with_their_session() -> None:
 
     world = World()
     world.loop.start_main(main(world))
-    world.loop.run_ready()
+    world.run_ready()
     assert threads[0].is_alive()
     world.crash()
     threads[0].join(10)
@@ -48,7 +48,7 @@ def test_parked_lanes_are_unwound_in_order(caplog: pytest.LogCaptureFixture) -> 
 
     world = World()
     world.loop.start_main(main(world))
-    world.loop.run_ready()
+    world.run_ready()
     world.crash()
     assert world.trace == ["finally 0", "finally 1", "finally 2"]
     for thread in threads:
@@ -71,7 +71,7 @@ def test_a_lane_that_parks_again_is_told_again() -> None:
 
     world = World()
     world.loop.start_main(asyncio.to_thread(body, world))
-    world.loop.run_ready()
+    world.run_ready()
     world.crash()
     assert world.trace == 5 * ["AgentFencedSignal"]
 
@@ -98,7 +98,7 @@ def test_a_lane_that_does_not_end_is_reported_and_left_behind(
 
     world = World()
     world.loop.start_main(asyncio.to_thread(body, world))
-    world.loop.run_ready()
+    world.run_ready()
     with world.loop.driven():
         world.deliver()
     world.crash()
@@ -132,7 +132,7 @@ def test_a_lane_in_the_middle_of_an_effect_is_not_waited_for(
 
     world = World()
     world.loop.start_main(asyncio.to_thread(body, world))
-    world.loop.run_ready()
+    world.run_ready()
     lane = world.calls[1].lane
     assert lane is not None
     lane.perform(effect)
@@ -165,7 +165,7 @@ def test_lanes_that_wait_for_a_thread_are_forgotten(caplog: pytest.LogCaptureFix
 
     world = World()
     world.loop.start_main(main(world))
-    world.loop.run_ready()
+    world.run_ready()
     world.crash()
     assert world.trace == ["0"]
     assert world.loop.is_quiet()

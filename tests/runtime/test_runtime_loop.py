@@ -63,7 +63,7 @@ def test_others_can_ask_for_all_tasks() -> None:
         await world.effect("wait")
 
     task = world.loop.start_main(main())
-    world.loop.run_ready()
+    world.run_ready()
     assert all_tasks(world.loop) == {task}
 
 
@@ -87,7 +87,7 @@ def test_all_tasks_leaves_out_what_is_over_and_what_is_not_the_agent_s_own() -> 
 
     world = World()
     task = world.loop.start_main(main(world))
-    world.loop.run_ready()
+    world.run_ready()
     task.result()
 
 

@@ -99,7 +99,7 @@ def test_d2_nobody_else_can_wake_the_agent(act: str, running: bool) -> None:
         await world.effect("wait")
 
     world.loop.start_main(main())
-    world.loop.run_ready()
+    world.run_ready()
     if not running:
         world.keep.append(in_thread(lambda: ACTS[act](world, future)))
     assert isinstance(world.keep[1], NotDurableError)

@@ -137,7 +137,7 @@ def test_any_thread_may_drive(caplog: pytest.LogCaptureFixture) -> None:
     main = world.loop.start_main(program(world, 3))
 
     def step() -> None:
-        world.loop.run_ready()
+        world.run_ready()
         if not main.done():
             with world.loop.driven():
                 world.deliver()

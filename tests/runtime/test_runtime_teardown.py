@@ -41,11 +41,11 @@ def torn_down(main: Callable[[World], Coroutine[Any, Any, Any]], *, steps: int =
     """What is noted while the session is ended in the middle."""
     world = World()
     world.loop.start_main(main(world))
-    world.loop.run_ready()
+    world.run_ready()
     for _ in range(steps):
         with world.loop.driven():
             world.deliver()
-        world.loop.run_ready()
+        world.run_ready()
     before = len(world.trace)
     world.crash()
     trace = world.trace[before:]
@@ -286,7 +286,7 @@ def test_a_task_that_was_over_when_its_agent_was_interrupted_is_ended_like_all()
     for main in (ends, interrupts):
         world.loop.start_main(main(world))
     with pytest.raises(KeyboardInterrupt):
-        world.loop.run_ready()
+        world.run_ready()
     world.crash()
     (later,) = world.keep
     assert inspect.getcoroutinestate(later) == inspect.CORO_CLOSED
@@ -353,15 +353,15 @@ def test_a_loop_that_is_over_stays_over() -> None:
 
     world = World()
     world.loop.start_main(main(world))
-    world.loop.run_ready()
+    world.run_ready()
     assert not world.loop.is_closed()
     (timer,) = world.timers()
     world.crash()
     assert world.loop.is_closed()
     assert not world.loop.is_running()
-    world.loop.run_ready()
+    world.run_ready()
     timer.resume(None)
-    world.loop.run_ready()
+    world.run_ready()
     assert world.trace == ["ends main"]
 
 

@@ -104,7 +104,7 @@ WAITERS = [in_a_coroutine, in_a_wrapper, in_an_iteration, in_a_closing]
 def tear_down(main: Callable[[World], Coroutine[Any, Any, None]]) -> None:
     world = World()
     world.loop.start_main(main(world))
-    world.loop.run_ready()
+    world.run_ready()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         world.crash()
