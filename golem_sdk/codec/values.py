@@ -56,6 +56,9 @@ _TOO_HEAVY_REMEDY = "Store it in parts, as bytes, or as a numpy array."
 
 _SAME_KEY_TWICE = "a dict has the same key twice"
 
+_idle: list[Packer] = []
+"""Packers that nobody uses: to make one takes as long as to pack a small value."""
+
 _FEW_KEYS = 32  # of them, all may have the same hash
 _MAX_COMPARISONS = 5_000_000  # of keys and elements that have the same hash
 _EXTENSION_COST = 64
@@ -137,11 +140,17 @@ def pack_checked(value: object) -> bytes:
     kind = type(value)
     if (kind is list or kind is dict) and not is_shallow(value):
         return _pack_any(value)
+    # Not the same for all: a collection in here may run code that encodes, too.
     try:
-        # One of its own each time: a collection in here may run code that encodes, too.
-        packed: bytes = Packer(strict_types=True, unicode_errors="surrogatepass").pack(value)
+        packer = _idle.pop()
+    except IndexError:
+        packer = Packer(strict_types=True, unicode_errors="surrogatepass")
+    try:
+        packed: bytes = packer.pack(value)
     except (ValueError, OverflowError, TypeError):
         return _pack_any(value)
+    if len(packed) <= _SMALL:  # and with it the room that it keeps
+        _idle.append(packer)
     if kind is bytes:
         return packed
     # What is small and holds no byte that even looks like one of bytes or of an extension is right.
