@@ -331,7 +331,8 @@ class Actor(Inbox):
             if session.status.wake_at:  # on disk: nothing else is awaited
                 with self.mutex:
                     self._again = False  # what it was to look at came before it fell asleep
-                self._sleeps_in = session.status.invocation
-                self._kernel.sleepers.add(self.agent_type, self.agent_id, session.status.wake_at)
+                    if not self.retired:  # or the timer is up to the next one
+                        self._sleeps_in, due_ns = session.status.invocation, session.status.wake_at
+                        self._kernel.sleepers.add(self.agent_type, self.agent_id, due_ns)
             elif session.suspended:
                 self._kernel.environment.call_at(session.suspended, self.wake)

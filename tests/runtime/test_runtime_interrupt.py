@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from golem_sdk import Runtime, agent
-from golem_sdk.errors import StoreFullError, UsageError
+from golem_sdk.errors import InvocationCancelledError, StoreFullError, UsageError
 from golem_sdk.runtime.actor import Actor
 from golem_sdk.runtime.completion import Completion
+from golem_sdk.runtime.pump import Pump
+from golem_sdk.runtime.recovery import Sleepers
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.stores.invocations import load_inbox
 from golem_sdk.testing.environment import VirtualEnvironment
@@ -36,6 +39,9 @@ class Interrupted:
         GATE.wait(30)
         self.seen.append(what)
         return self.seen
+
+    async def rest(self) -> None:
+        await asyncio.sleep(1e7)
 
     def note(self, what: str) -> list[str]:
         RAN.append(what)
@@ -150,3 +156,24 @@ def test_p4_what_the_store_refuses_meanwhile_does_not_run(
         agent_of_it.note("c")
     assert agent_of_it.note("d")[-1] == "d"
     assert "refused" not in RAN
+
+
+def test_one_that_falls_asleep_meanwhile_sets_no_timer_for_its_next_actor(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teardown, set_for = Pump.teardown, list[int]()
+    asleep = runtime.get(Interrupted, "x")
+
+    def late(pump: Pump) -> None:
+        monkeypatch.setattr(Pump, "teardown", teardown)
+        runtime.revert(asleep, invocations=1)
+        teardown(pump)
+
+    monkeypatch.setattr(Pump, "teardown", late)
+    monkeypatch.setattr(Sleepers, "add", lambda *given: set_for.append(given[2]))
+    resting = runtime.trigger(asleep.rest, key="dropped")
+    with pytest.raises(InvocationCancelledError):
+        resting.result(30)
+    assert asleep.note("a")[-1] == "a"
+    rest(runtime)
+    assert set_for == []
