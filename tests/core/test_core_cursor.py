@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 from golem_sdk.core.cursor import Cursor
 from golem_sdk.core.entries import BeginAtomicRegion, Entry, Log, NoOp, OplogRegion, Suspend
 from golem_sdk.core.regions import Regions
@@ -61,3 +63,14 @@ def test_what_lies_ahead_is_not_met_by_looking() -> None:
         walk.advance()
     assert met == [NoOp(1), NoOp(3), NoOp(5), NoOp(6)]
     assert walk.ahead(4) == []
+
+
+def test_what_was_read_is_not_kept_when_all_is_met() -> None:
+    items = ((index, NoOp(index)) for index in (1, 2))
+    walk, read = Cursor(items), weakref.ref(items)
+    del items
+    walk.advance()
+    assert read() is not None
+    walk.advance()
+    assert walk.upcoming is None
+    assert read() is None
