@@ -274,7 +274,7 @@ class Pump:
 
     def here(self) -> int:
         """The number of the line of agent code that runs, or has made the task that does; 0: not known."""
-        site = self.session.sites.here()
+        site = self.session.sites.here(3)  # right above is the loop, or its lanes
         if site or (task := self.task()) is None:
             return site
         return task.site

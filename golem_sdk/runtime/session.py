@@ -324,7 +324,7 @@ class Session(Parts):
         if self.pump.loop is not None or self.machine.is_live:
             task = self.pump.task()
             made_at = lane_site() if task is None else task.site
-            site = site or self.sites.here() or made_at
+            site = site or self.sites.here(3) or made_at  # right above are ways to make calls
         number = 0 if task is None else task.number
         begin = 0
         if not scope.idempotent and function_type in ANNOUNCED:

@@ -35,11 +35,17 @@ _INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist
 _is_library: dict[str, bool] = {}
 """By file. Code is no key: functions of two files are equal if their text, name and line are."""
 
-_ROOMS = tuple(
-    f"golem_sdk.{room}"
-    for room in ("decorators", "durability", "guards", "host", "intercept", "runtime")
+_ROOMS = (
+    "asyncio.",
+    *(
+        f"golem_sdk.{room}"
+        for room in ("decorators", "durability", "guards", "host", "intercept", "runtime")
+    ),
 )
-_is_sdk: dict[str, bool] = {}
+"""How the names of modules begin that hold no agents."""
+_DRIVER = "golem_sdk.runtime.execution"
+"""What runs agent code: above it is nothing more of that."""
+_holds_none: dict[str, bool] = {}
 
 
 class Site(NamedTuple):
@@ -189,17 +195,18 @@ def _user_frame(frame: FrameType, own_file: str) -> tuple[FrameType, CodeType] |
         # module is none. Those nearest are the SDK's own.
         module = at.f_globals.get("__name__")
         # Code that is run by exec() may call itself anything.
-        if type(module) is not str or not (_is_sdk.get(module) or _of_sdk(module)):
+        if type(module) is not str or not (_holds_none.get(module) or _holds_no_agent(module)):
             code = at.f_code
             if not _of_library(code) or code.co_filename == own_file:
                 return at, code
+        elif module == _DRIVER:
+            break
         at = at.f_back
     return None
 
 
-def _of_sdk(module: str) -> bool:
-    """Whether a module is of a room of the SDK that holds no agents."""
-    found = _is_sdk.get(module)
+def _holds_no_agent(module: str) -> bool:
+    found = _holds_none.get(module)
     if found is None:
-        found = _is_sdk[module] = module.startswith(_ROOMS)
+        found = _holds_none[module] = module.startswith(_ROOMS)
     return found

@@ -249,17 +249,24 @@ def test_what_is_frozen_is_no_user_code() -> None:
         ("golem_sdk.runtime.new", False),
         ("golem_sdk.cli.demo.new", True),
         ("golem_sdking", True),
+        ("asyncio.tasks", False),
+        ("asyncio_tasks", True),
         (["golem_sdk.runtime"], True),
         (None, True),
     ],
 )
-def test_the_modules_of_the_sdk_that_hold_no_agents_are_passed_over(
-    module: object, is_found: bool
-) -> None:
+def test_modules_that_hold_no_agents_are_passed_over(module: object, is_found: bool) -> None:
     sites, found = SiteTable([], ""), {"__name__": module}
     exec(compile("def call(ask):\n return ask()", "user.py", "exec"), found)
     call: Any = found["call"]
     assert (described(sites, call(sites.here)).file == "user.py") == is_found
+
+
+def test_above_what_runs_agent_code_nobody_looks() -> None:
+    sites, found = SiteTable([], ""), {"__name__": "golem_sdk.runtime.execution"}
+    exec(compile("def call(ask):\n return ask()", "execution.py", "exec"), found)
+    call: Any = found["call"]
+    assert call(sites.here) == 0
 
 
 @pytest.mark.parametrize("place", ["site-packages", "dist-packages"])
