@@ -12,6 +12,7 @@ from attrs import frozen
 
 from golem_sdk import originals
 from golem_sdk.core.function_type import FunctionType
+from golem_sdk.core.http_status import FinalError as FinalError
 from golem_sdk.core.http_status import HttpStatusError as HttpStatusError
 from golem_sdk.core.http_status import RetryableResult as RetryableResult
 from golem_sdk.core.scopes import PersistenceLevel

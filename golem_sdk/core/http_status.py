@@ -5,7 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["LONGEST_RETRY_AFTER_S", "HttpStatusError", "RetryableResult", "answer_in", "wait_s"]
+__all__ = [
+    "LONGEST_RETRY_AFTER_S",
+    "FinalError",
+    "HttpStatusError",
+    "RetryableResult",
+    "answer_in",
+    "wait_s",
+]
 
 LONGEST_RETRY_AFTER_S = 3600.0
 """A server that asks for more patience than this is not asked again."""
@@ -38,6 +45,14 @@ class RetryableResult(Exception):  # noqa: N818  # it is raised, but is a result
     def __init__(self, result: object, error: Exception) -> None:
         super().__init__(result, error)
         self.result = result
+        self.error = error
+
+
+class FinalError(Exception):
+    """Raised by what performs a call: ``error`` is its outcome, and no retry policy is asked about it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
         self.error = error
 
 

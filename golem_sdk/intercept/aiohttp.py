@@ -25,12 +25,14 @@ from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.redaction import stored_url
 from golem_sdk.errors import NotDurableError
+from golem_sdk.intercept.again import Again
 from golem_sdk.intercept.aiohttp_connectors import TWIN, Twins, is_here
 from golem_sdk.intercept.http import (
     WHOLE_BODY_BYTES,
     AsyncBody,
     Pump,
     announced_bytes,
+    is_all,
     is_small,
 )
 from golem_sdk.intercept.patching import Patch, in_agents
@@ -195,12 +197,17 @@ class _Connection:
         if exchange.function_type is FunctionType.WRITE_REMOTE and not has_key:
             key = durability.upcoming_idempotency_key(session)
             head += f"\r\nIdempotency-Key: {key}".encode()
+        data = head + b"\r\n\r\n" + data
         real: list[Pump] = []
 
         async def perform() -> list[Any]:
             if real:  # an attempt before, which was not good enough
-                real.pop().stop()
-            return await self._sent(session, head + b"\r\n\r\n" + data, real)
+                real.pop().close()
+            return await self._sent(session, data, real)
+
+        async def opened_again() -> tuple[int, Any, Pump]:
+            message, _, pump = await self._opened(session, data)
+            return message.code, message.raw_headers, pump
 
         answer = await durability.durable_call_async(
             session,
@@ -210,10 +217,15 @@ class _Connection:
             perform,
             identity=exchange.identity,
         )
-        return self._parsed(answer, real[0] if real else None)
+        pump, again = real[0] if real else None, None
+        _, status, _, headers, body = answer
+        if pump is None and not is_all(body):
+            lost = self._adapter.library.ClientPayloadError
+            again = Again(exchange, (status, headers), opened_again, lost)
+        return self._parsed(answer, AsyncBody(_READ, body, pump, again))
 
-    async def _sent(self, session: durability.Session, data: bytes, real: list[Pump]) -> list[Any]:
-        """The exchange on the host loop: what is recorded of it."""
+    async def _opened(self, session: durability.Session, data: bytes) -> tuple[Any, Any, Pump]:
+        """The exchange on the host loop, until the response's body begins."""
         library = self._adapter.library
         connector = self._adapter.twins.of(self._connector)
         try:
@@ -233,21 +245,25 @@ class _Connection:
             connection.close()
             raise
         announced = announced_bytes(message.raw_headers)
-        pump = Pump(session, _Payload(connection, payload), announced)
+        return message, payload, Pump(session, _Payload(connection, payload), announced)
+
+    async def _sent(self, session: durability.Session, data: bytes, real: list[Pump]) -> list[Any]:
+        """The exchange on the host loop: what is recorded of it."""
+        message, payload, pump = await self._opened(session, data)
         body = None
         if payload.is_eof() or is_small(message.raw_headers):
             try:
                 body = await pump.take(WHOLE_BODY_BYTES)
             except BaseException:
-                pump.stop()
+                pump.close()
                 raise
         else:
             real.append(pump)
         return _answer(message, body)
 
-    def _parsed(self, answer: list[Any], pump: Pump | None) -> tuple[Any, Any]:
+    def _parsed(self, answer: list[Any], source: AsyncBody) -> tuple[Any, Any]:
         library = self._adapter.library
-        version, code, reason, raw_headers, body = answer
+        version, code, reason, raw_headers, _ = answer
         raw = tuple((name, value) for name, value in raw_headers)
         headers = library.http_parser.CIMultiDict(
             (_text(name), _text(value)) for name, value in raw
@@ -259,8 +275,7 @@ class _Connection:
             headers=library.http_parser.CIMultiDictProxy(headers),
             raw_headers=raw,
         )
-        source = AsyncBody(_READ, body, library.ClientPayloadError, pump)
-        if pump is not None:
+        if not source.is_all_here:
             self._body = source
         payload = self._adapter.body(self, self._options, source)
         return message, payload

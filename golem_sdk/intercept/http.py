@@ -3,7 +3,7 @@
 One exchange is one durable call. Its outcome is the head of the response, with the body where that is
 small or the caller wants it as a whole; otherwise the body is read on in further calls, chunk by chunk
 as it arrives, and replayed in the same chunks. The real response exists only in the run that sent the
-request: after a crash in the middle of a body, the next chunk is a read error of the client library.
+request: after a crash in the middle of a body, `golem_sdk.intercept.again` says how the next chunk is got.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.core.redaction import stored_headers, stored_url, without_url_secrets
 from golem_sdk.errors import NotDurableError, ResponseTooLargeError
+from golem_sdk.steps import run, run_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
+
+    from golem_sdk.intercept.again import Again, Source
+    from golem_sdk.steps import Steps
 
 __all__ = [
     "STREAMS",
@@ -35,6 +39,7 @@ __all__ = [
     "announced_bytes",
     "checked_size",
     "describe",
+    "is_all",
     "is_small",
     "limited",
     "take",
@@ -50,10 +55,6 @@ _SMALL_BODY_BYTES = 64 * 1024
 _QUEUED_CHUNKS = 4
 _Queue: TypeAlias = "asyncio.Queue[bytes | Exception | None]"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
-_LOST = (
-    "response stream lost in a crash: the first {received} bytes were recorded, but the connection that "
-    "would have delivered the rest is gone. Send the request again if the rest is needed"
-)
 
 
 @frozen
@@ -107,6 +108,11 @@ def is_small(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return announced is not None and announced <= _SMALL_BODY_BYTES
 
 
+def is_all(first: bytes | None) -> bool:
+    """Whether what was recorded with the head is the whole body: pieces of one are full, but for the last."""
+    return first is not None and len(first) < WHOLE_BODY_BYTES
+
+
 def checked_size(session: durability.Session, size: int) -> None:
     """See that a body of this size, which is known or announced, may be recorded.
 
@@ -152,53 +158,39 @@ class _Body:
     Args:
         name: of the durable calls that read on.
         first: what came with the head; ``None`` or nothing: everything is to be read.
-        lost: makes the client library's read error.
-        complete: whether that is all. By default, if it is less than pieces of whole bodies have.
+        real: the real body; ``None`` if ``first`` is all, or in a run that did not send the request.
+        again: what such a run has instead.
+        complete: whether that is all. By default, `is_all` says it.
     """
 
     def __init__(
         self,
         name: str,
         first: bytes | None,
-        lost: Callable[[str], Exception],
+        real: Source | None,
+        again: Again | None,
         *,
         complete: bool | None = None,
     ) -> None:
         self._name = name
         self._first = first or b""
-        # Pieces of a whole body are full, but for the last.
-        full = first is not None and len(first) < WHOLE_BODY_BYTES
-        self._complete = full if complete is None else complete
+        self._complete = is_all(first) if complete is None else complete
         self._least_bytes = 1 if not first else WHOLE_BODY_BYTES
-        self._received = len(self._first)
-        self._lost = lost
+        self._real = real
+        self._again = again
+        if again is not None:
+            again.note(self._first)
 
-    def _lost_error(self) -> Exception:
-        return self._lost(_LOST.format(received=self._received))
+    def _resumed(self, least_bytes: int) -> Steps[bytes]:
+        """The first bytes that a run gets which did not send the request."""
+        assert self._again is not None, "there is a real body, or a way to get one"
+        real, chunk = yield from self._again.steps(least_bytes)
+        self._real, self._again = real, None
+        return chunk
 
 
 class SyncBody(_Body):
-    """The body in synchronous code.
-
-    Args:
-        read: takes a number of bytes and gives so many at least of the real body, less only at its end;
-            ``None`` in a run that did not send the request.
-        close: closes the real response.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        first: bytes | None,
-        lost: Callable[[str], Exception],
-        read: Callable[[int], bytes] | None,
-        close: Callable[[], None] | None,
-        *,
-        complete: bool | None = None,
-    ) -> None:
-        super().__init__(name, first, lost, complete=complete)
-        self._read = read
-        self._close = close
+    """The body in synchronous code."""
 
     def __iter__(self) -> Iterator[bytes]:
         while chunk := self.more():
@@ -212,30 +204,37 @@ class SyncBody(_Body):
         if self._complete:
             return b""
         least_bytes = max(least_bytes, self._least_bytes)
+        session, again = durability.current(), self._again
 
         def perform() -> bytes:
-            if self._read is None:
-                raise self._lost_error()
-            return self._read(least_bytes)
+            if self._real is None:
+                return run(self._resumed(least_bytes))
+            chunk: bytes = self._real.take(least_bytes)
+            return chunk
 
-        session = durability.current()
         if session is None:
             chunk = perform()
         else:
             chunk = durability.durable_call(
-                session, self._name, FunctionType.READ_REMOTE, None, perform, repeatable=False
+                session,
+                self._name,
+                FunctionType.READ_REMOTE,
+                None,
+                perform,
+                repeatable=again is not None and again.prepared(session),
             )
-        self._received += len(chunk)
         self._complete = not chunk
+        if self._again is not None:
+            self._again.note(chunk)
         return chunk
 
     def close(self) -> None:
         """Close the real response, if there is one."""
-        if self._close is None:
+        if self._real is None:
             return
         session = durability.current()
         with contextlib.nullcontext() if session is None else durability.suppressed(session):
-            self._close()
+            self._real.close()
 
 
 class Pump:
@@ -277,6 +276,10 @@ class Pump:
                     raise item
         return b"".join(parts)
 
+    def close(self) -> None:
+        """Stop."""
+        self.stop()
+
 
 async def _fill(
     queue: _Queue, session: durability.Session, stream: Any, announced: int | None
@@ -309,17 +312,7 @@ def _stop_soon(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None], queue:
 
 
 class AsyncBody(_Body):
-    """The body in asynchronous code; ``pump`` is ``None`` in a run that did not send the request."""
-
-    def __init__(
-        self,
-        name: str,
-        first: bytes | None,
-        lost: Callable[[str], Exception],
-        pump: Pump | None,
-    ) -> None:
-        super().__init__(name, first, lost)
-        self._pump = pump
+    """The body in asynchronous code."""
 
     @property
     def is_all_here(self) -> bool:
@@ -342,27 +335,34 @@ class AsyncBody(_Body):
         if self._complete:
             return b""
         least_bytes = max(least_bytes, self._least_bytes)
+        session, again = durability.current(), self._again
 
         async def perform() -> bytes:
-            if self._pump is None:
-                raise self._lost_error()
-            return await self._pump.take(least_bytes)
+            if self._real is None:
+                return await run_async(self._resumed(least_bytes))
+            chunk: bytes = await self._real.take(least_bytes)
+            return chunk
 
-        session = durability.current()
         if session is None:
             chunk = await perform()
         else:
             chunk = await durability.durable_call_async(
-                session, self._name, FunctionType.READ_REMOTE, None, perform, repeatable=False
+                session,
+                self._name,
+                FunctionType.READ_REMOTE,
+                None,
+                perform,
+                repeatable=again is not None and again.prepared(session),
             )
-        self._received += len(chunk)
         self._complete = not chunk
+        if self._again is not None:
+            self._again.note(chunk)
         return chunk
 
     def close(self) -> None:
         """Have the real response closed, if there is one."""
-        if self._pump is not None:
-            self._pump.stop()
+        if self._real is not None:
+            self._real.close()
 
     async def aclose(self) -> None:
         """The same."""

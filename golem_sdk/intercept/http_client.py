@@ -12,6 +12,7 @@ connections taken over by other protocols (refused).
 
 from __future__ import annotations
 
+import copy
 import functools
 import weakref
 from http.client import HTTPException, HTTPSConnection, NotConnected
@@ -21,11 +22,22 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.patching import Patch
-from golem_sdk.intercept.wire import Answer, Wire, answer_of, described, lost, parsed
+from golem_sdk.intercept.wire import (
+    Answer,
+    Wire,
+    again,
+    answer_of,
+    described,
+    is_cut,
+    lost,
+    parsed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
+
+    from golem_sdk.intercept.again import Again
 
 __all__ = ["http_client_patches"]
 
@@ -59,6 +71,7 @@ class _Line:
         parts: what it has sent.
         answer: what is recorded of the response, if ``request`` has waited for it already.
         wire: the real response to that.
+        again: how a run goes on with it that has no real one.
         error: what reading the response's head has raised.
         connected: whether it has called ``connect`` itself.
     """
@@ -67,6 +80,7 @@ class _Line:
         self.parts: list[bytes] = []
         self.answer: Answer | None = None
         self.wire: Wire | None = None
+        self.again: Again | None = None
         self.error: Exception | None = None
         self.failed = False
         self.connected = False
@@ -128,10 +142,10 @@ class _Adapter:
                 _fail(session, line)
             if line.answer is None:
                 line.answer = self._exchange(session, connection, line, in_two_steps=False)
-            answer, wire = line.answer, line.wire
+            answer, known = line.answer, (line.wire, line.again)
             del connection._golem_line
             read, method, kind = "http.client.read", connection._method, connection.response_class
-            response = parsed(answer, wire, read, method, kind)  # type: ignore[arg-type]  # failures are raised
+            response = parsed(answer, *known, read, method, kind)  # type: ignore[arg-type]  # failures are raised
             _set_state(connection, _IDLE, None if response.will_close else response)
             return response
 
@@ -175,7 +189,7 @@ class _Adapter:
                     line.wire.close()
                     line.wire = None
 
-        return durability.durable_call(
+        answer: Answer | None = durability.durable_call(
             session,
             "http.client.request",
             exchange.function_type,
@@ -183,6 +197,24 @@ class _Adapter:
             perform,
             identity=exchange.identity,
         )
+        if answer is not None and is_cut(answer, line.wire):
+            # On a connection like it, which must not be kept: it holds the response that the agent gets.
+            send = functools.partial(self._sent, session, _unconnected(connection), head, body)
+            line.again = again(exchange, answer, send)
+        return answer
+
+    def _sent(self, session: durability.Session, fresh: Any, head: bytes, body: bytes) -> Wire:
+        """The same exchange on a connection that is used for nothing else."""
+        _set_state(fresh, _SENT, None)
+        try:
+            self._send(fresh, head + b"\r\n\r\n")
+            if body:
+                self._send(fresh, body)
+            response = self._getresponse(fresh)
+        except BaseException:
+            _hang_up(fresh)
+            raise
+        return Wire(session, response, lambda _: _hang_up(fresh))
 
     def _wire(self, session: durability.Session, connection: Any) -> Wire:
         response = self._getresponse(connection)
@@ -230,6 +262,14 @@ def _is_ready(connection: Any) -> bool:
 def _set_state(connection: Any, state: str, response: Any) -> None:
     setattr(connection, _STATE, state)
     setattr(connection, _PRIOR, response)
+
+
+def _unconnected(connection: Any) -> Any:
+    """One like it that is not connected yet."""
+    fresh = copy.copy(connection)
+    vars(fresh).pop("_golem_line", None)
+    fresh.sock, fresh.auto_open = None, 1
+    return fresh
 
 
 def _hang_up(connection: Any) -> None:

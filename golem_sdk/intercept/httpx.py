@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
+from golem_sdk.intercept.again import Again, Opened
 from golem_sdk.intercept.http import (
     STREAMS,
     WHOLE_BODY_BYTES,
@@ -29,6 +30,7 @@ from golem_sdk.intercept.http import (
     SyncBody,
     announced_bytes,
     describe,
+    is_all,
     is_small,
     limited,
     take,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 __all__ = ["httpx_patches"]
+
+S = TypeVar("S")
 
 _PLAIN = (bytes, str, int)
 
@@ -80,25 +84,28 @@ class _Adapter:
                 return original(transport, request)
             exchange = _describe(request, request.read())
             sent = self._as_sent(session, request, exchange)
-            real: list[Any] = []
+            real: list[Opened] = []
+
+            def opened() -> tuple[Any, Opened]:
+                response = original(transport, sent)
+                chunks = limited(session, response.stream, announced_bytes(response.headers.raw))
+                return response, Opened(functools.partial(take, chunks), response.close)
 
             def perform() -> list[Any]:
                 if real:  # an attempt before, which was not good enough
-                    real[1]()
-                    real.clear()
-                response = original(transport, sent)
-                chunks = limited(session, response.stream, announced_bytes(response.headers.raw))
+                    real.pop().close()
+                response, source = opened()
                 body = None
                 if _wants_whole(response):
                     try:
-                        body = take(chunks, WHOLE_BODY_BYTES)
+                        body = source.take(WHOLE_BODY_BYTES)
                     except BaseException:
-                        response.close()
+                        source.close()
                         raise
                 if body is None or len(body) >= WHOLE_BODY_BYTES:
-                    real.extend((chunks, response.close))
+                    real.append(source)
                 else:
-                    response.close()
+                    source.close()
                 return _answer(response, body)
 
             *head, body = durability.durable_call(
@@ -109,10 +116,10 @@ class _Adapter:
                 perform,
                 identity=exchange.identity,
             )
-            chunks, close = real or (None, None)
-            read = chunks and functools.partial(take, chunks)
-            lost = self._library.ReadError
-            return self._response(head, self._sync_body(self._read, body, lost, read, close))
+            source, again = real[0] if real else None, None
+            if source is None and not is_all(body):
+                again = self._again(exchange, head, lambda: _seen(*opened()))
+            return self._response(head, self._sync_body(self._read, body, source, again))
 
         return handle_request
 
@@ -127,19 +134,22 @@ class _Adapter:
             sent = self._as_sent(session, request, exchange)
             real: list[Pump] = []
 
-            async def perform() -> list[Any]:
-                if real:  # an attempt before, which was not good enough
-                    real.pop().stop()
+            async def opened() -> tuple[Any, Pump]:
                 self._forget_closed(transport)
                 response = await original(transport, sent)
                 announced = announced_bytes(response.headers.raw)
-                pump = Pump(session, response.stream, announced)
+                return response, Pump(session, response.stream, announced)
+
+            async def perform() -> list[Any]:
+                if real:  # an attempt before, which was not good enough
+                    real.pop().close()
+                response, pump = await opened()
                 body = None
                 if _wants_whole(response):
                     try:
                         body = await pump.take(WHOLE_BODY_BYTES)
                     except BaseException:
-                        pump.stop()
+                        pump.close()
                         raise
                 if body is None or len(body) >= WHOLE_BODY_BYTES:
                     real.append(pump)
@@ -153,9 +163,14 @@ class _Adapter:
                 perform,
                 identity=exchange.identity,
             )
-            pump = real[0] if real else None
-            lost = self._library.ReadError
-            return self._response(head, self._async_body(self._read, body, lost, pump))
+            pump, again = real[0] if real else None, None
+            if pump is None and not is_all(body):
+
+                async def opened_again() -> tuple[int, Any, Pump]:
+                    return _seen(*await opened())
+
+                again = self._again(exchange, head, opened_again)
+            return self._response(head, self._async_body(self._read, body, pump, again))
 
         return in_agents(original, handle_async_request)
 
@@ -178,6 +193,9 @@ class _Adapter:
             stream=request.stream,
             extensions=request.extensions,
         )
+
+    def _again(self, exchange: Exchange, head: list[Any], send: Callable[[], Any]) -> Again:
+        return Again(exchange, (head[0], head[1]), send, self._library.ReadError)
 
     def _response(self, head: list[Any], body: SyncBody | AsyncBody) -> Any:
         status, headers, extensions = head
@@ -214,6 +232,11 @@ def _head(response: Any) -> list[Any]:
     """Status, raw headers, and the extensions that are plain values (HTTP version, reason phrase)."""
     extensions = {k: v for k, v in response.extensions.items() if isinstance(v, _PLAIN)}
     return [response.status_code, [[k, v] for k, v in response.headers.raw], extensions]
+
+
+def _seen(response: Any, source: S) -> tuple[int, Any, S]:
+    """What `Again` wants of a response."""
+    return response.status_code, response.headers.raw, source
 
 
 def _on_host(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:

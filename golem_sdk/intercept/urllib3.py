@@ -24,7 +24,7 @@ from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.http import STREAMS, Exchange, describe
 from golem_sdk.intercept.patching import Patch
 from golem_sdk.intercept.visited import Known
-from golem_sdk.intercept.wire import Answer, Wire, answer_of, parsed
+from golem_sdk.intercept.wire import Answer, Wire, again, answer_of, is_cut, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -157,11 +157,12 @@ class _Adapter:
         }
         whole = options.get("preload_content", True) or not STREAMS.get()
         real: list[Wire] = []
+        send = functools.partial(self._sent, session, pool, method, url, sent)
 
         def perform() -> Answer:
             if real:  # an attempt before, which was not good enough
                 real.pop().close()
-            real.append(self._sent(session, pool, method, url, sent))
+            real.append(send())
             try:
                 return answer_of(real[0], whole=whole)
             finally:
@@ -176,7 +177,9 @@ class _Adapter:
             perform,
             identity=exchange.identity,
         )
-        parts = parsed(answer, real[0] if real else None, _READ, method, HTTPResponse)
+        wire = real[0] if real else None
+        resending = again(exchange, answer, send) if is_cut(answer, wire) else None
+        parts = parsed(answer, wire, resending, _READ, method, HTTPResponse)
         return self._made(pool, method, url, options, parts)
 
     def _sent(

@@ -15,6 +15,7 @@ from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
+from golem_sdk.intercept.again import Again
 from golem_sdk.intercept.http import (
     STREAMS,
     WHOLE_BODY_BYTES,
@@ -28,7 +29,7 @@ from golem_sdk.intercept.http import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Answer", "Wire", "answer_of", "described", "lost", "parsed"]
+__all__ = ["Answer", "Wire", "again", "answer_of", "described", "is_cut", "lost", "parsed"]
 
 _STEP_BYTES = 64 * 1024
 
@@ -206,14 +207,44 @@ def answer_of(wire: Wire, *, whole: bool | None = None) -> Answer:
     return answer
 
 
+def is_cut(answer: Answer, wire: Wire | None) -> bool:
+    """Whether there is more than what was recorded at once, and no real response to bring it."""
+    *_, complete = answer
+    return wire is None and not complete
+
+
+def again(exchange: Exchange, answer: Answer, send: Callable[[], Wire]) -> Again:
+    """How a run goes on with an answer that is cut.
+
+    Args:
+        exchange: of the request.
+        answer: what was recorded.
+        send: sends the request again.
+    """
+    _, status, _, headers, *_ = answer
+
+    def sent() -> tuple[int, Any, Wire]:
+        wire = send()
+        _, status, _, headers = wire.head
+        return status, headers, wire
+
+    return Again(exchange, (status, headers), sent, lost)
+
+
 def parsed(
-    answer: Answer, wire: Wire | None, name: str, method: str | None, kind: Callable[..., Any]
+    answer: Answer,
+    wire: Wire | None,
+    again: Again | None,
+    name: str,
+    method: str | None,
+    kind: Callable[..., Any],
 ) -> Any:
     """A response as agent code gets it.
 
     Args:
         answer: what was recorded.
         wire: the real response, ``None`` in a run that did not send the request.
+        again: how such a run goes on, if the answer `is_cut`.
         name: of the durable calls that read on.
         method: of the request.
         kind: the class of the response.
@@ -222,8 +253,7 @@ def parsed(
     lines = [f"HTTP/{version // 10}.{version % 10} {status} {reason}"]
     lines += [f"{header}: {value}" for header, value in headers]
     head = "\r\n".join([*lines, "", ""]).encode("latin-1", "surrogateescape")
-    read, close = (wire.take, wire.close) if wire is not None else (None, None)
-    body = SyncBody(name, first, lost, read, close, complete=complete)
+    body = SyncBody(name, first, wire, again, complete=complete)
     response = kind(_Socket(_File(head, body)), method=method)
     response.begin()
     return response

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from golem_sdk.codec.values import decode, encode
-from golem_sdk.core.http_status import RetryableResult
+from golem_sdk.core.http_status import FinalError, RetryableResult
 from golem_sdk.errors import DecodingError, EncodingError
 
 __all__ = ["failure", "raised", "reveal", "same_outcome", "shortened", "success"]
@@ -29,8 +29,10 @@ def failure(error: BaseException) -> tuple[bytes, bool]:
     return encode(error), True
 
 
-def raised(error: BaseException) -> tuple[bytes, bool, BaseException]:
+def raised(error: BaseException) -> tuple[bytes, bool, BaseException | None]:
     """The outcome of a call whose performing raised ``error``, and what a retry policy is asked about."""
+    if isinstance(error, FinalError):
+        return (*failure(error.error), None)
     if isinstance(error, RetryableResult):
         return (*success(error.result), error.error)
     return (*failure(error), error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import urllib.request
-from contextlib import aclosing, closing
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,14 @@ from intercept.replaying import Runs, run, run_async
 from intercept.suite.cases_llm import TLS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Generator,
+        Iterator,
+    )
 
     from golem_sdk.runtime.settings import Settings
 
@@ -38,12 +45,12 @@ class _HttpClient:
             connection.request(method, self._path(url))
             return connection.getresponse().read()
 
-    def pieces(self, url: str) -> Iterator[bytes]:
+    @contextmanager
+    def opened(self, url: str, method: str = "GET") -> Iterator[Iterator[bytes]]:
         with closing(self._connection(url)) as connection:
-            connection.request("GET", self._path(url))
+            connection.request(method, self._path(url))
             response = connection.getresponse()
-            while piece := response.read(8):
-                yield piece
+            yield iter(lambda: response.read(8), b"")
 
     def twice(self, url: str) -> list[bytes]:
         with closing(self._connection(url)) as connection:
@@ -66,10 +73,11 @@ class _Urllib:
         with urllib.request.urlopen(request, timeout=_patience_s(url)) as response:
             return bytes(response.read())
 
-    def pieces(self, url: str) -> Iterator[bytes]:
-        with urllib.request.urlopen(url, timeout=_patience_s(url)) as response:
-            while piece := response.read(8):
-                yield piece
+    @contextmanager
+    def opened(self, url: str, method: str = "GET") -> Iterator[Iterator[bytes]]:
+        request = urllib.request.Request(url, method=method)
+        with urllib.request.urlopen(request, timeout=_patience_s(url)) as response:
+            yield iter(lambda: response.read(8), b"")
 
     def twice(self, url: str) -> list[bytes]:
         with urllib.request.urlopen(url, timeout=_patience_s(url)) as response:
@@ -85,8 +93,9 @@ class _Urllib3:
     def whole(self, url: str, method: str = "GET") -> bytes:
         return bytes(self._asked(url, method).data)
 
-    def pieces(self, url: str) -> Iterator[bytes]:
-        yield from self._asked(url, preload_content=False).stream(8)
+    @contextmanager
+    def opened(self, url: str, method: str = "GET") -> Iterator[Iterator[bytes]]:
+        yield self._asked(url, method, preload_content=False).stream(8)
 
     def twice(self, url: str) -> list[bytes]:
         response = self._asked(url, preload_content=False)
@@ -99,9 +108,10 @@ class _Requests:
     def whole(self, url: str, method: str = "GET") -> bytes:
         return requests.request(method, url, timeout=_patience_s(url)).content
 
-    def pieces(self, url: str) -> Iterator[bytes]:
-        with requests.get(url, stream=True, timeout=_patience_s(url)) as response:
-            yield from response.iter_content(8)
+    @contextmanager
+    def opened(self, url: str, method: str = "GET") -> Iterator[Iterator[bytes]]:
+        with requests.request(method, url, stream=True, timeout=_patience_s(url)) as response:
+            yield response.iter_content(8)
 
     def twice(self, url: str) -> list[bytes]:
         with requests.get(url, stream=True, timeout=_patience_s(url)) as response:
@@ -120,9 +130,10 @@ class _Httpx:
     def whole(self, url: str, method: str = "GET") -> bytes:
         return bytes(self._library.request(method, url, **self._options(url)).content)
 
-    def pieces(self, url: str) -> Iterator[bytes]:
-        with self._library.stream("GET", url, **self._options(url)) as response:
-            yield from response.iter_raw()
+    @contextmanager
+    def opened(self, url: str, method: str = "GET") -> Iterator[Iterator[bytes]]:
+        with self._library.stream(method, url, **self._options(url)) as response:
+            yield response.iter_raw()
 
     def twice(self, url: str) -> list[bytes]:
         with self._library.stream("GET", url, **self._options(url)) as response:
@@ -142,10 +153,10 @@ class _HttpxAsync:
         async with self._client(url) as client:
             return bytes((await client.request(method, url)).content)
 
-    async def pieces(self, url: str) -> AsyncIterator[bytes]:
-        async with self._client(url) as client, client.stream("GET", url) as response:
-            async for piece in response.aiter_raw():
-                yield piece
+    @asynccontextmanager
+    async def opened(self, url: str, method: str = "GET") -> AsyncIterator[AsyncIterator[bytes]]:
+        async with self._client(url) as client, client.stream(method, url) as response:
+            yield response.aiter_raw()
 
     async def twice(self, url: str) -> list[bytes]:
         async with self._client(url) as client, client.stream("GET", url) as response:
@@ -165,10 +176,10 @@ class _Aiohttp:
         async with self._session(url) as session, session.request(method, url) as response:
             return bytes(await response.read())
 
-    async def pieces(self, url: str) -> AsyncIterator[bytes]:
-        async with self._session(url) as session, session.get(url) as response:
-            async for piece in response.content.iter_any():
-                yield piece
+    @asynccontextmanager
+    async def opened(self, url: str, method: str = "GET") -> AsyncIterator[AsyncIterator[bytes]]:
+        async with self._session(url) as session, session.request(method, url) as response:
+            yield response.content.iter_any()
 
     async def twice(self, url: str) -> list[bytes]:
         async with self._session(url) as session, session.get(url) as response:
@@ -189,6 +200,17 @@ ASYNC: dict[str, Any] = {
     "httpx2 async": _HttpxAsync(httpx2),
 }
 LIBRARIES = [*SYNC, *ASYNC]
+
+
+def _pieces(reader: Any, url: str) -> Generator[bytes]:
+    with reader.opened(url) as source:
+        yield from source
+
+
+async def _pieces_async(reader: Any, url: str) -> AsyncGenerator[bytes]:
+    async with reader.opened(url) as source:
+        async for piece in source:
+            yield piece
 
 
 def outcome(call: Callable[[], Any]) -> Any:
@@ -234,7 +256,7 @@ def reading(
             if work != "pieces":
                 return outcome(lambda: getattr(reader, work)(*given))
             read: list[Any] = []
-            with closing(reader.pieces(url)) as source:
+            with closing(_pieces(reader, url)) as source:
                 read.append(outcome(lambda: read.extend(islice(source, pieces))))
             return read
 
@@ -245,7 +267,7 @@ def reading(
         if work != "pieces":
             return await outcome_async(lambda: getattr(reader, work)(*given))
         read: list[Any] = []
-        async with aclosing(reader.pieces(url)) as source:
+        async with aclosing(_pieces_async(reader, url)) as source:
 
             async def take() -> None:
                 async for piece in source:

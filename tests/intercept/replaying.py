@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import random
 import time
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ __all__ = [
     "let_connections_close",
     "nap",
     "only_new_objects",
+    "recovered",
     "run",
     "run_async",
     "same",
@@ -34,6 +36,9 @@ __all__ = [
 
 _BODIES: dict[str, Callable[[], Any]] = {}
 _SEEN: dict[str, list[Any]] = {}
+_LEFT: list[MemoryEngine] = []
+"""The store that the last crash and what came after it have left."""
+
 _USUAL = Settings()
 
 
@@ -116,6 +121,19 @@ def crashed_async(body: Callable[[], Awaitable[Any]], waits: Event, go_on: Event
     return _crashed(body, "go_async", waits, go_on)
 
 
+def recovered(body: Callable[[], Any], waits: Event, go_on: Event) -> Runs:
+    """As `crashed`, of a function or a coroutine function; and then again in replay."""
+    method = "go_async" if inspect.iscoroutinefunction(body) else "go"
+    live = _crashed(body, method, waits, go_on)
+    left = _LEFT.pop()
+    with _open_runtime(left.snapshot()) as runtime:
+        handle = runtime.get(Intercepted, _name_of(body))
+        handle.recall()
+        entries = [entry for _, entry in runtime.oplog(handle)]
+    [_, replayed] = _SEEN[_name_of(body)]
+    return Runs([live, replayed], entries, left)
+
+
 @contextmanager
 def only_new_objects() -> Iterator[None]:
     """In this block a garbage collection looks at what was made in it: at all that there is takes long."""
@@ -138,15 +156,20 @@ def _crashed(body: Callable[[], Any], method: str, waits: Event, go_on: Event) -
     go_on.set()
     with _open_runtime(left) as runtime:
         runtime.trigger(getattr(runtime.get(Intercepted, name), method), key="one").result(60)
+        _LEFT[:] = [engine_of(runtime).snapshot()]
     gc.collect()  # connections that the crash left open complain now, in this test
     [result] = _SEEN[name]
     return result
 
 
 def _prepare(body: Callable[[], Any]) -> str:
-    name = f"{body.__module__}.{body.__qualname__}"
+    name = _name_of(body)
     _BODIES[name], _SEEN[name] = body, []
     return name
+
+
+def _name_of(body: Callable[[], Any]) -> str:
+    return f"{body.__module__}.{body.__qualname__}"
 
 
 def engine_of(runtime: Runtime) -> MemoryEngine:

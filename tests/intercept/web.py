@@ -36,8 +36,9 @@ class WebServer(ThreadingHTTPServer):
 
     Attributes:
         seen: the requests, in the order of their arrival.
-        hold: ``/wait`` and ``/silent`` do not answer until this is set, ``/half`` stops in the middle, and a
-            model named ``slow`` after its first word.
+        hold: ``/wait`` and ``/silent`` do not answer until this is set, ``/half`` stops in the middle, a
+            stream before the part that is asked for as ``pause``, and a model named ``slow`` after its first
+            word.
         held: set when one of the first two was asked.
     """
 
@@ -106,8 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(status, b"{}", {"Retry-After-Ms": "1", **later})
             case "/large":
                 self._send(200, LARGE, {})
-            case "/stream":
-                self._stream(f"{count}-{i};".encode() for i in range(int(query["chunks"])))
+            case "/stream" | "/same":
+                self._parts(query, str(count) if url.path == "/stream" else "same")
             case "/broken":
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf")
                 self.close_connection = True
@@ -157,6 +158,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
             self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")
+
+    def _parts(self, query: dict[str, str], name: str) -> None:
+        """So many parts as are asked for; so often as is asked for none, but for the first time."""
+        times = [seen.target for seen in self.server.seen].count(self.path)
+        if 1 < times <= 1 + int(query.get("drops", 0)):
+            self.close_connection = True
+            return
+
+        def parts() -> Iterator[bytes]:
+            for number in range(int(query["chunks"])):
+                if query.get("pause") == str(number):
+                    self.server.hold.wait()
+                yield f"{name}-{number};".encode()
+
+        self._stream(parts())
 
     def _model(self, request: dict[str, Any], count: int) -> None:
         """Answers like a language model: with the number of the request, word by word if asked."""

@@ -52,6 +52,16 @@ async def streamed(web: Web) -> list[Any]:
                 continue
 
 
+async def going_on(web: Web) -> bytes:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(web.url("/same?chunks=3")) as response,
+    ):
+        first = await response.content.read(7)
+        async with session.post(web.url("/json"), data=b"noted"):
+            return first + await response.content.read()
+
+
 async def refused(web: Web) -> Any:
     async with aiohttp.ClientSession() as session:
         return await session.post("http://127.0.0.1:9/")
@@ -65,6 +75,7 @@ async def broken(web: Web) -> Any:
 def _cases() -> Iterator[Case]:
     yield Case("aiohttp-plain", "aiohttp", plain, refused, Web)
     yield Case("aiohttp-streamed", "aiohttp", streamed, broken, Web)
+    yield Case("aiohttp-going-on", "aiohttp", going_on, broken, Web)
 
 
 CASES = [*_cases()]

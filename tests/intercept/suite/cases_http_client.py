@@ -65,6 +65,15 @@ def streamed(web: Web) -> list[Any]:
             continue
 
 
+def going_on(web: Web) -> bytes:
+    with connection_to(web) as connection:
+        connection.request("GET", "/same?chunks=3")
+        response = connection.getresponse()
+        first = response.read(7)
+        urllib.request.urlopen(web.url("/json"), data=b"noted").close()
+        return first + response.read()
+
+
 def opened(web: Web) -> list[Any]:
     with urllib.request.urlopen(web.url("/redirect")) as response:
         read = [response.status, response.reason, response.url[-5:], response.msg]
@@ -99,6 +108,7 @@ def _cases() -> Iterator[Case]:
     yield Case("http.client-plain", "http.client", plain, unanswered, Web)
     yield Case("urllib-plain", "http.client", opened, refused, Web)
     yield Case("urllib-streamed", "http.client", streamed, broken, Web)
+    yield Case("http.client-going-on", "http.client", going_on, broken, Web)
 
 
 CASES = [*_cases()]

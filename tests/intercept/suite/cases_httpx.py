@@ -22,6 +22,9 @@ TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 STREAM = "/stream?chunks=2"
 
+SAME = "/same?chunks=3"
+"""Whose rest comes by a second request."""
+
 
 def parts(text: str) -> list[str]:
     """The streamed text without the number of the request."""
@@ -86,6 +89,21 @@ class Requests:
                 except self.library.ReadError:  # lost in a crash
                     continue
 
+    def going_on(self, web: Web) -> str:
+        with self.library.stream("GET", web.url(SAME), verify=TLS) as response:
+            texts = [next(chunks := response.iter_text())]
+            self.library.post(web.url("/json"), content=b"noted", verify=TLS)
+            return "".join([*texts, *chunks])
+
+    async def going_on_async(self, web: Web) -> str:
+        async with (
+            self.library.AsyncClient(verify=TLS) as client,
+            client.stream("GET", web.url(SAME)) as response,
+        ):
+            texts = [await anext(chunks := response.aiter_text())]
+            await client.post(web.url("/json"), content=b"noted")
+            return "".join([*texts, *[text async for text in chunks]])
+
     def refused(self, web: Web) -> Any:
         return self.library.post("http://127.0.0.1:9/", verify=TLS)
 
@@ -107,6 +125,8 @@ class Requests:
         name = self.library.__name__
         yield Case(f"{name}-plain", name, self.plain, self.refused, Web)
         yield Case(f"{name}-streamed", name, self.streamed, self.broken, Web)
+        yield Case(f"{name}-going-on", name, self.going_on, self.broken, Web)
+        yield Case(f"{name}-async-going-on", name, self.going_on_async, self.broken_async, Web)
         yield Case(f"{name}-async-plain", name, self.plain_async, self.refused_async, Web)
         yield Case(f"{name}-async-streamed", name, self.streamed_async, self.broken_async, Web)
 

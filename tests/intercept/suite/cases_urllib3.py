@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["CASES"]
 
 NOBODY = "http://127.0.0.1:9/"
+SAME = "/same?chunks=3"
 
 
 def parts(text: str) -> list[str]:
@@ -51,6 +52,13 @@ def session_streamed(web: Web) -> list[Any]:
             return parts("".join(texts))
         except requests.exceptions.ChunkedEncodingError:  # lost in a crash
             continue
+
+
+def session_going_on(web: Web) -> bytes:
+    with requests.Session() as session, session.get(web.url(SAME), stream=True) as response:
+        parts = [next(chunks := response.iter_content(7))]
+        session.post(web.url("/json"), data=b"noted")
+        return b"".join([*parts, *chunks])
 
 
 def refused(web: Web) -> Any:
@@ -92,6 +100,14 @@ def pool_streamed(web: Web) -> list[Any]:
                 continue
 
 
+def pool_going_on(web: Web) -> bytes:
+    with urllib3.PoolManager() as pool:
+        response = pool.request("GET", web.url(SAME), preload_content=False)
+        first = response.read(7)
+        pool.request("POST", web.url("/json"), body=b"noted")
+        return bytes(first + response.read())
+
+
 def pool_refused(web: Web) -> Any:
     return urllib3.request("POST", NOBODY, retries=1)
 
@@ -103,6 +119,8 @@ def pool_broken(web: Web) -> Any:
 def _cases() -> Iterator[Case]:
     yield Case("requests-plain", "urllib3", session_plain, refused, Web)
     yield Case("requests-streamed", "urllib3", session_streamed, broken, Web)
+    yield Case("requests-going-on", "urllib3", session_going_on, broken, Web)
+    yield Case("urllib3-going-on", "urllib3", pool_going_on, pool_broken, Web)
     yield Case("urllib3-plain", "urllib3", pool_plain, pool_refused, Web)
     yield Case("urllib3-streamed", "urllib3", pool_streamed, pool_broken, Web)
 
