@@ -55,6 +55,10 @@ _SMALL_BODY_BYTES = 64 * 1024
 _QUEUED_CHUNKS = 4
 _Queue: TypeAlias = "asyncio.Queue[bytes | Exception | None]"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_FOREIGN = (
+    "a function decorated with @durable has read from this response of the agent, and how much is not "
+    "recorded, so the agent cannot read on. Have all of it read in one place"
+)
 
 
 @frozen
@@ -178,8 +182,22 @@ class _Body:
         self._least_bytes = 1 if not first else WHOLE_BODY_BYTES
         self._real = real
         self._again = again
+        self._is_foreign = False
         if again is not None:
             again.note(self._first)
+
+    def _check(self, session: durability.Session | None) -> None:
+        """See whether a reader may read on, of whom some are none of the agent's code.
+
+        Raises:
+            NotDurableError: one was, so nobody knows after a crash from where on to read.
+            Exception: the client library's read error, for one that is and has no real body.
+        """
+        if session is not None:
+            raise NotDurableError(_FOREIGN)
+        if self._again is not None:
+            raise self._again.error("it is not sent again for a function decorated with @durable")
+        self._is_foreign = True
 
     def _resumed(self, least_bytes: int) -> Steps[bytes]:
         """The first bytes that a run gets which did not send the request."""
@@ -207,6 +225,8 @@ class SyncBody(_Body):
         session, again = durability.current(), self._again
 
         def perform() -> bytes:
+            if session is None or self._is_foreign:
+                self._check(session)
             if self._real is None:
                 return run(self._resumed(least_bytes))
             chunk: bytes = self._real.take(least_bytes)
@@ -338,6 +358,8 @@ class AsyncBody(_Body):
         session, again = durability.current(), self._again
 
         async def perform() -> bytes:
+            if session is None or self._is_foreign:
+                self._check(session)
             if self._real is None:
                 return await run_async(self._resumed(least_bytes))
             chunk: bytes = await self._real.take(least_bytes)

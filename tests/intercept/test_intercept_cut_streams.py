@@ -13,12 +13,13 @@ import pytest
 from anthropic import Anthropic
 from openai import OpenAI
 
-from golem_sdk import RetryPolicy, idempotence_mode, retry_policy
+from golem_sdk import RetryPolicy, durable, idempotence_mode, retry_policy
+from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.again import Again
 from golem_sdk.intercept.http import WHOLE_BODY_BYTES, Pump
 from golem_sdk.testing.crash import CrashMoment, CrashPoint
 from intercept.reading import ASYNC, LIBRARIES, SYNC
-from intercept.replaying import Runs, recovered
+from intercept.replaying import Runs, recovered, run, run_async, same
 from intercept.suite.case import Case
 from intercept.suite.cases_llm import TLS
 from intercept.suite.outsides import Web
@@ -41,6 +42,8 @@ READ_ERRORS = {
     "ChunkedEncodingError",  # of requests
     "ClientPayloadError",  # of aiohttp
 }
+
+SHARED: list[Any] = []
 
 libraries = pytest.mark.parametrize("library", LIBRARIES)
 
@@ -216,6 +219,62 @@ def test_a_response_of_aiohttp_that_went_on_can_be_closed(
             return first + second, real in closed
 
     assert recovered(body, web.held, web.hold).live == (b"same-0;same-1;same-2;", True)
+
+
+@durable
+def reads_some() -> int:
+    return len(next(SHARED[-1]))
+
+
+@durable
+async def reads_some_async() -> int:
+    return len(await anext(SHARED[-1]))
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2 async"])
+def test_agents_do_not_read_on_where_a_durable_function_has_read(
+    web: WebServer, library: str
+) -> None:
+    def body() -> tuple[int, str]:
+        with SYNC[library].opened(web.url("/same?chunks=3")) as source:
+            SHARED[:] = [source]
+            size = reads_some()
+            with pytest.raises(NotDurableError) as caught:
+                next(source)
+            return size, str(caught.value)
+
+    async def body_async() -> tuple[int, str]:
+        async with ASYNC[library].opened(web.url("/same?chunks=3")) as source:
+            SHARED[:] = [source]
+            size = await reads_some_async()
+            with pytest.raises(NotDurableError) as caught:
+                await anext(source)
+            return size, str(caught.value)
+
+    size, message = same(run(body) if library in SYNC else run_async(body_async))
+    assert size >= len("same-0;")
+    assert "@durable has read from this response" in message
+
+
+def test_nothing_is_sent_again_for_a_durable_function(web: WebServer) -> None:
+    web.hold.clear()
+
+    @durable
+    def reads() -> str:
+        try:
+            return repr(next(SHARED[-1]))
+        except httpx2.ReadError as error:
+            return str(error)
+
+    def body() -> str:
+        with httpx2.stream("GET", web.url(SAME)) as response:
+            SHARED[:] = [response.iter_raw()]
+            httpx2.post(web.url("/wait"))
+            return reads()
+
+    message = recovered(body, web.held, web.hold).live
+    assert "it is not sent again for a function decorated with @durable" in message
+    assert sent(web) == [SAME]
 
 
 @libraries
