@@ -2,9 +2,10 @@
 
 python examples/llm_stream.py    # kill it in the middle of the story and run it again
 
-Every chunk is recorded as it arrives. A stream that a crash has cut cannot be read on: the agent sees a
-broken connection and asks again, under the same Idempotency-Key, so that a provider that honours it
-bills the answer once. OPENAI_BASE_URL names the provider; without it, fake_llm.py is started in a thread.
+Every chunk is recorded as it arrives. A stream that a crash has cut is asked for again if no word had come.
+Else another answer could not go on with these words: the agent sees a broken connection and asks again, under
+the same Idempotency-Key, so that a provider that honours it bills the answer once. OPENAI_BASE_URL names the
+provider; without it, fake_llm.py is started in a thread.
 """
 
 from __future__ import annotations

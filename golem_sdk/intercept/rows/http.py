@@ -9,14 +9,17 @@ __all__ = ["HTTP"]
 _PROBE = "one probe of the async client is done unrecorded; requests go through httpx or httpx2"
 _HTTPX = (
     "GET, HEAD and OPTIONS are reads, the rest are writes with an `Idempotency-Key`; responses are recorded "
-    "as they are, request bodies by hash. A body that a crash has cut (one that is streamed, or longer than "
-    "8 MiB) ends in the library's read error: send the request again. A client that a `@durable` function "
-    "closes is open again after it. Not transports of one's own, `network_stream`, trailers; WebSockets are "
-    "refused"
+    "as they are, request bodies by hash. Where a crash has cut a body (one that is streamed, or longer than "
+    "8 MiB), a read is sent again, and goes on if all that had come comes again; a write, only if nothing of "
+    "the body had come, and not under `idempotence_mode(False)`. Else it ends in the library's read error: "
+    "send the request again. Such a body is read by the agent or by a `@durable` function, not by both. A "
+    "client that a `@durable` function closes is open again after it. Not transports of one's own, "
+    "`network_stream`, trailers; WebSockets are refused"
 )
 
 _URLLIB3 = (
-    "as httpx; files and iterators as request bodies are read into memory first. Not HTTP/2, nor "
+    "as httpx, but to go on after a crash a body must come in the same chunks, too; files and iterators as "
+    "request bodies are read into memory first. Not HTTP/2, nor "
     "`response.connection`; urllib3 1 is not intercepted"
 )
 _REQUESTS = (
@@ -24,8 +27,8 @@ _REQUESTS = (
 )
 
 _HTTP_CLIENT = (
-    "as httpx, and so urllib.request and xmlrpc; request bodies are read into memory first. Not `sock` of a "
-    "connection, which replay does not have"
+    "as urllib3, and so urllib.request and xmlrpc; request bodies are read into memory first. Not `sock` of "
+    "a connection, which replay does not have"
 )
 
 _AIOHTTP = (
@@ -45,9 +48,9 @@ _WEBSOCKETS = (
 
 _MCP = (
     "over stdio a request with its answer is one call, a tool's a write; over HTTP as httpx2, where an "
-    "answer that a crash has cut raises `MCPError`. After a crash a server of stdio is started anew and "
-    "initialized as before: what else it remembered is lost. Notifications come with the next answer. "
-    "Sessions that offer sampling, elicitation or roots are refused"
+    "answer that a crash has cut after its beginning raises `MCPError`. After a crash a server of stdio is "
+    "started anew and initialized as before: what else it remembered is lost. Notifications come with the "
+    "next answer. Sessions that offer sampling, elicitation or roots are refused"
 )
 
 

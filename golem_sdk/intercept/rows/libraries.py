@@ -84,7 +84,7 @@ LIBRARIES = (
             Replaced("pydantic_ai._genai_prices", "preload_pricing_data", Treatment.PASSED_ON),
         ),
         limits="what a process makes once for all agents is not recorded; models are asked through their "
-        "SDKs. A run whose stream is lost in a crash raises, as after any lost connection",
+        "SDKs. A run whose stream a crash has cut after its beginning raises, as after any lost connection",
     ),
     _identifiers(
         "langgraph",
