@@ -331,7 +331,7 @@ class Pump:
         fresh = [call for call in map(self._awaited, numbers) if call is not None]
         for at, call in enumerate(fresh):
             if call.begin:
-                fresh[at] = session.operations.writes.announced(call)
+                call = fresh[at] = session.operations.writes.announced(call)
             retry = session.writer.plan.call_retries.get(call.number)
             if retry is not None and retry.due > session.now_ns():
                 call.effect = AlarmEffect(retry.due, call.effect)

@@ -24,6 +24,7 @@ from golem_sdk.durability import begin_durable_function, end_durable_function
 from golem_sdk.errors import (
     AgentFencedSignal,
     RuntimeClosedError,
+    UndecidedError,
     UnknownOutcomeError,
     UsageError,
 )
@@ -103,6 +104,21 @@ async def ends_in_two_tasks(name: str) -> str:
     return "it was ended twice"
 
 
+@durable
+async def announce_and_fail(what: str) -> str:
+    SENT.append(what)
+    if len(SENT) == 1:
+        raise UndecidedError("nobody knows yet")
+    return what
+
+
+@agent
+async def writes_in_an_hour_again(name: str) -> str:
+    hourly = RetryPolicy(min_delay=3600, max_delay=3600, retry_on=UndecidedError)
+    with idempotence_mode(False), retry_policy(hourly):
+        return await announce_and_fail(name)
+
+
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     SENT.clear()
@@ -111,6 +127,13 @@ def fresh() -> None:
 
 def opened(engine: MemoryEngine) -> Runtime:
     return Runtime.over(engine, VirtualEnvironment(), Settings(write_behind_s=None))
+
+
+class TimelessEnvironment(VirtualEnvironment):
+    """No timer is ever due."""
+
+    def _may_pass_to(self, when_ns: int) -> bool:
+        return False
 
 
 def killed(writes: Announcements, call: object) -> None:
@@ -202,3 +225,26 @@ def test_a_write_that_was_announced_again_can_be_given_up() -> None:
         assert handle.result(30) == "given up"
         assert open_begins(runtime, handle.agent_id) == []
         assert kinds(runtime, handle.agent_id) == [BeginRemoteWrite, EndRemoteWrite] * 2
+
+
+def test_a_write_that_is_announced_again_waits_until_it_is_to_be_made_again() -> None:
+    engine = MemoryEngine()
+    for resumed in (False, True):
+        frozen = TimelessEnvironment()
+        with Runtime.over(engine, frozen, Settings(write_behind_s=None)) as runtime:
+            handle = runtime.trigger(writes_in_an_hour_again, "x")
+            if resumed:
+                with pytest.raises(UnknownOutcomeError):
+                    handle.result(30)
+                runtime.resume(handle, happened=False)
+            frozen.rest(30)
+            assert SENT == ["x"]
+        engine = engine.snapshot()
+    with opened(engine) as runtime:
+        with pytest.raises(UnknownOutcomeError):
+            runtime.run(writes_in_an_hour_again, "x")
+        assert kinds(runtime, handle.agent_id) == [
+            BeginRemoteWrite,
+            EndRemoteWrite,
+            BeginRemoteWrite,
+        ]
