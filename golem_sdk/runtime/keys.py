@@ -54,13 +54,22 @@ class Strand:
     def namespace(self) -> UUID:
         """From what its keys are derived: made when the first of them is asked for."""
         if self._namespace is None:
-            origin, name = self._origin, self._name
-            self._namespace = (
-                uuid5(origin.namespace, name)
-                if isinstance(origin, Strand)
-                else invocation_namespace(origin, name)
-            )
+            # A task may begin the next one for ever: not by recursion.
+            line: list[Strand] = []
+            origin: Strand | str = self
+            while isinstance(origin, Strand) and origin._namespace is None:
+                line.append(origin)
+                origin = origin._origin
+            for strand in reversed(line):
+                strand._namespace = strand._derived()
+        assert self._namespace is not None, "it is the last of them"
         return self._namespace
+
+    def _derived(self) -> UUID:
+        origin, name = self._origin, self._name
+        if isinstance(origin, Strand):
+            return uuid5(origin.namespace, name)
+        return invocation_namespace(origin, name)
 
     def gone_back(self, index: OplogIndex, times: int) -> None:
         """It runs on from a place that was jumped back to: what it does now is not what it did then."""

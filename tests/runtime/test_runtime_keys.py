@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from uuid import uuid5
 
 import pytest
 
@@ -19,7 +20,9 @@ from golem_sdk import (
     saga,
     set_oplog_index,
 )
+from golem_sdk.core.ids import invocation_namespace
 from golem_sdk.durability import current, is_live, upcoming_idempotency_key
+from golem_sdk.runtime.keys import Keys
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.testing.driver import Step, drive
@@ -201,3 +204,10 @@ def test_a_call_has_the_key_that_was_upcoming() -> None:
         asked = runtime.trigger(looks_everywhere, "x").result(timeout=30)
     assert told.keys == asked
     assert len(set(asked)) == 6
+
+
+def test_keys_are_derived_however_many_tasks_have_begun_one_another() -> None:
+    strand, namespace = Keys('chain("x")', "run").child(), invocation_namespace('chain("x")', "run")
+    for _ in range(10_000):
+        strand, namespace = strand.child(), uuid5(namespace, "task 1")
+    assert strand.namespace == uuid5(namespace, "task 1")
