@@ -12,6 +12,7 @@ import sys
 import threading
 from contextvars import Context
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from golem_sdk import originals
 from golem_sdk.runtime.sites import user_line
@@ -42,7 +43,8 @@ class _Watch:
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._watched: dict[Lanes, tuple[object, ...]] = {}
+        # Weak: an agent that has ended meanwhile is not kept in memory for the rest of the period.
+        self._watched: WeakKeyDictionary[Lanes, tuple[object, ...]] = WeakKeyDictionary()
         self._told: set[str] = set()
         self._is_running = False
 
@@ -60,16 +62,19 @@ class _Watch:
         thread.start()
 
     def _run(self) -> None:
-        while True:
-            originals.sleep(_PERIOD_S)
-            with self._mutex:
-                self._watched = {lanes: at for lanes, at in self._watched.items() if len(lanes)}
-                watched = list(self._watched.items())
-                self._is_running = bool(watched)
-            if not watched:
-                return
-            for lanes, before in watched:
-                self._watched[lanes] = self._look(lanes, before)
+        while self._look_at_all():
+            pass
+
+    def _look_at_all(self) -> bool:
+        """Wait for a period and look at everybody; whether anybody is left."""
+        originals.sleep(_PERIOD_S)
+        with self._mutex:
+            watched = [(lanes, at) for lanes, at in self._watched.items() if len(lanes)]
+            self._watched = WeakKeyDictionary(watched)
+            self._is_running = bool(watched)
+        for lanes, before in watched:
+            self._watched[lanes] = self._look(lanes, before)
+        return bool(watched)
 
     def _look(self, lanes: Lanes, before: tuple[object, ...]) -> tuple[object, ...]:
         """Where the agent's code is, after a look at whether it was there before."""

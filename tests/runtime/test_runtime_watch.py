@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
+from threading import Event
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import pytest
 from attrs import define, field
 
+from golem_sdk import originals
 from golem_sdk.runtime import watch as room
 from golem_sdk.runtime.watch import _is_agent_code, _Watch
 
@@ -149,3 +152,25 @@ def test_a_thread_watches_as_long_as_there_are_threads_to_watch(
             lanes.alive.clear()
         thread.join(60)
         assert not thread.is_alive()
+
+
+def test_who_has_no_threads_any_more_is_not_kept_in_memory_by_the_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begins, goes_on = Event(), Event()
+
+    def sleep(seconds: float) -> None:
+        begins.set()
+        goes_on.wait(60)
+
+    monkeypatch.setattr(originals, "sleep", sleep)
+    watch, lanes, others = _Watch(), Threads(waiting=[]), threading.enumerate()
+    watch.begin(lanes)  # type: ignore[arg-type]  # it is asked for no more than these have
+    [thread] = [each for each in threading.enumerate() if each not in others]
+    assert begins.wait(60)
+    known = ref(lanes)
+    del lanes
+    assert known() is None
+    goes_on.set()
+    thread.join(60)
+    assert not thread.is_alive()
