@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["Actor"]
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class Actor(Inbox):
     """An agent with work, or lately with work.
 

@@ -16,7 +16,7 @@ from golem_sdk.stores.invocations import Invocation, InvocationStatus
 __all__ = ["Inbox"]
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class Inbox:
     """The invocations that wait for an agent, and the one under way.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Parts"]
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class Parts:
     """What `Session` has beside itself."""
 

@@ -60,7 +60,7 @@ SAME: Any = object()
 """Default identity of a call: the request itself must be equal on replay."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Session(Parts):
     """A loaded agent. One thread at a time runs its code.
 

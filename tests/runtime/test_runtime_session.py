@@ -376,3 +376,19 @@ def test_what_is_waited_for_is_soon_on_disk(target: Any, kind: type[Entry]) -> N
         handle = runtime.trigger(target, "x")
         assert engine.has(kind, str(handle.agent_id))
         DONE.set()
+
+
+@agent
+def shows_what_runs_it(secret: str) -> None:
+    session = durability.current()
+    assert session is not None
+    SEEN.append(repr(session) + repr(session.kernel.actor("", session.agent_id)))
+
+
+def test_what_runs_an_agent_is_shown_without_what_the_agent_was_given() -> None:
+    with Runtime.memory() as runtime:  # tools that report errors show the variables of each frame
+        runtime.run(shows_what_runs_it, "a secret")
+    [shown] = SEEN
+    assert "Session object" in shown
+    assert "Actor object" in shown
+    assert "secret" not in shown
