@@ -227,7 +227,7 @@ class Actor(Inbox):
         key, method, payload = invocation.key, invocation.method, invocation.arguments
         if is_first:
             key, method = str(derive_key(session.agent_id, 0)), INIT
-            payload, session.arguments = session.arguments, b""
+            payload = session.arguments
         now = kernel.environment.now_ns()
         machine.advance(now)
         entry = ExportedFunctionInvoked(now, key, method, payload)
@@ -238,7 +238,8 @@ class Actor(Inbox):
     ) -> Execution:
         session.invoked, given = index, entry.arguments
         if not session.definition.is_class:
-            given, session.arguments = session.arguments, b""
+            given = session.arguments
+        session.arguments = b""
         if isinstance(given, PayloadRef):
             session.writer.commit()  # long arguments are read from disk: they may not be there yet
         arguments = self._kernel.load_payload(given)

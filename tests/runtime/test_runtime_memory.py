@@ -194,6 +194,14 @@ def test_what_was_scheduled_and_taken_back_keeps_nothing(runtime: Runtime) -> No
     assert len(runtime._kernel._actors) == 0
 
 
+def test_what_an_agent_was_made_with_is_not_kept_by_those_loaded_again(runtime: Runtime) -> None:
+    for number in (1, 2, 1):
+        runtime.get(KeptForLater, number).tick()
+    actor = runtime._kernel.actor("KeptForLater", "KeptForLater(1)")
+    assert actor.session is not None
+    assert actor.session.arguments == b""
+
+
 def test_of_sleepers_nothing_is_kept_but_who_they_are(
     runtime: Runtime, environment: VirtualEnvironment
 ) -> None:
