@@ -131,7 +131,7 @@ class Completion:
             if self._published and self._outcome is not None:
                 return self._outcome
             if self._error is not None:
-                raise self._error
+                raise self._error.with_traceback(None)  # it may be told to many
         raise TimeoutError(
             f"invocation {self.key} of {self.agent_id} is not finished after {timeout_s} s; it goes on,"
             " ask again later"

@@ -106,7 +106,7 @@ class Intake:
             completion = self._known(actor, request.key)
             if completion is None:
                 if actor.parked is not None:
-                    raise actor.parked
+                    raise actor.parked.with_traceback(None)
                 invocation, puts = self._invocation(request, actor)
                 ticket = self._write(actor, writer, [*puts, _queued(invocation)])
                 completion = Completion(actor.agent_id, request.key, InvocationStatus.PENDING)
@@ -123,7 +123,7 @@ class Intake:
         with self._holding(request.agent) as actor:
             if self._known(actor, request.key) is None:
                 if actor.parked is not None:
-                    raise actor.parked
+                    raise actor.parked.with_traceback(None)
                 invocation, puts = self._invocation(request, actor)
                 key = scheduled_key(due_ns, invocation.order)
                 row = (Space.SCHEDULED, key, invocation.to_row())
@@ -268,7 +268,7 @@ class Intake:
 
     def _known(self, actor: Actor, key: str) -> Completion | None:
         if self._losses != self._made_good:  # just now: nobody has what is scheduled
-            raise self._loss
+            raise self._loss.with_traceback(None)
         return self._found(actor, key)
 
     def _found(self, actor: Actor, key: str) -> Completion | None:

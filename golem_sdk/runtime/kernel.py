@@ -116,7 +116,7 @@ class Kernel:
         """Raise why nothing is accepted any more, if that is so."""
         check_process(self._pid, "a runtime")
         if self.closed is not None:
-            raise self.closed
+            raise self.closed.with_traceback(None)  # else it grows with each who asks
 
     def actor(self, agent_type: str, agent_id: str, *, queued: bool = False) -> Actor:
         """The actor of an agent, made if need be with what the store has queued for it.

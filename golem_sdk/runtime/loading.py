@@ -52,7 +52,7 @@ def load_session(kernel: Kernel, actor: Actor) -> Session:
         record = fold_status(read_entries(kernel.engine, agent_key))
     parked = kernel.parked(actor.agent_type, actor.agent_id, record)
     if parked is not None:
-        raise actor.parked or parked
+        raise (actor.parked or parked).with_traceback(None)
     if found.create is not None:
         kernel.before_invocation()  # replay is to meet what live code met
     writer = kernel.settings.writer_class(actor.agent_id, kernel.committer, found)

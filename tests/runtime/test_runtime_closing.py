@@ -7,12 +7,15 @@ import gc
 import threading
 import time
 import weakref
+from datetime import timedelta
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from golem_sdk import Runtime, agent, durability, durable, originals
+from golem_sdk import FunctionType, Runtime, agent, durability, durable, originals
 from golem_sdk.core.entries import ImportedFunctionInvoked, NoOp
+from golem_sdk.durability import begin_durable_function
 from golem_sdk.errors import (
     AgentFailedError,
     AgentFencedSignal,
@@ -28,6 +31,8 @@ from golem_sdk.testing.environment import VirtualEnvironment
 from runtime.acting import GATE, REACHED, SEEN, Acting, actor_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from golem_sdk.runtime.session import Session
 
 
@@ -175,3 +180,29 @@ def test_agents_that_are_unloaded_just_now_do_not_keep_the_store_open() -> None:
     runtime.close()
     with pytest.raises(RuntimeClosedError):
         engine.get(Space.META, b"any")
+
+
+@agent
+class ParkedForGood:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def begin(self) -> None:
+        begin_durable_function(FunctionType.WRITE_REMOTE)  # and persist nothing
+
+
+def asked(ask: Callable[[], object]) -> int:
+    """How many calls an error tells of with which ``ask`` is refused."""
+    with pytest.raises((AgentFailedError, RuntimeClosedError)) as told:
+        ask()
+    return len(extract_tb(told.value.__traceback__))
+
+
+def test_asking_in_vain_again_and_again_piles_up_nothing() -> None:
+    with Runtime.memory() as runtime:
+        begin = runtime.get(ParkedForGood, "x").begin
+        first, later = runtime.trigger(begin, key="first"), timedelta(days=1)
+        ways = first.result, begin, lambda: runtime.schedule(later, begin)
+        told = [[asked(way) for _ in range(6)] for way in ways]
+    told.append([asked(begin) for _ in range(6)])
+    assert [len({*depths[1:]}) for depths in told] == [1] * 4, told
