@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import gc
 import importlib
+from threading import get_ident
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,9 @@ class CollectionGuard:
             return
         session = self._session = durability.current()
         if session is not None:
+            # Not by a context variable: the collection may have begun while one was set.
             session.depth += 1
+            session.collector = get_ident()
         # Others came later: what they do is not agent code either.
         if gc.callbacks[-1] != self._ends:
             gc.callbacks.remove(self._ends)
@@ -107,6 +110,7 @@ class CollectionGuard:
             return
         if self._session is not None:
             self._session.depth -= 1
+            self._session.collector = 0
             self._session = None
         # Only now: the interpreter walks this list by index, and would call those that step back twice.
         if gc.callbacks[0] != self._begins:

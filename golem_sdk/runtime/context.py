@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar, copy_context
+from threading import get_ident
 from typing import TYPE_CHECKING, Protocol
 
 from golem_sdk.core.scopes import DEFAULT_SCOPE, Scope
@@ -34,7 +35,12 @@ def current() -> Session | None:
     collected: what happens there is not the agent's own doing.
     """
     session = SESSION.get()
-    return None if session is None or session.depth else session
+    return None if session is None or (session.depth and _is_left(session)) else session
+
+
+def _is_left(session: Session) -> bool:
+    """Whether no agent code runs on this thread: beside one that collects garbage, others may run it."""
+    return session.depth > 1 or session.collector in {0, get_ident()}
 
 
 def current_or_performing() -> Session | None:

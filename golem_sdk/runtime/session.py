@@ -71,6 +71,7 @@ class Session(Parts):
         origin: what made it.
         status: the agent's status, with every entry that changes it.
         depth: above zero while something runs that is not agent code (a performed call, an import).
+        collector: the thread in which garbage is collected, which is above zero in ``depth``, 0: none.
         pump: the asynchronous half, with the agent's event loop.
         invoked: the entry with which the present invocation began.
         suspended: the wake-up time with which it was suspended (0: no timer), ``None`` if it was not.
@@ -90,6 +91,7 @@ class Session(Parts):
     mailbox: Mailbox
     keys: Keys = field(init=False)
     depth: int = field(init=False, default=0)
+    collector: int = field(init=False, default=0)
     pump: Pump = field(init=False)
     invoked: OplogIndex = field(init=False, default=0)
     suspended: int | None = field(init=False, default=None)

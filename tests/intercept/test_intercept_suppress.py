@@ -8,10 +8,13 @@ import os
 import sys
 import time
 import traceback
+from contextvars import copy_context
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
+from golem_sdk import durability, originals
 from intercept.replaying import run
 
 if TYPE_CHECKING:
@@ -126,6 +129,29 @@ def test_a_tool_that_goes_before_the_guard_is_overtaken_at_the_next_collection()
     finally:
         gc.callbacks.remove(watch)
     assert seen[:4] == ["start True", "stop True"] * 2
+
+
+def test_other_threads_of_the_agent_are_its_code_while_one_collects() -> None:
+    found: list[object] = []
+
+    def body() -> None:
+        class Cyclic:
+            def __init__(self) -> None:
+                self.itself = self
+
+            def __del__(self) -> None:  # the interpreter lets another thread run
+                beside = Thread(target=lambda: found.append(context.run(durability.current)))
+                originals.start_thread(beside)
+                beside.join()
+
+        context = copy_context()
+        Cyclic()
+        gc.collect()
+        assert durability.current() is not None
+        assert found.pop() is durability.current()
+
+    run(body)
+    assert not found
 
 
 def test_finalisers_of_counted_references_are() -> None:
