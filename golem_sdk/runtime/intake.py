@@ -214,11 +214,17 @@ class Intake:
         with self._orders:
             self._order = max(self._order, order)
 
-    def forget(self, reason: BaseException) -> None:
-        """Disarm everything, for ``reason``; what is on disk stays, and `recover` comes before all else."""
+    def forget(self, reason: BaseException, *, lost: bool = True) -> None:
+        """Disarm everything, for ``reason``; what is on disk stays, and `recover` comes before all else.
+
+        Args:
+            reason: what is told to who asks.
+            lost: what is not on disk yet will not be.
+        """
         self._loss = reason
         self._losses += 1
-        self.writer.broken, self.writer = reason, Writer()
+        if lost:
+            self.writer.broken, self.writer = reason, Writer()
         with self._arming:
             timers, self._timers = self._timers, {}
         for _, _, timer in timers.values():

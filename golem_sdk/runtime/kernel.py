@@ -345,7 +345,7 @@ class Kernel:
                 if session is not None:
                     with suppress(Exception, AgentControlSignal):  # it has ended by itself
                         session.writer.flush()
-            actors = self._drop_all(error)
+            actors = self._drop_all(error, lost=False)  # what was accepted is written, too
         self._unregister()
         for actor in actors:
             actor.fail(error, refuse=False)
@@ -356,11 +356,11 @@ class Kernel:
         self.committer.close()
         self.engine.close()
 
-    def _drop_all(self, error: BaseException) -> list[Actor]:
+    def _drop_all(self, error: BaseException, *, lost: bool = True) -> list[Actor]:
         actors = list(self._actors.values())
         self._actors.clear()
         self._resting.clear()
-        self.intake.forget(error)
+        self.intake.forget(error, lost=lost)
         for actor in actors:
             actor.retired = True  # first: one that is loading its session looks afterwards
             session = actor.session

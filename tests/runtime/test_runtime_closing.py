@@ -27,6 +27,7 @@ from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.base import Space
 from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.stores.invocations import load_inbox
 from golem_sdk.testing.environment import VirtualEnvironment
 from runtime.acting import GATE, REACHED, SEEN, Acting, actor_of
 
@@ -64,6 +65,31 @@ def test_what_was_not_yet_on_disk_is_written_and_code_that_waits_is_unwound() ->
     with Runtime.over(engine.snapshot(), VirtualEnvironment(), Settings()) as opened:
         entries = [entry for _, entry in opened.oplog('reads_and_waits("x")')]
     assert sum(isinstance(entry, ImportedFunctionInvoked) for entry in entries) == 1
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_p4_what_was_accepted_as_it_was_closed_is_there_when_it_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch, begins: bool
+) -> None:
+    """Or whoever asked would ask again, and have it done twice: its agent may have written by itself."""
+    begin()
+    engine, environment = MemoryEngine(), VirtualEnvironment()
+    runtime = Runtime.over(engine, environment, Settings(write_behind_s=None))
+    accepted = runtime._kernel.accepted
+
+    def closed_before(*ticket: Any) -> None:
+        assert not begins or REACHED.wait(30)
+        runtime.close()
+        accepted(*ticket)
+
+    monkeypatch.setattr(runtime._kernel, "accepted", closed_before)
+    if not begins:
+        monkeypatch.setattr(environment, "spawn", lambda _: None)
+    runtime.trigger(runtime.get(Acting, "x").block, key="once")
+    GATE.set()
+    assert [invocation.key for invocation in load_inbox(engine.snapshot(), 'Acting("x")')] == [
+        "once"
+    ]
 
 
 def test_a_forked_child_is_refused_before_anything_is_locked_or_read(
