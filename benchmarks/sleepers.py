@@ -12,6 +12,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -111,10 +112,17 @@ def _unloaded(store: Path, count: int) -> Told:
 
 def _begun(runtime: Runtime, count: int, is_asleep: Callable[[Runtime, str], bool]) -> Told:
     _lull(runtime, 0, _WARM, is_asleep)
-    before = own_kib()
+    before = _at_rest_kib()
     for first in range(_WARM, _WARM + count, _AT_ONCE):
         _lull(runtime, first, min(_AT_ONCE, _WARM + count - first), is_asleep)
-    return {"kib_each": (own_kib() - before) / count}
+    return {"kib_each": (_at_rest_kib() - before) / count}
+
+
+def _at_rest_kib() -> int:
+    """What the process takes when the threads that had something to do have gone."""
+    while any(thread.name == "golem-worker" for thread in threading.enumerate()):
+        sleep(0.1)
+    return own_kib()
 
 
 def _lull(

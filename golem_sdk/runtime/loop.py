@@ -61,7 +61,6 @@ class AgentLoop(BareLoop, Baton):
 
     __slots__ = (
         "_closed",
-        "_context",
         "_generators",
         "_lanes",
         "_made",
@@ -78,7 +77,6 @@ class AgentLoop(BareLoop, Baton):
         self.tasks: list[AgentTask] = []
         self._lanes: Lanes | None = None
         self._generators: Generators | None = None
-        self._context: Context | None = None
         self._closed = False
 
     @property
@@ -100,30 +98,27 @@ class AgentLoop(BareLoop, Baton):
             self.holder = before
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """The same, and it is asyncio's running loop: what is ready may be run."""
+    def running(self) -> Iterator[Context]:
+        """The same, and it is the running loop of asyncio; gives the context to run what is ready from."""
         with self.driven():
             before = asyncio._get_running_loop()
             hooks = sys.get_asyncgen_hooks()
             asyncio._set_running_loop(self)
             sys.set_asyncgen_hooks(self._generator_begun, self._generator_dropped)
             try:
-                yield
+                yield self._port.context()
             finally:
                 sys.set_asyncgen_hooks(*hooks)
                 asyncio._set_running_loop(before)
-                self._context = None
 
-    def run_ready(self) -> None:
+    def run_ready(self, context: Context) -> None:
         """Run everything that is ready, and what becomes ready thereby, until it is quiet.
 
         Raises:
             NotDurableError: it never is, because a task polls without waiting for anything.
         """
         if self._ready:
-            if self._context is None:
-                self._context = self._port.context()
-            self._context.run(self._run_ready)
+            context.run(self._run_ready)
 
     def start_main(
         self, coroutine: Coroutine[Any, Any, Any], context: Context | None = None

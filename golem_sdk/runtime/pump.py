@@ -131,13 +131,13 @@ class Pump:
         and replay obey the same rule (P5). Whether it is finished is asked before going live.
         """
         loop = self.open_loop()
-        with loop.running():
-            return self._run(loop, finished)
+        with loop.running() as context:
+            return self._run(loop, context, finished)
 
-    def _run(self, loop: AgentLoop, finished: Callable[[], bool]) -> bool:
+    def _run(self, loop: AgentLoop, context: Context, finished: Callable[[], bool]) -> bool:
         session = self.session
         while True:
-            loop.run_ready()
+            loop.run_ready(context)
             session.check()
             if finished():
                 return True

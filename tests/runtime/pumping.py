@@ -157,8 +157,8 @@ class World:
         return main
 
     def run_ready(self) -> None:
-        with self.loop.running():
-            self.loop.run_ready()
+        with self.loop.running() as context:
+            self.loop.run_ready(context)
 
     def pump(self, finished: Callable[[], bool], at_once: int = 1, most: int = 100_000) -> bool:
         while True:
