@@ -268,21 +268,19 @@ class Pump:
         session: of the agent that reads.
         stream: the real body: an asynchronous iterator of chunks with ``aclose()``.
         announced: its length, if the head says it.
-
-    Attributes:
-        stop: closes the real response, now or soon; nobody waits for it.
     """
 
     def __init__(self, session: durability.Session, stream: Any, announced: int | None) -> None:
         self._queue: _Queue = asyncio.Queue(_QUEUED_CHUNKS)
         loop = asyncio.get_running_loop()
         task = loop.create_task(_fill(self._queue, session, stream, announced))
-        self.stop = weakref.finalize(self, _stop_soon, loop, task, self._queue)
-        self.stop.atexit = False
+        self._stop = weakref.finalize(self, _stop_soon, loop, task, self._queue)
+        self._stop.atexit = False
         self._ended = False
+        self._error: Exception | None = None
 
     async def take(self, least_bytes: int) -> bytes:
-        """As `take`."""
+        """As `take`; an error that ended it is raised each time."""
         parts: list[bytes] = []
         size = 0
         while size < least_bytes and not self._ended:
@@ -291,14 +289,14 @@ class Pump:
                 parts.append(item)
                 size += len(item)
             else:
-                self._ended = True
-                if item is not None:
-                    raise item
+                self._ended, self._error = True, item
+        if self._error is not None:
+            raise self._error
         return b"".join(parts)
 
     def close(self) -> None:
-        """Stop."""
-        self.stop()
+        """Have the real response closed, now or soon; nobody waits for it."""
+        self._stop()
 
 
 async def _fill(
@@ -334,6 +332,9 @@ def _stop_soon(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None], queue:
 class AsyncBody(_Body):
     """The body in asynchronous code."""
 
+    _taken = b""
+    """What was taken from the real body, and agent code has not got yet."""
+
     @property
     def is_all_here(self) -> bool:
         """Whether all of it came with the head."""
@@ -360,10 +361,12 @@ class AsyncBody(_Body):
         async def perform() -> bytes:
             if session is None or self._is_foreign:
                 self._check(session)
-            if self._real is None:
-                return await run_async(self._resumed(least_bytes))
-            chunk: bytes = await self._real.take(least_bytes)
-            return chunk
+            # A reader may be cancelled when its chunk was taken already: it is the next one's then.
+            if not self._taken and self._real is None:
+                self._taken = await run_async(self._resumed(least_bytes))
+            elif not self._taken and self._real is not None:
+                self._taken = await self._real.take(least_bytes)
+            return self._taken
 
         if session is None:
             chunk = await perform()
@@ -376,6 +379,7 @@ class AsyncBody(_Body):
                 perform,
                 repeatable=again is not None and again.prepared(session),
             )
+        self._taken = b""
         self._complete = not chunk
         if self._again is not None:
             self._again.note(chunk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -219,6 +220,41 @@ def test_a_response_of_aiohttp_that_went_on_can_be_closed(
             return first + second, real in closed
 
     assert recovered(body, web.held, web.hold).live == (b"same-0;same-1;same-2;", True)
+
+
+def test_what_comes_for_a_reader_that_is_cancelled_is_for_the_next(
+    web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.hold.clear()
+    taken = threading.Event()
+    take = Pump.take
+
+    async def noted(pump: Pump, least_bytes: int) -> bytes:
+        chunk = await take(pump, least_bytes)
+        if web.hold.is_set():
+            taken.set()
+        return chunk
+
+    monkeypatch.setattr(Pump, "take", noted)
+
+    @durable
+    def comes() -> None:
+        web.hold.set()
+        assert taken.wait(60)
+
+    async def body() -> bytes:
+        url = web.url("/same?chunks=5&pause=1")
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            first = await response.content.readexactly(7)
+            reading = asyncio.create_task(response.content.readany())
+            async with session.get(web.url("/json")):
+                comes()
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            return first + await response.read()
+
+    assert same(run_async(body)) == ALL
 
 
 @durable

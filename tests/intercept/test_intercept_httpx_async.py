@@ -133,7 +133,7 @@ def test_a_dropped_stream_closes_its_connection(library: Any, web: WebServer) ->
         client = library.AsyncClient()
         response = await client.send(client.build_request("GET", web.url("/large")), stream=True)
         pump = response.stream._stream._real
-        tasks.append(pump and pump.stop.peek()[2][1])
+        tasks.append(pump and pump._stop.peek()[2][1])
         del pump
         return bytes(await anext(response.aiter_raw()))
 
