@@ -40,6 +40,9 @@ _LOST = (
 _SAME = ("content-encoding", "content-length", "content-type", "transfer-encoding")
 _SAME_IF_BOTH_HAVE_IT = ("etag", "last-modified")
 
+_FIRST_MARK = 64
+"""So many bytes, and each time twice as many, are compared without waiting for more."""
+
 Fields: TypeAlias = "Iterable[tuple[str | bytes, str | bytes]]"
 """A head's names and values."""
 
@@ -135,11 +138,23 @@ class Again:
         self._lost = lost
         self._received = 0
         self._hash = hashlib.sha256()
+        self._marks: list[tuple[int, bytes]] = []
+        self._next_mark = _FIRST_MARK
 
     def note(self, chunk: bytes) -> None:
         """These bytes of the body were recorded next."""
-        self._received += len(chunk)
-        self._hash.update(chunk)
+        rest = memoryview(chunk)
+        while self._received + len(rest) >= self._next_mark:
+            size = self._next_mark - self._received
+            self._add(rest[:size])
+            rest = rest[size:]
+            self._marks.append((self._received, self._hash.digest()))
+            self._next_mark *= 2
+        self._add(rest)
+
+    def _add(self, part: memoryview) -> None:
+        self._received += len(part)
+        self._hash.update(part)
 
     def prepared(self, session: durability.Session) -> bool:
         """Whether the request is sent again, if what comes next was not recorded.
@@ -192,13 +207,16 @@ class Again:
 
     def _behind_recorded(self, source: Source) -> Steps[bytes]:
         """What comes with the last of the bytes that were recorded, and must come again."""
-        left, seen, chunk = self._received, hashlib.sha256(), b""
-        while left:
-            chunk = yield source.take(1)
-            if not chunk:
-                raise _OtherAnswerError(f"its body ends after {self._received - left} bytes")
-            seen.update(chunk[:left])
-            chunk, left = chunk[left:], left - min(left, len(chunk))
-        if seen.digest() != self._hash.digest():
-            raise _OtherAnswerError(f"its first {self._received} bytes are others")
+        seen, size, chunk = hashlib.sha256(), 0, b""
+        # Not all at once: what comes as it happens may be as much as that in a year.
+        for end, digest in (*self._marks, (self._received, self._hash.digest())):
+            while size < end:
+                chunk = chunk or (yield source.take(1))
+                if not chunk:
+                    raise _OtherAnswerError(f"its body ends after {size} bytes")
+                part, chunk = chunk[: end - size], chunk[end - size :]
+                seen.update(part)
+                size += len(part)
+            if seen.digest() != digest:
+                raise _OtherAnswerError(f"its first {end} bytes are others")
         return chunk

@@ -96,12 +96,12 @@ class Real:
     closed = False
 
     def __init__(self, *pieces: bytes) -> None:
-        self._pieces = [*pieces]
+        self.pieces = [*pieces]
 
     def take(self, least_bytes: int) -> bytes:
         taken = b""
-        while self._pieces and len(taken) < least_bytes:
-            taken += self._pieces.pop(0)
+        while self.pieces and len(taken) < least_bytes:
+            taken += self.pieces.pop(0)
         return taken
 
     def close(self) -> None:
@@ -149,3 +149,14 @@ def test_where_a_new_body_goes_on(pieces: list[bytes], least_bytes: int, gives: 
             run(made.steps(least_bytes))
         assert gives in str(caught.value.error)
     assert real.closed is isinstance(gives, str)
+
+
+@pytest.mark.parametrize("same", [0, 9, 250])
+def test_that_a_body_is_another_one_shows_before_it_is_as_long(same: int) -> None:
+    events = [f"event of yesterday {number:3}\n".encode() for number in range(999)]
+    others = [f"event of this day  {number:3}\n".encode() for number in range(999)]
+    real = Real(*events[:same], *others[same:])
+    with pytest.raises(FinalError) as caught:
+        run(going_on(real, 200, *events).steps(1))
+    assert "bytes are others" in str(caught.value.error)
+    assert len(others) - len(real.pieces) <= max(3, 2 * same)
