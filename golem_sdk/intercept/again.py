@@ -50,6 +50,11 @@ Fields: TypeAlias = "Iterable[tuple[str | bytes, str | bytes]]"
 class Source(Protocol):
     """A real body, which is read by what performs durable calls."""
 
+    @property
+    def broke_off(self) -> bool:
+        """Whether it has ended before it was all there, and no error tells so."""
+        ...
+
     def take(self, least_bytes: int, /) -> Any:
         """So many bytes at least, less only at its end; asynchronously something to be awaited."""
         ...
@@ -63,6 +68,7 @@ class Source(Protocol):
 class Opened:
     """One in synchronous code."""
 
+    broke_off = False
     take: Callable[[int], bytes]
     close: Callable[[], None]
 
@@ -212,6 +218,8 @@ class Again:
         for end, digest in (*self._marks, (self._received, self._hash.digest())):
             while size < end:
                 chunk = chunk or (yield source.take(1))
+                if not chunk and source.broke_off:
+                    raise ConnectionError(f"its body broke off after {size} bytes")
                 if not chunk:
                     raise _OtherAnswerError(f"its body ends after {size} bytes")
                 part, chunk = chunk[: end - size], chunk[end - size :]

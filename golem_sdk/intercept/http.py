@@ -270,6 +270,8 @@ class Pump:
         announced: its length, if the head says it.
     """
 
+    broke_off = False
+
     def __init__(self, session: durability.Session, stream: Any, announced: int | None) -> None:
         self._queue: _Queue = asyncio.Queue(_QUEUED_CHUNKS)
         loop = asyncio.get_running_loop()

@@ -85,6 +85,11 @@ class Wire:
             self._broken or self._response.isclosed() or self.is_complete
         )
 
+    @property
+    def broke_off(self) -> bool:
+        """Whether it has ended before it was all there: whoever parses the bytes finds out."""
+        return self.has_ended and not self.is_complete
+
     def take(self, least_bytes: int) -> bytes:
         """So many bytes at least, unless the body ends or breaks before; ``b""``: it has ended.
 

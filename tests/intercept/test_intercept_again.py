@@ -95,7 +95,8 @@ class Real:
 
     closed = False
 
-    def __init__(self, *pieces: bytes) -> None:
+    def __init__(self, *pieces: bytes, broke_off: bool = False) -> None:
+        self.broke_off = broke_off
         self.pieces = [*pieces]
 
     def take(self, least_bytes: int) -> bytes:

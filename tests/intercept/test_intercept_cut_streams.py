@@ -152,8 +152,11 @@ def test_other_bytes_do_not_go_on(web: WebServer, library: str) -> None:
 
 
 @libraries
-def test_the_retry_policy_sends_it_again_until_it_is_answered(web: WebServer, library: str) -> None:
-    path = f"{SAME}&drops=2"
+@pytest.mark.parametrize("fault", ["drops", "breaks"])
+def test_the_retry_policy_sends_it_again_until_it_is_answered(
+    web: WebServer, library: str, fault: str
+) -> None:
+    path = f"{SAME}&{fault}=2"
     assert cut(web, library, path).live == [ALL]
     assert sent(web) == [path] * 4
 

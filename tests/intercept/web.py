@@ -160,13 +160,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     def _parts(self, query: dict[str, str], name: str) -> None:
-        """So many parts as are asked for; so often as is asked for none, but for the first time."""
+        """So many parts as are asked for; as often as is asked none, or half of one, but not at first."""
         times = [seen.target for seen in self.server.seen].count(self.path)
         if 1 < times <= 1 + int(query.get("drops", 0)):
             self.close_connection = True
             return
 
         def parts() -> Iterator[bytes]:
+            if 1 < times <= 1 + int(query.get("breaks", 0)):
+                yield name[:2].encode()
+                raise BrokenPipeError
             for number in range(int(query["chunks"])):
                 if query.get("pause") == str(number):
                     self.server.hold.wait()
