@@ -47,6 +47,8 @@ __all__ = ["httpx_patches"]
 S = TypeVar("S")
 
 _PLAIN = (bytes, str, int)
+_BODILESS = (204, 304)
+"""Source: RFC 9110, section 6.4.1, as for HEAD."""
 
 
 def httpx_patches(module: ModuleType) -> list[Patch]:
@@ -96,7 +98,7 @@ class _Adapter:
                     real.pop().close()
                 response, source = opened()
                 body = None
-                if _wants_whole(response):
+                if _wants_whole(request, response):
                     try:
                         body = source.take(WHOLE_BODY_BYTES)
                     except BaseException:
@@ -145,7 +147,7 @@ class _Adapter:
                     real.pop().close()
                 response, pump = await opened()
                 body = None
-                if _wants_whole(response):
+                if _wants_whole(request, response):
                     try:
                         body = await pump.take(WHOLE_BODY_BYTES)
                     except BaseException:
@@ -211,8 +213,9 @@ def _describe(request: Any, body: bytes) -> Exchange:
     return describe(request.method, str(request.url), request.headers.multi_items(), body)
 
 
-def _wants_whole(response: Any) -> bool:
-    return not STREAMS.get() or is_small(response.headers.raw)
+def _wants_whole(request: Any, response: Any) -> bool:
+    is_bodiless = request.method == "HEAD" or response.status_code in _BODILESS
+    return is_bodiless or not STREAMS.get() or is_small(response.headers.raw)
 
 
 def _answer(response: Any, body: bytes | None) -> list[Any]:

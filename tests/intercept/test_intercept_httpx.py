@@ -14,7 +14,7 @@ from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.activation import Activator
 from golem_sdk.intercept.http import WHOLE_BODY_BYTES
 from golem_sdk.storage.base import Space
-from intercept.replaying import Runs, crashed, run
+from intercept.replaying import Runs, crashed, run, run_async, same
 from intercept.web import LARGE
 
 if TYPE_CHECKING:
@@ -139,6 +139,23 @@ def test_a_small_body_is_recorded_with_its_head(library: Any, web: WebServer) ->
     runs = run(body)
     assert runs.replayed == runs.live == [b'{"count": 1, "method": "GET", "body": ""}']
     assert runs.calls == [f"{library.__name__}.request"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("HEAD", "/large"), ("DELETE", "/nothing")])
+def test_an_answer_without_a_body_is_recorded_at_once(
+    library: Any, web: WebServer, method: str, path: str
+) -> None:
+    def body() -> bytes:
+        with library.stream(method, web.url(path)) as response:
+            return bytes(response.read())
+
+    async def body_async() -> bytes:
+        async with library.AsyncClient() as client, client.stream(method, web.url(path)) as answer:
+            return bytes(await answer.aread())
+
+    for runs in (run(body), run_async(body_async)):
+        assert same(runs) == b""
+        assert runs.calls == [f"{library.__name__}.request"]
 
 
 def test_an_abandoned_stream(library: Any, web: WebServer) -> None:

@@ -105,6 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
                 status = int(query["code"]) if count <= int(query["times"]) else 200
                 later = {"Retry-After": query["later"]} if "later" in query else {}
                 self._send(status, b"{}", {"Retry-After-Ms": "1", **later})
+            case "/nothing":
+                self.send_response(204)
+                self.end_headers()
             case "/large":
                 self._send(200, LARGE, {})
             case "/stream" | "/same":
