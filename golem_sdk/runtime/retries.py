@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -20,6 +21,8 @@ from golem_sdk.runtime.mailbox import Mail
 from golem_sdk.runtime.outcomes import failure as failure_outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from golem_sdk.core.entries import OplogIndex
     from golem_sdk.core.machine import StartedCall
     from golem_sdk.core.plan import Retry
@@ -103,7 +106,7 @@ def _decided(
     )
     state = None if retry is None else _state(retry.state)
     # Functions in the policy are not asked on replay: what they do cannot be journaled.
-    with session.not_agent_code():
+    with _outside(session):
         decision = step(scope.policy if named is None else named.policy, state, failure)
     if decision.delay_s is None and isinstance(error, UndecidedError):
         attempt = 1 if retry is None else retry.attempt + 1
@@ -146,8 +149,20 @@ def _with_note(session: Session, mail: Mail, error: Exception, note: str) -> Mai
 
 
 def _log(session: Session, error: Exception, note: str) -> None:
-    with session.not_agent_code():
+    with _outside(session):
         _logger.warning("%s. %s", _text(error), note)
+
+
+@contextmanager
+def _outside(session: Session) -> Iterator[None]:
+    """What runs inside is a user's, but not the agent's, whose event loop it must not find, either."""
+    with session.not_agent_code():
+        loop = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
+            yield
+        finally:
+            asyncio._set_running_loop(loop)
 
 
 def _properties(call: StartedCall, error: Exception) -> Properties:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -35,11 +36,18 @@ def prints(error: Exception) -> bool:
     return True
 
 
+def asks(error: Exception) -> bool:
+    """Runs an event loop of its own."""
+    TRIES.append("asked")
+    return asyncio.run(asyncio.wait_for(asyncio.sleep(0, True), 60))
+
+
 POLICIES = {
     "retry_on": RetryPolicy(max_attempts=5, min_delay=0, retry_on=fails),
     "give_up_on": RetryPolicy(max_attempts=5, min_delay=0, give_up_on=fails),
     "by-status": RetryPolicy(max_attempts=5, min_delay=0, give_up_on=fails, retry_on_status=[503]),
     "prints": RetryPolicy(max_attempts=3, min_delay=0, retry_on=prints),
+    "asks": RetryPolicy(max_attempts=2, min_delay=0, retry_on=asks),
 }
 
 
@@ -100,6 +108,16 @@ async def one_call_async(policy: str) -> list[str]:
             await down_async("x")
     except ConnectionError as error:
         after()
+        return told(error)
+    return ["no error"]
+
+
+@agent
+async def one_call_in_place(policy: str) -> list[str]:
+    try:
+        with retry_policy(POLICIES[policy]):
+            down("x")
+    except ConnectionError as error:
         return told(error)
     return ["no error"]
 
@@ -186,3 +204,9 @@ def test_what_a_function_does_is_not_journaled(target: Any) -> None:
     for end in ends(target, "prints"):
         assert end.results == whole.results
         assert not any(type(e).__name__ == "Log" for log in end.oplogs.values() for _, e in log)
+
+
+@pytest.mark.parametrize("target", [one_call, one_call_async, one_call_in_place])
+def test_a_function_finds_no_event_loop_of_the_agent(target: Any) -> None:
+    drive([Step(target, ("asks",))])
+    assert TRIES == ["x", "asked", "x", "asked"]
