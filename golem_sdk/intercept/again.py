@@ -1,12 +1,13 @@
 """A response whose connection a crash took: whether its request is sent again, to go on with the rest.
 
-The run that goes on after a crash has what was recorded of a response, and no connection that would bring the
-rest. A read (GET, HEAD, OPTIONS) is sent again, as the agent's code has made it in this run. If the answer is
-the same so far (its status, the fields that say what the body is, and all bytes that were received), the
-rest is taken from it. A write was accepted when its answer began, so it is sent again only if nothing of the
-answer's body was received, under the same idempotency key; and never if it was made under
-``idempotence_mode(False)``. If it cannot be sent, the retry policy decides, as it does about the first
-sending. What cannot be got is the library's read error.
+The run that goes on after a crash has what was recorded of a response, and no connection that would bring
+the rest; nor has one whose agent was unloaded while it waited, or runs an atomic region again. A read (GET,
+HEAD, OPTIONS) is sent again, as the agent's code has made it in this run. If the answer is the same so far
+(its status, the fields that say what the body is, and all bytes that were received), the rest is taken from
+it. A write was accepted when its answer began, so it is sent again only if nothing of the answer's body was
+received, under the same idempotency key; and never if it was made under ``idempotence_mode(False)``. If it
+cannot be sent, the retry policy decides, as it does about the first sending. What cannot be got is the
+library's read error.
 
 Does not do: ask for a part of the body (``Range``). Look at other fields of the new head, which nobody gets.
 Take bytes for the same that are packed otherwise, or in `golem_sdk.intercept.wire` cut into other chunks.
