@@ -5,9 +5,9 @@ the rest; nor has one whose agent was unloaded while it waited, or runs an atomi
 HEAD, OPTIONS) is sent again, as the agent's code has made it in this run. If the answer is the same so far
 (its status, the fields that say what the body is, and all bytes that were received), the rest is taken from
 it. A write was accepted when its answer began, so it is sent again only if nothing of the answer's body was
-received, under the same idempotency key; and never if it was made under ``idempotence_mode(False)``. If it
-cannot be sent, the retry policy decides, as it does about the first sending. What cannot be got is the
-library's read error.
+received, under the same idempotency key; never if its status is an error's, for its maker may then try
+again under another key, nor if it was made under ``idempotence_mode(False)``. If it cannot be sent, the
+retry policy decides, as it does about the first sending. What cannot be got is the library's read error.
 
 Does not do: ask for a part of the body (``Range``). Look at other fields of the new head, which nobody gets.
 Take bytes for the same that are packed otherwise, or in `golem_sdk.intercept.wire` cut into other chunks.
@@ -74,18 +74,21 @@ class Opened:
     close: Callable[[], None]
 
 
-def refusal(function_type: FunctionType, *, idempotent: bool, received: int) -> str:
+def refusal(function_type: FunctionType, *, idempotent: bool, status: int, received: int) -> str:
     """Why a request is not sent again; ``""``: it is.
 
     Args:
         function_type: of the request.
         idempotent: the idempotence mode in which it was made.
+        status: of its answer. What was refused may be made anew by now, under another key.
         received: how many bytes of its answer's body were.
     """
     if function_type is FunctionType.READ_REMOTE:
         return ""
     if not idempotent:
         return "the request, made under idempotence_mode(False), is not sent again"
+    if status >= 400:
+        return f"the request, a write that was answered with status {status}, is not sent again"
     if received:
         return "the request, a write whose answer had begun to come, is not sent again"
     return ""
@@ -210,7 +213,8 @@ class Again:
         return source, chunk
 
     def _refusal(self) -> str:
-        return refusal(self._function_type, idempotent=self._idempotent, received=self._received)
+        kind, (status, _) = self._function_type, self._head
+        return refusal(kind, idempotent=self._idempotent, status=status, received=self._received)
 
     def _behind_recorded(self, source: Source) -> Steps[bytes]:
         """What comes with the last of the bytes that were recorded, and must come again."""

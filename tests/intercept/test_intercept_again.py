@@ -47,20 +47,22 @@ def test_what_was_recorded_is_on_disk_before_a_write_is_sent_again(
 
 
 @pytest.mark.parametrize(
-    ("kind", "idempotent", "received", "reason"),
+    ("kind", "idempotent", "status", "received", "reason"),
     [
-        (READ, True, 0, ""),
-        (READ, False, 9, ""),
-        (WRITE, True, 0, ""),
-        (WRITE, True, 1, "a write whose answer had begun"),
-        (WRITE, False, 0, "idempotence_mode(False)"),
-        (WRITE, False, 1, "idempotence_mode(False)"),
+        (READ, True, 200, 0, ""),
+        (READ, False, 500, 9, ""),
+        (WRITE, True, 200, 0, ""),
+        (WRITE, True, 307, 0, ""),
+        (WRITE, True, 503, 0, "a write that was answered with status 503, is not sent again"),
+        (WRITE, True, 200, 1, "a write whose answer had begun"),
+        (WRITE, False, 200, 0, "idempotence_mode(False)"),
+        (WRITE, False, 200, 1, "idempotence_mode(False)"),
     ],
 )
 def test_whether_a_request_is_sent_again(
-    kind: FunctionType, idempotent: bool, received: int, reason: str
+    kind: FunctionType, idempotent: bool, status: int, received: int, reason: str
 ) -> None:
-    found = refusal(kind, idempotent=idempotent, received=received)
+    found = refusal(kind, idempotent=idempotent, status=status, received=received)
     assert reason in found
     assert bool(found) is bool(reason)
 

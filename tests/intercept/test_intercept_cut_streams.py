@@ -191,6 +191,13 @@ def test_a_write_whose_answer_had_begun_is_not_sent_again(web: WebServer, librar
     assert sent(web) == [SAME]
 
 
+@pytest.mark.parametrize("library", ["http.client", "httpx2", "urllib3", "aiohttp"])
+def test_a_write_that_was_refused_is_not_sent_again(web: WebServer, library: str) -> None:
+    path = f"{SAME}&status=503"
+    assert "503" in cut(web, library, path, "POST", unread=True).live[-1]
+    assert sent(web) == [path]
+
+
 @libraries
 def test_a_write_that_must_not_be_repeated_is_not_sent_again(web: WebServer, library: str) -> None:
     runs = cut(web, library, SAME, "POST", unread=True, around=lambda: idempotence_mode(False))

@@ -152,8 +152,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def _stream(self, chunks: Iterator[bytes], content_type: str = "text/plain") -> None:
-        self.send_response(200)
+    def _stream(
+        self, chunks: Iterator[bytes], content_type: str = "text/plain", status: int = 200
+    ) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
@@ -178,7 +180,9 @@ class _Handler(BaseHTTPRequestHandler):
                     self.server.hold.wait()
                 yield f"{name}-{number};".encode()
 
-        self._stream(parts())
+        self._stream(
+            parts(), status=int(query["status"]) if "status" in query and times == 1 else 200
+        )
 
     def _model(self, request: dict[str, Any], count: int) -> None:
         """Answers like a language model: with the number of the request, word by word if asked."""

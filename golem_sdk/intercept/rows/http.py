@@ -11,11 +11,11 @@ _HTTPX = (
     "GET, HEAD and OPTIONS are reads, the rest are writes with an `Idempotency-Key`; responses are recorded "
     "as they are, request bodies by hash. Where a crash, or a wait for which the agent was unloaded, has cut "
     "a body (one that is streamed, or longer than 8 MiB), a read is sent again, and goes on if all that had "
-    "come comes again; a write, only if nothing of the body had come, and not under "
-    "`idempotence_mode(False)`. Else it ends in the library's read error: send the request again. Such a "
-    "body is read by the agent or by a `@durable` function, not by both. A client that a `@durable` function "
-    "closes is open again after it. Not transports of one's own, `network_stream`, trailers; WebSockets are "
-    "refused"
+    "come comes again; a write, only if nothing of the body had come, not after an error status, and not "
+    "under `idempotence_mode(False)`. Else it ends in the library's read error: send the request again. Such "
+    "a body is read by the agent or by a `@durable` function, not by both. A client that a `@durable` "
+    "function closes is open again after it. Not transports of one's own, `network_stream`, trailers; "
+    "WebSockets are refused"
 )
 
 _URLLIB3 = (
