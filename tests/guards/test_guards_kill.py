@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from proof.counting import Proved
 
+pytestmark = pytest.mark.once
+
 Live = Callable[..., tuple[str, int]]
 """Runs a program on a store, killed at a moment (0: never): what it said, and its exit status."""
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from promises.faults import Fault
     from promises.table import Check
 
+pytestmark = pytest.mark.once
+
 TESTS = Path(__file__).parents[1]
 NUMBERS = ["L1", "L2", "R1", "R2", *(f"P{number}" for number in range(1, 7))]
 NUMBERS += ["S1", "S2", "D1", "D2", "C1", "X1", "K1", "K2"]

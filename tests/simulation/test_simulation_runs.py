@@ -32,7 +32,7 @@ from simulation.agents import NEVER_TWICE, ORDERED, STEPS
 if TYPE_CHECKING:
     from proof.counting import Proved
 
-RUNS = 50
+RUNS = 30
 HELD = Lock()
 HARMLESS = {"Empty", "LockType", "current_thread", "get_ident", "local"}
 YEAR_S = 365.25 * 86_400

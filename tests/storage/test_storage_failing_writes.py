@@ -21,6 +21,8 @@ from storage.workload import after, batches_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 COMMITS, MOST_COMMITS = 4, 66
 WRITES = ["pwrite64", "writev", "fdatasync"]  # all that LMDB uses
 
