@@ -22,6 +22,8 @@ from golem_sdk.runtime.context import SESSION as SESSION
 from golem_sdk.runtime.context import Body as Body
 from golem_sdk.runtime.context import current as current
 from golem_sdk.runtime.context import is_stranger as is_stranger
+from golem_sdk.runtime.context import nearby as nearby
+from golem_sdk.runtime.context import nearby_body as nearby_body
 from golem_sdk.runtime.context import running_body as running_body
 from golem_sdk.runtime.custom import session_of_body
 from golem_sdk.runtime.lanes import current_lane as current_lane
@@ -69,9 +71,6 @@ __all__ = [
 """What is published; the rest of this module is for the SDK's own interceptors and decorators."""
 
 T = TypeVar("T")
-
-nearby = SESSION.get
-"""A look that costs less than `current`: ``None`` outside agents, but not in a durable call's performing."""
 
 
 def is_live() -> bool:

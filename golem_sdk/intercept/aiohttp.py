@@ -77,8 +77,12 @@ class _Adapter:
         return in_agents(original, connect)
 
     def close(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        nearby_body = durability.nearby_body
+
         @functools.wraps(original)
         def close(connector: Any, **options: Any) -> Any:
+            if nearby_body() is None and TWIN not in vars(connector):
+                return original(connector, **options) if options else original(connector)
             is_others = durability.running_body() is not None and not is_here(connector)
             if is_others and not connector.closed:
                 raise NotDurableError(

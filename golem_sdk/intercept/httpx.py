@@ -60,8 +60,8 @@ def httpx_patches(module: ModuleType) -> list[Patch]:
         Patch(module.AsyncHTTPTransport, "handle_async_request", adapter.handle_async_request),
         Patch(module.AsyncHTTPTransport, "aclose", _on_host),
         Patch(module.AsyncHTTPTransport, "__aexit__", _on_host),
-        Patch(module.Client, "send", lambda done: state.watched(_send(done))),
-        Patch(module.AsyncClient, "send", lambda done: state.watched(_send_async(done))),
+        Patch(module.Client, "send", lambda done: state.watched(done, _send(done))),
+        Patch(module.AsyncClient, "send", lambda done: state.watched(done, _send_async(done))),
         *state.patches(module.Client, "close __enter__ __exit__"),
         *state.patches(module.AsyncClient, "aclose __aenter__ __aexit__"),
     ]

@@ -78,10 +78,11 @@ def pool_patches(module: ModuleType) -> list[Patch]:
 
 def connection_patches(module: ModuleType) -> list[Patch]:
     """The patches of `sqlalchemy.engine.base`: what would note something before it is refused."""
-    own, parent = (lambda self: self), (lambda self: self.connection)
-    names = [(module.Connection, own, name) for name in ("begin", "invalidate", "close")]
-    names += [(module.Transaction, parent, name) for name in ("close", "rollback", "commit")]
-    return [Patch(owner, name, functools.partial(_guarded, of)) for owner, of, name in names]
+    names = [(module.Connection, True, name) for name in ("begin", "invalidate", "close")]
+    names += [(module.Transaction, False, name) for name in ("close", "rollback", "commit")]
+    return [
+        Patch(owner, name, functools.partial(_guarded, is_own)) for owner, is_own, name in names
+    ]
 
 
 def memory_patches(module: ModuleType) -> list[Patch]:
@@ -98,7 +99,11 @@ def memory_patches(module: ModuleType) -> list[Patch]:
 
 
 def _connect(original: Callable[[Any], Any], held: type) -> Callable[[Any], Any]:
+    nearby, nearby_body = durability.nearby, durability.nearby_body
+
     def connect(self: Any) -> Any:
+        if nearby() is None and nearby_body() is None:
+            return original(self)
         session = durability.current_since(_NAME)
         if session is None:
             if isinstance(self, _pools().StaticPool):
@@ -126,7 +131,11 @@ def _connect(original: Callable[[Any], Any], held: type) -> Callable[[Any], Any]
 
 
 def _connect_memory(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    nearby, nearby_body = durability.nearby, durability.nearby_body
+
     def connect(self: Any) -> Any:
+        if nearby() is None and nearby_body() is None:
+            return original(self)
         session = durability.current_since(_NAME)
         if session is None:
             _refuse_to_bodies(self)
@@ -252,23 +261,26 @@ def _refuse_to_others(holder: object) -> None:
         raise strange("A connection of SQLAlchemy")
 
 
-def _guarded(
-    connection_of: Callable[[Any], Any], original: Callable[..., Any]
-) -> Callable[..., Any]:
+def _guarded(is_own: bool, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        checked_out = getattr(connection_of(self), "_dbapi_connection", None)
-        holder = getattr(checked_out, "__dict__", {}).get(_HOLDER)
-        if holder is not None:
-            _refuse_to_others(holder)
-        return original(self, *args, **kwargs)
+        checked_out = getattr(self if is_own else self.connection, "_dbapi_connection", None)
+        if checked_out is not None:
+            holder = vars(checked_out).get(_HOLDER)
+            if holder is not None:
+                _refuse_to_others(holder)
+        return original(self, *args, **kwargs) if args or kwargs else original(self)
 
     return method
 
 
 def _cursor(original: Callable[..., Any]) -> Callable[..., Any]:
+    nearby = durability.nearby
+
     @functools.wraps(original)
     def cursor(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if nearby() is None:
+            return original(self, *args, **kwargs) if args or kwargs else original(self)
         session = durability.current_since(_NAME)
         if session is not None and _HOLDER not in vars(self) and _by_engine(session):
             raise NotDurableError(

@@ -59,7 +59,7 @@ def urllib3_patches(module: ModuleType) -> list[Patch]:
         raise LookupError("urllib3 2 makes requests otherwise")
     connections = Known("pool", _refill)
     return [
-        Patch(pool, "_get_conn", lambda done: connections.watched(adapter.get_conn(done))),
+        Patch(pool, "_get_conn", lambda done: connections.watched(done, adapter.get_conn(done))),
         *connections.patches(pool, "close"),
         Patch(pool, "_put_conn", adapter.put_conn),
         Patch(pool, "_make_request", adapter.make_request),

@@ -36,30 +36,39 @@ class Known:
         self._attribute = attribute
         self._mark = f"_golem_known{attribute}"
         self._reopen = reopen
+        self._marked: set[int] = set()
 
     def patches(self, kind: type, names: str) -> list[Patch]:
         """Of these methods, which look at the attribute or set it."""
         return [Patch(kind, name, self.watched) for name in names.split()]
 
-    def watched(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """The method, which does the same, for whoever calls it."""
+    def watched(
+        self, original: Callable[..., Any], inside: Callable[..., Any] | None = None
+    ) -> Callable[..., Any]:
+        """The method, which does the same, for whoever calls it; ``inside``: what it is in agents."""
+        nearby, nearby_body, marked = durability.nearby, durability.nearby_body, self._marked
+        in_agents = inside or original
 
         @functools.wraps(original)
         def method(client: Any, *args: Any, **options: Any) -> Any:
+            if nearby() is None and nearby_body() is None and not marked:
+                return original(client, *args, **options) if options else original(client, *args)
             body = durability.running_body()
             if body is not None:
                 if self._mark not in vars(client):
+                    marked.add(id(client))
                     vars(client)[self._mark] = getattr(client, self._attribute)
                     body.visited = (*body.visited, _Visit(self, client))
             elif self._mark in vars(client):
                 self.settle(client)
-            return original(client, *args, **options)
+            return in_agents(client, *args, **options)
 
         return as_coroutine_function(method) if inspect.iscoroutinefunction(original) else method
 
     def settle(self, client: Any) -> None:
         """Make of the client what agent code knows."""
         known = vars(client).pop(self._mark, _NOTHING)
+        self._marked.discard(id(client))
         if known is not _NOTHING and getattr(client, self._attribute) is not known:
             setattr(client, self._attribute, known)
             self._reopen(known)

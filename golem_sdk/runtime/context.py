@@ -84,6 +84,13 @@ class Body:
 BODY: ContextVar[Body | None] = ContextVar("golem_body", default=None)
 
 
+nearby = SESSION.get
+"""A look that costs less than `current`: ``None`` outside agents, but not in a durable call's performing."""
+
+nearby_body = BODY.get
+"""A look that costs less than `running_body`: it may give one that is over."""
+
+
 def running_body() -> Body | None:
     """The body of a durable function that runs here; ``None``: none, or one that is over by now."""
     body = BODY.get()
