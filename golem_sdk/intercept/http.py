@@ -24,7 +24,7 @@ from golem_sdk.errors import NotDurableError, ResponseTooLargeError
 from golem_sdk.steps import run, run_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from golem_sdk.intercept.again import Again, Source
     from golem_sdk.steps import Steps
@@ -199,6 +199,22 @@ class _Body:
             raise self._again.error("it is not sent again for a function decorated with @durable")
         self._is_foreign = True
 
+    def _called(self, call: Callable[..., Any], perform: Callable[[], Any]) -> Any:
+        """What reading on gives; by ``call``, a durable one, if it is the agent that does."""
+        session, again = durability.current(), self._again
+        if session is None:
+            return perform()
+        repeatable = again is not None and again.prepared(session)
+        return call(
+            session, self._name, FunctionType.READ_REMOTE, None, perform, repeatable=repeatable
+        )
+
+    def _got(self, chunk: bytes) -> None:
+        """Agent code gets this next."""
+        self._complete = not chunk
+        if self._again is not None:
+            self._again.note(chunk)
+
     def _resumed(self, least_bytes: int) -> Steps[bytes]:
         """The first bytes that a run gets which did not send the request."""
         assert self._again is not None, "there is a real body, or a way to get one"
@@ -222,7 +238,7 @@ class SyncBody(_Body):
         if self._complete:
             return b""
         least_bytes = max(least_bytes, self._least_bytes)
-        session, again = durability.current(), self._again
+        session = durability.current()
 
         def perform() -> bytes:
             if session is None or self._is_foreign:
@@ -232,21 +248,9 @@ class SyncBody(_Body):
             chunk: bytes = self._real.take(least_bytes)
             return chunk
 
-        if session is None:
-            chunk = perform()
-        else:
-            chunk = durability.durable_call(
-                session,
-                self._name,
-                FunctionType.READ_REMOTE,
-                None,
-                perform,
-                repeatable=again is not None and again.prepared(session),
-            )
-        self._complete = not chunk
-        if self._again is not None:
-            self._again.note(chunk)
-        return chunk
+        got: bytes = self._called(durability.durable_call, perform)
+        self._got(got)
+        return got
 
     def close(self) -> None:
         """Close the real response, if there is one."""
@@ -358,7 +362,7 @@ class AsyncBody(_Body):
         if self._complete:
             return b""
         least_bytes = max(least_bytes, self._least_bytes)
-        session, again = durability.current(), self._again
+        session = durability.current()
 
         async def perform() -> bytes:
             if session is None or self._is_foreign:
@@ -370,22 +374,10 @@ class AsyncBody(_Body):
                 self._taken = await self._real.take(least_bytes)
             return self._taken
 
-        if session is None:
-            chunk = await perform()
-        else:
-            chunk = await durability.durable_call_async(
-                session,
-                self._name,
-                FunctionType.READ_REMOTE,
-                None,
-                perform,
-                repeatable=again is not None and again.prepared(session),
-            )
+        got: bytes = await self._called(durability.durable_call_async, perform)
         self._taken = b""
-        self._complete = not chunk
-        if self._again is not None:
-            self._again.note(chunk)
-        return chunk
+        self._got(got)
+        return got
 
     def close(self) -> None:
         """Have the real response closed, if there is one."""

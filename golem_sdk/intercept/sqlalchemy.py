@@ -266,7 +266,7 @@ def _guarded(is_own: bool, original: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         checked_out = getattr(self if is_own else self.connection, "_dbapi_connection", None)
         if checked_out is not None:
-            holder = vars(checked_out).get(_HOLDER)
+            holder = getattr(checked_out, "__dict__", {}).get(_HOLDER)
             if holder is not None:
                 _refuse_to_others(holder)
         return original(self, *args, **kwargs) if args or kwargs else original(self)
