@@ -22,7 +22,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk import durability
+from golem_sdk import durability, originals
 from golem_sdk.errors import OutputTooLargeError
 from golem_sdk.intercept.exchanges import exchange, whole
 
@@ -47,6 +47,8 @@ _LOST = (
     "process lost in a crash: {command} was started by an earlier life of this agent and had not ended; "
     "{reason}. Start it anew if it is still needed"
 )
+_NOT_IDEMPOTENT = "it was started under idempotence_mode(False), so it is not started again"
+_TOO_MUCH = f"it was given more than {_KEPT_INPUT_BYTES} bytes of input, so it is not started again"
 
 
 class RealProcess(subprocess.Popen[bytes]):
@@ -102,7 +104,8 @@ class Process:
         """What it changes in the agent's own directory."""
         self._start = start
         self._command = command
-        self._restartable = durability.SCOPE.get().idempotent
+        self._no_more = None if durability.SCOPE.get().idempotent else _NOT_IDEMPOTENT
+        self._starting = originals.allocate_lock()
         self._real: RealProcess | None = None
         self._talking = False
         self._until_s: float | None = None
@@ -261,7 +264,7 @@ class Process:
     def note_written(self, data: bytes) -> None:
         """The agent has given it this."""
         if len(self._given) + len(data) > _KEPT_INPUT_BYTES:
-            self._restartable = False
+            self._no_more = _TOO_MUCH
         else:
             self._given += data
 
@@ -283,14 +286,12 @@ class Process:
         return self._start()
 
     def _running(self) -> RealProcess:
-        if self._real is None:
-            if not self._restartable:
-                raise self._lost(
-                    "it was started under idempotence_mode(False), or was given too much input, so it is"
-                    " not started again"
-                )
-            self._real = self._started_again()
-        return self._real
+        with self._starting:  # both outputs may be read at once, and wait for one process
+            if self._real is None:
+                if self._no_more is not None:
+                    raise self._lost()
+                self._real = self._started_again()
+            return self._real
 
     def _started_again(self) -> RealProcess:
         real = self._begun()
@@ -322,7 +323,8 @@ class Process:
                 left -= len(chunk)
                 seen.update(chunk)
             if left or seen.digest() != delivered.hash.digest():
-                raise self._lost(f"it was started again, but its {name} is another one")
+                self._no_more = f"it was started again, but its {name} is another one"
+                raise self._lost()
 
         return [
             lambda name=name, delivered=delivered: skip(name, delivered)  # type: ignore[misc]  # a loop's
@@ -330,8 +332,8 @@ class Process:
             if delivered.size
         ]
 
-    def _lost(self, reason: str) -> ChildProcessError:
-        message = _LOST.format(command=self._command, reason=reason)
+    def _lost(self) -> ChildProcessError:
+        message = _LOST.format(command=self._command, reason=self._no_more)
         return ChildProcessError(errno.ECHILD, message)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from golem_sdk.codec.values import decode
 from golem_sdk.core.entries import ImportedFunctionInvoked
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.commands import describe_command, describe_data
-from intercept.replaying import Runs, crashed, run, run_async
+from intercept.replaying import Runs, crashed, crashed_async, run, run_async
 
 
 def requests(runs: Runs) -> list[Any]:
@@ -303,3 +304,77 @@ def test_under_idempotence_mode_false_it_is_not_started_again(tmp_path: Path) ->
     assert said[0] == "given\n"
     assert "it was started under idempotence_mode(False)" in said[1]
     assert starts(tmp_path / "n") == 1
+
+
+def test_what_has_become_another_process_is_started_again_once(tmp_path: Path) -> None:
+    waits, go_on, count = threading.Event(), threading.Event(), tmp_path / "n"
+
+    def body() -> list[str]:
+        process = subprocess.Popen(counted(count, f"wc -l < {count}"), shell=True, stdout=-1)
+        assert process.stdout is not None
+        process.stdout.readline()
+        oplog_commit(1)
+        waits.set()
+        go_on.wait(60)
+        said = []
+        for more in (process.stdout.read, process.wait):
+            try:
+                more()
+            except ChildProcessError as error:
+                said.append(str(error))
+        return said
+
+    said = crashed(body, waits, go_on)
+    assert len(said) == 2
+    assert said[0] == said[1]
+    assert starts(count) == 2
+
+
+BOTH = "read x; echo $x; echo $x >&2; read y; echo out; echo err >&2"
+
+
+def test_both_outputs_are_read_on_from_one_process(tmp_path: Path) -> None:
+    waits, go_on = threading.Event(), threading.Event()
+
+    async def body() -> list[Any]:
+        process = await asyncio.create_subprocess_shell(
+            counted(tmp_path / "n", BOTH), stdin=-1, stdout=-1, stderr=-1
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"given\n")
+        said = [await process.stdout.readline(), await process.stderr.readline()]
+        oplog_commit(1)
+        waits.set()
+        go_on.wait(60)
+        process.stdin.write(b"more\n")
+        return [*said, *await asyncio.gather(process.stdout.read(), process.stderr.read())]
+
+    outcome = crashed_async(body, waits, go_on)
+    assert outcome == [b"given\n", b"given\n", b"out\n", b"err\n"]
+    assert starts(tmp_path / "n") == 2
+
+
+def test_threads_read_both_outputs_on_from_one_process(tmp_path: Path) -> None:
+    waits, go_on = threading.Event(), threading.Event()
+
+    def body() -> list[Any]:
+        process = subprocess.Popen(
+            counted(tmp_path / "n", BOTH), shell=True, stdin=-1, stdout=-1, stderr=-1
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"given\nmore\n")
+        process.stdin.flush()
+        outputs = (process.stdout, process.stderr)
+        said = [output.readline() for output in outputs]
+        oplog_commit(1)
+        waits.set()
+        go_on.wait(60)
+        with ThreadPoolExecutor(2) as pool:
+            return said + list(pool.map(lambda output: output.read(), outputs))
+
+    assert crashed(body, waits, go_on) == [b"given\n", b"given\n", b"out\n", b"err\n"]
+    assert starts(tmp_path / "n") == 2
