@@ -176,6 +176,12 @@ async def _lending_a_thread(places: Places) -> AsyncIterator[Callable[[], Any]]:
     yield lambda: asyncio.to_thread(int)
 
 
+@asynccontextmanager
+async def _running_by_anyio(places: Places) -> AsyncIterator[Callable[[], Any]]:
+    anyio = import_module("anyio")
+    yield lambda: anyio.run_process(["true"])
+
+
 def _numpy() -> Any:
     return float(import_module("numpy").random.random())
 
@@ -195,6 +201,7 @@ BODIES: Final = (
     Body(
         "processes", "subprocess.run(['true'])", _plain(lambda: subprocess.run(["true"]).returncode)
     ),
+    Body("anyio", "run_process(['true'])", _running_by_anyio, "anyio", is_async=True, is_dear=True),
     Body("temporary-files", "NamedTemporaryFile, 200 B", _plain(_writes_temporarily)),
     Body("threads", "pool.submit(int).result()", _submitting),
     Body("threads", "Thread: start, join", _plain(_starts_a_thread)),

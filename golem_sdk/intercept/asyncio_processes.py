@@ -196,6 +196,14 @@ class _AgentProcess(asyncio.subprocess.Process):
             errors = self.stderr.taken() + errors
         return output, errors
 
+    def close_output(self, name: str) -> None:
+        """Nobody reads it any more: a process that goes on writing there gets an error.
+
+        Not if somebody reads at this moment: what is closed under a read may be another file by then.
+        """
+        if f"{name}.read" not in self._under_way:
+            self._process.note_closed(name)
+
     async def _exchanged(self, function_type: FunctionType, request: object) -> list[Any]:
         process, more = self._process, True
         process.note_exchange()

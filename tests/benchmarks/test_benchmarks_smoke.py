@@ -60,7 +60,7 @@ def test_benchmark_runs_and_tells_its_figures(name: str, tmp_path: Path) -> None
 
 WITHOUT_A_DATABASE = {
     *("clock", "dates", "entropy", "numpy", "output", "surroundings"),
-    *("files", "file-system", "temporary-files", "processes", "threads"),
+    *("files", "file-system", "temporary-files", "processes", "anyio", "threads"),
     *("http.client", "urllib3", "requests", "httpx", "httpx2", "aiohttp", "openai", "anthropic"),
     *("websockets", "connections", "mcp", "redis", "sqlite3", "sqlalchemy"),
     *("file-lookups", "timers", "uuid_utils", "pydantic_ai", "langgraph"),

@@ -13,6 +13,7 @@ from unittest import mock
 import httpx
 import psycopg
 import pytest
+from anyio._backends._asyncio import AsyncIOBackend
 
 from golem_sdk import intercept
 from golem_sdk.intercept.patching import in_agents
@@ -25,6 +26,7 @@ COROUTINE_FUNCTIONS: list[Callable[[], Any]] = [
     lambda: asyncio.to_thread,
     lambda: asyncio.create_subprocess_exec,
     lambda: asyncio.create_subprocess_shell,
+    lambda: AsyncIOBackend.open_process,
     lambda: httpx.AsyncClient.send,
     lambda: httpx.AsyncClient().send,
     lambda: httpx.AsyncHTTPTransport.aclose,

@@ -37,4 +37,19 @@ PROCESSES = (
         "than 8 MiB were taken. Its pipes have no `fileno()`, "
         "an asyncio process has no `returncode` before it was waited for; not `pty`, nor `os.waitpid`",
     ),
+    Interceptor(
+        name="anyio",
+        library="anyio",
+        tested=("4", "4"),
+        adapters={
+            "anyio._backends._asyncio": "golem_sdk.intercept.anyio_processes:anyio_patches",
+        },
+        replaces=(
+            Replaced(
+                "anyio._backends._asyncio.AsyncIOBackend", "open_process", Treatment.WRITE_REMOTE
+            ),
+        ),
+        limits="`anyio.open_process` and `run_process`; as `asyncio.create_subprocess_exec`: there is no "
+        "`returncode` before the process was waited for",
+    ),
 )

@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from intercept.suite.case import Case
 
 if TYPE_CHECKING:
@@ -170,6 +172,37 @@ async def has_a_text_mode(machine: Machine) -> None:
     await asyncio.create_subprocess_exec("/bin/true", text=True)  # type: ignore[arg-type]  # the point
 
 
+async def runs_by_anyio(machine: Machine) -> list[Any]:
+    done = await anyio.run_process(
+        machine.script("run", "cat; echo bad >&2; exit 3"), input=b"hello \xff", check=False
+    )
+    shell = await anyio.run_process(machine.shell("shell", "printf 'a\\nb'"), stderr=None)
+    return [done.returncode, done.stdout, done.stderr, shell.returncode, shell.stdout, shell.stderr]
+
+
+async def fails_by_anyio(machine: Machine) -> None:
+    await anyio.run_process(["/bin/sh", "-c", "echo out; exit 4"])
+
+
+async def talks_by_anyio(machine: Machine) -> list[Any]:
+    async with await anyio.open_process(
+        machine.script("talks", 'while read x; do echo "<$x>"; done; exit 6')
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        await process.stdin.send(b"one\n")
+        first = await process.stdout.receive()
+        await process.stdin.send(b"two\n")
+        await process.stdin.aclose()
+        rest = [chunk async for chunk in process.stdout]
+        return [first, rest, await process.wait(), process.returncode]
+
+
+async def is_too_late_by_anyio(machine: Machine) -> None:
+    with anyio.fail_after(0.01):
+        await anyio.run_process(["/bin/sh", "-c", "exec sleep 60"])
+
+
 CASES = [
     Case("run", "processes", runs, fails, Machine),
     Case("shells", "processes", shells, is_not_there, Machine),
@@ -178,4 +211,6 @@ CASES = [
     Case("popen-signals", "processes", is_ended, waits_too_long, Machine),
     Case("asyncio-talks", "processes", talks_async, is_not_there_async, Machine),
     Case("asyncio-communicates", "processes", communicates_async, has_a_text_mode, Machine),
+    Case("anyio-run", "anyio", runs_by_anyio, fails_by_anyio, Machine),
+    Case("anyio-talks", "anyio", talks_by_anyio, is_too_late_by_anyio, Machine),
 ]
