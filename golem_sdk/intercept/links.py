@@ -82,7 +82,7 @@ class Visits:
         body, state = durability.running_body(), connection._state
         with self._mutex:
             if body is not None and self not in body.visited:
-                body.visited = (*body.visited, self)
+                body.visit(self)
                 if not self._guests:
                     self._known = state
                 self._guests += 1

@@ -58,7 +58,7 @@ class Known:
                 if self._mark not in vars(client):
                     marked.add(id(client))
                     vars(client)[self._mark] = getattr(client, self._attribute)
-                    body.visited = (*body.visited, _Visit(self, client))
+                    body.visit(_Visit(self, client))
             elif self._mark in vars(client):
                 self.settle(client)
             return in_agents(client, *args, **options)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from golem_sdk.core.scopes import DEFAULT_SCOPE, Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from golem_sdk.runtime.session import Session
 
 __all__ = [
@@ -19,6 +21,8 @@ __all__ = [
     "current",
     "current_or_performing",
     "is_stranger",
+    "nearby",
+    "nearby_body",
     "running_body",
 ]
 
@@ -60,13 +64,17 @@ class Body:
     """While the body of a durable function runs.
 
     Attributes:
-        visited: what it has used so far.
+        visited: what it has used so far, see `visit`.
         is_over: tasks that it has left behind are not it.
     """
 
-    visited: tuple[Visited, ...] = ()
+    visited: Sequence[Visited] = ()
     is_over = False
     _outer: Body | None
+
+    def visit(self, used: Visited) -> None:
+        """It uses this, and tells it when it is over. Several of its threads may say so at once."""
+        vars(self).setdefault("visited", []).append(used)  # no thread comes between
 
     def __enter__(self) -> None:
         self._outer = BODY.get()

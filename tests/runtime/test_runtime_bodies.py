@@ -31,7 +31,7 @@ def use(number: int) -> None:
     body = BODY.get()
     assert body is not None
     assert not body.is_over
-    body.visited = (*body.visited, USED[number])
+    body.visit(USED[number])
 
 
 @durable
