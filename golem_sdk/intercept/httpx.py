@@ -265,7 +265,7 @@ def _send(original: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             STREAMS.reset(token)
 
-    return in_agents(original, send)
+    return send
 
 
 def _send_async(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -278,4 +278,4 @@ def _send_async(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaita
         finally:
             STREAMS.reset(token)
 
-    return in_agents(original, send)
+    return send

@@ -36,7 +36,7 @@ class Known:
         self._attribute = attribute
         self._mark = f"_golem_known{attribute}"
         self._reopen = reopen
-        self._marked: set[int] = set()
+        self._visits: set[_Visit] = set()
 
     def patches(self, kind: type, names: str) -> list[Patch]:
         """Of these methods, which look at the attribute or set it."""
@@ -45,30 +45,42 @@ class Known:
     def watched(
         self, original: Callable[..., Any], inside: Callable[..., Any] | None = None
     ) -> Callable[..., Any]:
-        """The method, which does the same, for whoever calls it; ``inside``: what it is in agents."""
-        nearby, nearby_body, marked = durability.nearby, durability.nearby_body, self._marked
-        in_agents = inside or original
+        """The method, which looks first who calls it, and has what agent code knows kept or made so again.
+
+        Args:
+            original: what is replaced, and is called at once outside agents while no body uses a client.
+            inside: what is called else; takes the same, and asks for itself what is to be done.
+        """
+        nearby, nearby_body, visits = durability.nearby, durability.nearby_body, self._visits
+        call = inside or original
 
         @functools.wraps(original)
         def method(client: Any, *args: Any, **options: Any) -> Any:
-            if nearby() is None and nearby_body() is None and not marked:
+            if nearby() is None and nearby_body() is None and not visits:
                 return original(client, *args, **options) if options else original(client, *args)
             body = durability.running_body()
-            if body is not None:
-                if self._mark not in vars(client):
-                    marked.add(id(client))
-                    vars(client)[self._mark] = getattr(client, self._attribute)
-                    body.visit(_Visit(self, client))
-            elif self._mark in vars(client):
+            if body is None:
                 self.settle(client)
-            return in_agents(client, *args, **options)
+            elif self._mark not in vars(client):
+                self._begin(client, body)
+            return call(client, *args, **options)
 
         return as_coroutine_function(method) if inspect.iscoroutinefunction(original) else method
+
+    def _begin(self, client: Any, body: durability.Body) -> None:
+        known, visit = getattr(client, self._attribute), _Visit(self, client)
+        self._visits.add(visit)  # before the mark: outside, nobody looks for that without a visit
+        vars(client).setdefault(self._mark, known)  # another thread of the body may have come first
+        body.visit(visit)
+
+    def end(self, visit: _Visit, client: Any) -> None:
+        """The body is over that has used the client."""
+        self._visits.discard(visit)
+        self.settle(client)
 
     def settle(self, client: Any) -> None:
         """Make of the client what agent code knows."""
         known = vars(client).pop(self._mark, _NOTHING)
-        self._marked.discard(id(client))
         if known is not _NOTHING and getattr(client, self._attribute) is not known:
             setattr(client, self._attribute, known)
             self._reopen(known)
@@ -83,4 +95,4 @@ class _Visit:
 
     def body_over(self, error: BaseException | None) -> None:
         """See `golem_sdk.runtime.context.Visited`."""
-        self._known.settle(self._client)
+        self._known.end(self, self._client)
