@@ -115,6 +115,26 @@ def test_what_only_names_its_connector_is_intercepted(web: WebServer) -> None:
     assert compared(body) == 200
 
 
+@pytest.mark.parametrize("used", [True, False])
+def test_a_connector_is_closed_as_told(web: WebServer, used: bool) -> None:
+    async def body() -> Any:
+        told: list[bool] = []
+
+        class Telling(aiohttp.TCPConnector):
+            def _close(self, *, abort_ssl: bool = False) -> Any:
+                told.append(abort_ssl)
+                return super()._close(abort_ssl=abort_ssl)
+
+        async with aiohttp.ClientSession(connector=Telling()) as session:
+            if used:
+                await got(session, web.url("/cookie"))
+            assert session.connector is not None
+            await session.connector.close(abort_ssl=True)
+        return [told, session.closed]
+
+    assert compared(body) == [[True], True]
+
+
 def test_a_session_is_of_the_agent_that_has_made_it(web: WebServer) -> None:
     sessions: list[aiohttp.ClientSession] = []
 

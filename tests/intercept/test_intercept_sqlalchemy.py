@@ -264,6 +264,48 @@ def test_outside_agents_pools_are_those_of_the_engine(file: File) -> None:
     engine.dispose()
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_arguments_reach_the_original(file: File, inside: bool) -> None:
+    class Rows(sqlite3.Cursor):
+        """Made where it is asked for."""
+
+    def body() -> list[Any]:
+        told: list[Any] = []
+        engine = sa.create_engine(address(file))
+
+        @sa.event.listens_for(engine, "invalidate")
+        def told_why(connection: object, record: object, error: object) -> None:
+            told.append(error)
+
+        made = sqlite3.Cursor if inside else Rows
+        with engine.connect() as connection:
+            pooled = connection.connection
+            for cursor in (pooled.cursor(made), pooled.cursor(factory=made)):
+                told.append(isinstance(cursor, made))
+                cursor.close()
+            connection.invalidate(reason)
+        engine.dispose()
+        return told
+
+    reason = OSError("it was cut")
+    assert (run(body).live if inside else body()) == [True, True, reason]
+
+
+def test_what_an_engine_learns_may_be_asked_in_a_transaction(file: File) -> None:
+    engine = sa.create_engine(address(file))
+    dialect = engine.dialect
+    initialize: Any = dialect.initialize
+
+    def in_transaction(connection: sa.Connection) -> None:
+        with connection.begin():
+            initialize(connection)
+
+    dialect.initialize = in_transaction  # type: ignore[method-assign]  # as a dialect of one's own
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count(ITEMS.c.id))) == 2
+    engine.dispose()
+
+
 def test_tasks_have_connections_of_their_own(server: Server) -> None:
     async def body() -> list[Any]:
         engine = create_async_engine(address(server))
