@@ -199,11 +199,16 @@ class _Body:
             raise self._again.error("it is not sent again for a function decorated with @durable")
         self._is_foreign = True
 
-    def _called(self, call: Callable[..., Any], perform: Callable[[], Any]) -> Any:
+    def _called(
+        self,
+        session: durability.Session | None,
+        call: Callable[..., Any],
+        perform: Callable[[], Any],
+    ) -> Any:
         """What reading on gives; by ``call``, a durable one, if it is the agent that does."""
-        session, again = durability.current(), self._again
         if session is None:
             return perform()
+        again = self._again
         repeatable = again is not None and again.prepared(session)
         return call(
             session, self._name, FunctionType.READ_REMOTE, None, perform, repeatable=repeatable
@@ -248,7 +253,7 @@ class SyncBody(_Body):
             chunk: bytes = self._real.take(least_bytes)
             return chunk
 
-        got: bytes = self._called(durability.durable_call, perform)
+        got: bytes = self._called(session, durability.durable_call, perform)
         self._got(got)
         return got
 
@@ -374,7 +379,7 @@ class AsyncBody(_Body):
                 self._taken = await self._real.take(least_bytes)
             return self._taken
 
-        got: bytes = await self._called(durability.durable_call_async, perform)
+        got: bytes = await self._called(session, durability.durable_call_async, perform)
         self._taken = b""
         self._got(got)
         return got

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.durability import FinalError
+from golem_sdk.intercept import http
 from golem_sdk.intercept.again import Again, difference, refusal
-from golem_sdk.intercept.http import describe
+from golem_sdk.intercept.http import AsyncBody, SyncBody, describe
 from golem_sdk.steps import run
 
 READ, WRITE = FunctionType.READ_REMOTE, FunctionType.WRITE_REMOTE
@@ -44,6 +47,42 @@ def test_what_was_recorded_is_on_disk_before_a_write_is_sent_again(
     session: Any = Noting()
     assert made.prepared(session) is prepared
     assert session.commits == commits
+
+
+@pytest.mark.parametrize(
+    ("made", "repeatable", "commits"),
+    [
+        (None, False, 0),
+        (again("GET", b"some"), True, 0),
+        (again("POST"), True, 1),
+        (again("POST", b"some"), False, 0),
+    ],
+)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_reading_on_is_repeated_where_the_request_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+    made: Again | None,
+    repeatable: bool,
+    commits: int,
+    is_async: bool,
+) -> None:
+    def call(*_: object, repeatable: bool) -> bytes:
+        asked.append((session.commits, repeatable))
+        return b""
+
+    async def call_async(*given: object, repeatable: bool) -> bytes:
+        return call(*given, repeatable=repeatable)
+
+    session, asked = Noting(), list[Any]()
+    door = SimpleNamespace(
+        current=lambda: session, durable_call=call, durable_call_async=call_async
+    )
+    monkeypatch.setattr(http, "durability", door)
+    if is_async:
+        assert asyncio.run(AsyncBody("read", None, None, made).more()) == b""
+    else:
+        assert SyncBody("read", None, None, made).more() == b""
+    assert asked == [(commits, repeatable)]
 
 
 @pytest.mark.parametrize(
