@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPResponse
+from queue import Full
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability
@@ -45,6 +47,8 @@ _OPTIONS = (
 )
 _BLOCK_BYTES = 16 * 1024
 _CALL, _READ = "urllib3.request", "urllib3.read"
+_REFILLED = "_golem_refilled"
+"""What a pool's queue has under this name if a body of a durable function has closed the pool."""
 
 
 def urllib3_patches(module: ModuleType) -> list[Patch]:
@@ -67,8 +71,10 @@ def urllib3_patches(module: ModuleType) -> list[Patch]:
 
 
 def _refill(connections: Any) -> None:
-    while not connections.full():  # as a pool begins: with places for them
-        connections.put(None)
+    setattr(connections, _REFILLED, True)
+    with suppress(Full):  # by a connection that comes back
+        while not connections.full():  # as a pool begins: with places for them
+            connections.put(None, block=False)
 
 
 def requests_patches(module: ModuleType) -> list[Patch]:
@@ -99,6 +105,7 @@ class _Line:
 class _Adapter:
     def __init__(self, module: ModuleType) -> None:
         library: Any = module
+        self._full = library.exceptions.FullPoolError
         self._urlopen = library.connectionpool.HTTPConnectionPool.urlopen
         self._response = library.response.HTTPResponse
         self._known = inspect.signature(self._response.__init__).parameters
@@ -119,7 +126,11 @@ class _Adapter:
         def put_conn(pool: Any, conn: Any) -> None:
             # Without a connection, it is about one that failed: the pool has put it back already.
             if type(conn) is not _Line and (conn or durability.current_since("urllib3") is None):
-                original(pool, conn)
+                try:
+                    original(pool, conn)
+                except self._full:  # the connection is closed: its place is another's by now
+                    if not hasattr(pool.pool, _REFILLED):
+                        raise
 
         return put_conn
 

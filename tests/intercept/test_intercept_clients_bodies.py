@@ -14,7 +14,7 @@ import redis.asyncio
 import requests
 import urllib3
 
-from golem_sdk import durable
+from golem_sdk import durable, intercept
 from golem_sdk.errors import NotDurableError
 from intercept.keyvalue import KeyValueServer
 from intercept.replaying import run, run_async, same
@@ -76,6 +76,29 @@ def test_what_a_durable_function_closes_is_open_afterwards(
         return found
 
     assert same(run(body)) == [200] * (1 + used)
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_response_is_read_on_when_a_durable_function_has_closed_its_pool(
+    web: WebServer, blocks: bool
+) -> None:
+    def body() -> list[Any]:
+        made = urllib3.HTTPConnectionPool("127.0.0.1", web.server_port, maxsize=1, block=blocks)
+        CLIENTS[:] = [made]
+        response = made.request("GET", "/same?chunks=3", preload_content=False)
+        found: list[Any] = [response.read(1)]
+        closes()
+        found += [response.read(), made.request("GET", "/json").status]
+        made.close()
+        return found
+
+    assert same(run(body)) == [b"s", b"ame-0;same-1;same-2;", 200]
+
+
+def test_any_other_pool_says_that_it_is_full(web: WebServer) -> None:
+    intercept.install()
+    with pool(web) as full, pytest.raises(urllib3.exceptions.FullPoolError):
+        full._put_conn(None)
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
