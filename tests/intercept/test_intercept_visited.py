@@ -78,6 +78,16 @@ def test_bodies_at_once_leave_nothing_behind(close: Callable[..., str]) -> None:
     assert outside(close, client) == "original"
 
 
+def test_what_the_program_around_closes_beside_a_body_stays_closed(
+    close: Callable[..., str],
+) -> None:
+    client = Client()
+    with Body():
+        close(client)
+        outside(close, client)
+    assert client.is_closed
+
+
 def test_a_body_visits_a_client_once(close: Callable[..., str]) -> None:
     client = Client()
     with Body():
