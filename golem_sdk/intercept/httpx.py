@@ -79,7 +79,6 @@ class _Adapter:
         self._async_body = type("RecordedBody", (AsyncBody, module.AsyncByteStream), {})
 
     def handle_request(self, original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        @functools.wraps(original)
         def handle_request(transport: Any, request: Any) -> Any:
             session = durability.current()
             if session is None:
@@ -123,7 +122,7 @@ class _Adapter:
                 again = self._again(exchange, head, lambda: _seen(*opened()))
             return self._response(head, self._sync_body(self._read, body, source, again))
 
-        return handle_request
+        return in_agents(original, handle_request)
 
     def handle_async_request(
         self, original: Callable[[Any, Any], Awaitable[Any]]
