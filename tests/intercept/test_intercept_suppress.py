@@ -134,13 +134,20 @@ def test_a_tool_that_goes_before_the_guard_is_overtaken_at_the_next_collection()
 def test_other_threads_of_the_agent_are_its_code_while_one_collects() -> None:
     found: list[object] = []
 
+    def look() -> None:
+        session = durability.current()
+        assert session is not None
+        with durability.suppressed(session):
+            found.append(durability.current())
+        found.append(session)
+
     def body() -> None:
         class Cyclic:
             def __init__(self) -> None:
                 self.itself = self
 
             def __del__(self) -> None:  # the interpreter lets another thread run
-                beside = Thread(target=lambda: found.append(context.run(durability.current)))
+                beside = Thread(target=lambda: context.run(look))
                 originals.start_thread(beside)
                 beside.join()
 
@@ -149,6 +156,7 @@ def test_other_threads_of_the_agent_are_its_code_while_one_collects() -> None:
         gc.collect()
         assert durability.current() is not None
         assert found.pop() is durability.current()
+        assert found.pop() is None, "it was none of its code that looked there"
 
     run(body)
     assert not found
