@@ -281,9 +281,12 @@ def _lower_enum(value: Any) -> Lowered:
     name = value._name_
     if cls._member_map_.get(name) is value:
         return Code.ENUM, [reference, name]
-    number = value._value_  # a combination of flags
-    if isinstance(value, enum.Flag) and cls._value2member_map_.get(number) is value:
-        return Code.ENUM, [reference, number]
+    number = value._value_
+    if isinstance(value, enum.Flag) and type(number) is int:
+        # Early releases of Python 3.11 make bits that the enum does not have anew each time.
+        known = cls._value2member_map_.get(number)
+        if known is value or (known is None and _combined(cls, number) is not None):
+            return Code.ENUM, [reference, number]
     raise Refused(value, "it is not a member of its enum", "Store a member.")
 
 
@@ -305,10 +308,28 @@ def _raise_enum(body: Any) -> Any:
         return member
     if not derives(cls, enum.Flag) or type(key) is not int:
         raise Malformed("not an enum member")
-    known = space["_value2member_map_"].get(key)
-    # the standard rule for combinations, whatever _missing_ the class itself has
+    member = _combined(cls, key)
+    if member is None:
+        raise DecodingError(
+            f"stored value is {shown(hex(key))}, a combination of members of {shown(reference)}, which the "
+            "enum does not have (any more). Keep the members until no stored value has them"
+        )
+    return member
+
+
+def _combined(cls: type[enum.Flag], number: int) -> Any:
+    """The combination of flags that has this number, ``None``: there is none."""
+    known = namespace_of(cls)["_value2member_map_"].get(number)
+    if known is not None:
+        return known
+    # The standard rule for combinations, whatever _missing_ the class itself has. What it gives for bits that
+    # the enum does not have depends on the enum's boundary, and on the version of Python.
     standard: Any = enum.Flag._missing_
-    return known if known is not None else standard.__func__(cls, key)
+    try:
+        made = standard.__func__(cls, number)
+    except ValueError:
+        return None
+    return made if type(made) is cls and made._value_ == number else None
 
 
 # --- tables ---------------------------------------------------------------------------------------

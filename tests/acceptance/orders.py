@@ -126,7 +126,11 @@ class Race:
         try:
             async with asyncio.timeout(0.001):
                 await asyncio.sleep(60)
-        except TimeoutError:
+        except (
+            TimeoutError,
+            asyncio.CancelledError,
+        ):
+            # In early releases of 3.11 it is the latter after a TaskGroup that has failed (gh-102780).
             self.trace.append("timeout")
 
     async def _stream(self, count: int) -> AsyncIterator[str]:

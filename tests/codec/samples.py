@@ -39,6 +39,14 @@ class Bits(enum.IntFlag):
     B = 4
 
 
+class Lenient(enum.Flag, boundary=enum.CONFORM):
+    A = 1
+
+
+class Ejecting(enum.IntFlag, boundary=enum.EJECT):
+    A = 1
+
+
 class Point(NamedTuple):
     x: Any
     y: Any = 0

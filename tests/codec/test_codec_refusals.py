@@ -85,7 +85,15 @@ def local_class() -> Any:
     return Local(1)
 
 
+def made_by_hand(value: int) -> Any:
+    flag = object.__new__(samples.Access)
+    flag._value_, flag._name_ = value, None
+    return flag
+
+
 REFUSED = [
+    (lambda: [made_by_hand(1)], "value[0]", "Access"),
+    (lambda: [made_by_hand(64)], "value[0]", "Access"),
     (lambda: {"items": [1, 2, samples.Plain(threading.Lock())]}, 'value["items"][2].value', "lock"),
     (lambda: threading.Lock(), "value", "lock"),
     (lambda: {(1, "x"): len}, "value[(1, 'x')]", "builtin_function_or_method"),
