@@ -61,8 +61,9 @@ async def is_a_path() -> Any:
 
 
 async def is_cancelled() -> Any:
-    with anyio.move_on_after(0.05):
-        async with await anyio.open_process("exec sleep 60") as process:
+    process = await anyio.open_process("exec sleep 60")
+    with anyio.move_on_after(0.01):
+        async with process:
             await anyio.sleep_forever()
     return process.returncode
 

@@ -199,8 +199,10 @@ async def talks_by_anyio(machine: Machine) -> list[Any]:
 
 
 async def is_too_late_by_anyio(machine: Machine) -> None:
+    process = await anyio.open_process(["/bin/sh", "-c", "exec sleep 60"])
     with anyio.fail_after(0.01):
-        await anyio.run_process(["/bin/sh", "-c", "exec sleep 60"])
+        async with process:
+            await process.wait()
 
 
 CASES = [
