@@ -320,8 +320,8 @@ def _raise_enum(body: Any) -> Any:
 def _combined(cls: type[enum.Flag], number: int) -> Any:
     """The combination of flags that has this number, ``None``: there is none."""
     known = namespace_of(cls)["_value2member_map_"].get(number)
-    if known is not None:
-        return known
+    if known is not None:  # also under negative numbers, once they were asked for
+        return known if known._value_ == number else None
     # The standard rule for combinations, whatever _missing_ the class itself has. What it gives for bits that
     # the enum does not have depends on the enum's boundary, and on the version of Python.
     standard: Any = enum.Flag._missing_

@@ -184,6 +184,12 @@ def test_malformed_bytes_are_refused(name: str) -> None:
         decode(MALFORMED[name])
 
 
+def test_no_flag_has_a_negative_number_also_if_it_was_asked_for() -> None:
+    assert samples.Bits(-3) == samples.Bits(5)
+    with pytest.raises(DecodingError):
+        decode(extension(Code.ENUM, [f"{HERE}:Bits", -3]))
+
+
 @pytest.mark.parametrize("code", sorted({*range(128)} - {*Code}))
 def test_unknown_extension_is_refused(code: int) -> None:
     with pytest.raises(DecodingError, match=f"code {code}"):
