@@ -42,7 +42,12 @@ class Said:
 
 
 def exchange(
-    real: subprocess.Popen[bytes], given: memoryview, until_s: float | None, most_bytes: int
+    real: subprocess.Popen[bytes],
+    given: memoryview,
+    until_s: float | None,
+    most_bytes: int,
+    *,
+    gives: bool = True,
 ) -> Said:
     """Give a process its input, and take what it says, until that is so much.
 
@@ -51,6 +56,7 @@ def exchange(
         given: all the input that is left for it. Its end is told to the process.
         until_s: when the time is up, of `time.monotonic`; ``None``: never.
         most_bytes: more than this is given by some 100 KiB at most.
+        gives: whether its input is this one's business at all.
 
     Raises:
         ValueError: there is but one pipe, an output, and it is closed.
@@ -66,7 +72,7 @@ def exchange(
             pipe = getattr(real, name)
             if pipe is not None and not pipe.closed:
                 selector.register(pipe, selectors.EVENT_READ, said[name])
-        if real.stdin is not None and not real.stdin.closed:
+        if gives and real.stdin is not None and not real.stdin.closed:
             if left:
                 os.set_blocking(real.stdin.fileno(), False)
                 selector.register(real.stdin, selectors.EVENT_WRITE)

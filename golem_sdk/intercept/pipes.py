@@ -146,14 +146,16 @@ class _Input(_Pipe):
         ):  # what communicate() could not give it is dropped, as there
             return len(given)
         request = describe_data(given)
-        self._call(
-            "write",
-            FunctionType.WRITE_REMOTE,
-            request,
-            lambda: self._process.write(given),
-            len(given),
-        )
-        self._process.note_written(given)
+        try:
+            self._call(
+                "write",
+                FunctionType.WRITE_REMOTE,
+                request,
+                lambda: self._process.write(given),
+                len(given),
+            )
+        finally:  # also where it has read but a part of it
+            self._process.note_written(given)
         return len(given)
 
     def close(self) -> None:

@@ -4,8 +4,9 @@ The real process exists in the life of the agent that started it. When the agent
 a process that had not ended, ``idempotence_mode``, as it was when the process was started, decides:
 
 * ``True``, the default: the process is started again. It is given again what it was given, its output is read
-  up to where the agent had read it, and it gets the signals that it got. If its output is not the same up to
-  there, the agent cannot go on with it, and gets a `ChildProcessError`.
+  up to where the agent had read it, and it gets the signals that it got, each where it got it (see
+  `golem_sdk.intercept.resuming`). If its output is not the same up to there, the agent cannot go on with it,
+  and gets a `ChildProcessError`.
 * ``False``: it is not started again; the agent gets a `ChildProcessError`.
 
 What is recorded of a process that has ended is simply replayed. The process of the earlier life may be
@@ -16,18 +17,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import subprocess
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from golem_sdk import durability, originals
 from golem_sdk.errors import OutputTooLargeError
-from golem_sdk.intercept.exchanges import exchange, whole
+from golem_sdk.intercept.exchanges import Said, exchange, whole
+from golem_sdk.intercept.resuming import STREAMS, Past, Resumption, Signal, write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["PIECE_BYTES", "PROCESSES", "STREAMS", "Process", "RealProcess"]
 
@@ -36,8 +41,6 @@ PROCESSES = "processes"
 
 _BY_PIECES = 2
 """The version from which on output that is wanted as a whole comes in pieces from everywhere."""
-
-STREAMS = ("stdin", "stdout", "stderr")
 
 PIECE_BYTES = 8 * 1024 * 1024
 """Output that is wanted as a whole is recorded in pieces of this size."""
@@ -106,13 +109,15 @@ class Process:
         self._command = command
         self._no_more = None if durability.SCOPE.get().idempotent else _NOT_IDEMPOTENT
         self._starting = originals.allocate_lock()
+        self._held = {name: originals.allocate_lock() for name in STREAMS}
         self._real: RealProcess | None = None
-        self._talking = False
+        self._resumption: Resumption | None = None
+        self._talking = self._is_given = False
         self._until_s: float | None = None
         self._taken_bytes = 0
         self._said: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
         self._given = bytearray()
-        self._signals: list[int] = []
+        self._signals: list[Signal] = []
         self._delivered = {"stdout": _Delivered(), "stderr": _Delivered()}
         self._closed: set[str] = set()
 
@@ -130,7 +135,8 @@ class Process:
 
     def pipe(self, name: str) -> Any:
         """The real pipe with this name, of a process that is running."""
-        return getattr(self._running(), name)
+        with self._use(name) as pipe:
+            return pipe
 
     def read(self, name: str, size: int) -> bytes:
         """The next piece of an output, at most that long; ``b""``: there is no more.
@@ -138,71 +144,111 @@ class Process:
         Raises:
             OutputTooLargeError: with it, more than the runtime's ``max_received_bytes`` would be recorded.
         """
-        chunk: bytes = self.pipe(name).read(size)
+        with self._use(name) as pipe:
+            chunk: bytes = pipe.read(size)
         self._check(len(chunk))
         return chunk
 
     def read_much(self, name: str) -> bytes:
         """The same of a piece that is full but for the last."""
         parts, size = [], 0
-        pipe = self.pipe(name)
-        while size < PIECE_BYTES and (chunk := pipe.read(PIECE_BYTES - size)):
-            parts.append(chunk)
-            size += len(chunk)
+        with self._use(name) as pipe:
+            while size < PIECE_BYTES and (chunk := pipe.read(PIECE_BYTES - size)):
+                parts.append(chunk)
+                size += len(chunk)
         self._check(size)
         return b"".join(parts)
 
     def write(self, data: bytes) -> int:
         """Give it input."""
-        _write_all(self.pipe("stdin"), data)
+        with self._use("stdin") as pipe:
+            write_all(pipe, data)
         return len(data)
 
     def close_input(self) -> None:
         """Tell it that there is no more."""
-        self.pipe("stdin").close()
+        with self._use("stdin") as pipe:
+            pipe.close()
 
     def poll(self) -> int | None:
         """Its return code, if it has ended."""
-        return self._running().poll()
+        return self._running().poll() if self._is_there(0) else None
 
     def wait(self, timeout: float | None) -> int | None:
         """Its return code, or ``None``: it has not ended in time."""
+        until_s = None if timeout is None else time.monotonic() + timeout
+        if not self._is_there(timeout):
+            return None
         try:
-            return self._running().wait(timeout)
+            return self._running().wait(None if until_s is None else until_s - time.monotonic())
         except subprocess.TimeoutExpired:
             return None
 
     def send_signal(self, number: int) -> int | None:
         """Send it a signal, unless it has ended: then its return code."""
+        self._running()
+        if self._resumption is not None and self._resumption.send(Signal(number, self._passed())):
+            return None
         real = self._running()
         real.send_signal(number)
         return real.returncode
 
-    def exchange(self, timeout: float | None) -> list[Any]:
+    def exchange(self, timeout: float | None, before: Any = None) -> list[Any]:
         """``[return code, output, errors, bytes of input that were taken, whether there is more]``.
 
         Of ``communicate()``, the next piece. Without a return code, and more, it has not ended in time.
 
+        Args:
+            timeout: seconds, ``None``: for ever.
+            before: a lock that somebody has who is still to give it other input first.
+
         Raises:
             OutputTooLargeError: see `read`.
         """
-        real = self._running()
         if timeout is not None and self._until_s is None:
             self._until_s = time.monotonic() + timeout
-        left = memoryview(self.input or b"").cast("B")[self._taken_bytes :]
-        said = exchange(real, left, self._until_s, PIECE_BYTES)
+        is_there = self._is_there(self._patience_s())
+        real = self._running()
+        said = self._exchanged(real, before) if is_there else Said(b"", b"", 0, False, True)
         self._check(len(said.output) + len(said.errors))
         code = None
         if said.at_end:
-            patience_s = None if self._until_s is None else self._until_s - time.monotonic()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                code = real.wait(patience_s)
+                code = real.wait(self._patience_s())
         output = None if real.stdout is None else said.output
         errors = None if real.stderr is None else said.errors
         return [code, output, errors, said.taken_bytes, not (said.at_end or said.late)]
 
+    def _exchanged(self, real: RealProcess, before: Any) -> Said:
+        left = memoryview(self.input or b"").cast("B")[self._taken_bytes :]
+        held = self._held["stdin"]
+        is_free = not (self._is_given or (before is not None and before.locked()))
+        if is_free and held.acquire(blocking=False):
+            try:
+                return exchange(real, left, self._until_s, PIECE_BYTES)
+            finally:
+                held.release()
+        # It may take what it was given before only when its output is read: the rest follows, beside this.
+        if not self._is_given:
+            self._is_given = True
+            give = functools.partial(self._give_rest, real, left, before)
+            threading.Thread(target=give, name="golem-process", daemon=True).start()
+        said = exchange(real, left, self._until_s, PIECE_BYTES, gives=False)
+        return evolve(said, taken_bytes=len(left))
+
+    def _give_rest(self, real: RealProcess, left: memoryview, before: Any) -> None:
+        with before or contextlib.nullcontext():
+            pass
+        with self._held["stdin"], contextlib.suppress(OSError, ValueError):  # it reads no more
+            write_all(real.stdin, left)
+            real.stdin.close()  # type: ignore[union-attr]  # else nobody gives it anything
+
+    def _patience_s(self) -> float | None:
+        return None if self._until_s is None else self._until_s - time.monotonic()
+
     def communicate(self, timeout: float | None) -> list[Any]:
         """``[return code, output, errors]``, as version 1 of the interceptor did it, all at once."""
+        self._is_there(None)
         real = self._running()
         given, self._talking = None if self._talking else self.input, True
         try:
@@ -270,13 +316,15 @@ class Process:
 
     def note_signal(self, number: int) -> None:
         """The agent has sent it this."""
-        self._signals.append(number)
+        self._signals.append(Signal(number, self._passed()))
 
     def note_closed(self, name: str) -> None:
-        """The agent has closed a pipe. One that is read from is closed by this, too."""
+        """The agent has closed a pipe. One that is read from is closed by this, too.
+
+        When nobody reads it at this moment: what is closed under a read may be another file by then.
+        """
         self._closed.add(name)
-        if name != "stdin" and self._real is not None:
-            getattr(self._real, name).close()
+        self._close_unread(name)
 
     # --- lives ----------------------------------------------------------------------------------------
 
@@ -289,78 +337,56 @@ class Process:
         with self._starting:  # both outputs may be read at once, and wait for one process
             if self._real is None:
                 if self._no_more is not None:
-                    raise self._lost()
-                self._real = self._started_again()
+                    message = _LOST.format(command=self._command, reason=self._no_more)
+                    raise ChildProcessError(errno.ECHILD, message)
+                self._real = self._begun()
+                self._resumption = Resumption(self._real, self._past())
+                for name in STREAMS:
+                    if getattr(self._real, name) is not None:
+                        self._held[name].acquire()
+                self._resumption.begin(self._let_go, self._lose)
             return self._real
 
-    def _started_again(self) -> RealProcess:
-        real = self._begun()
+    def _past(self) -> Past:
+        input_ = memoryview(self.input or b"").cast("B")[: self._taken_bytes]
+        read = {name: (each.size, each.hash.digest()) for name, each in self._delivered.items()}
+        given = [memoryview(bytes(self._given)), input_]
+        return Past(given, read, list(self._signals), not self.takes_input)
+
+    def _passed(self) -> dict[str, int]:
+        """How many bytes have passed through each of its pipes."""
+        outputs = {name: each.size for name, each in self._delivered.items()}
+        return {"stdin": len(self._given) + self._taken_bytes, **outputs}
+
+    def _lose(self, reason: str) -> None:
+        with self._starting:
+            if self._real is not None:  # the first reason counts
+                self._no_more, self._real = reason, None
+
+    def _is_there(self, timeout: float | None) -> bool:
+        """Whether it is where the agent is: ``False``: it was started again, and is not in time."""
+        self._running()
+        return self._resumption is None or self._resumption.wait(timeout)
+
+    @contextlib.contextmanager
+    def _use(self, name: str) -> Iterator[Any]:
+        """The real pipe with this name, once it is where the agent is, and nobody else uses it."""
+        self._running()
+        self._held[name].acquire()
         try:
-            _together([lambda: self._feed(real), *self._skips(real)], real.kill)
-        except BaseException:
-            real.wait()
-            real.close_pipes()  # the error refers to it: who is collected first is not known
-            raise
-        for number in self._signals:
-            real.send_signal(number)
-        for name in self._closed - {"stdin"}:
-            getattr(real, name).close()
-        return real
+            yield getattr(self._running(), name)
+        finally:
+            self._let_go(name)
 
-    def _feed(self, real: RealProcess) -> None:
-        if real.stdin is None:
-            return
-        with contextlib.suppress(BrokenPipeError):
-            _write_all(real.stdin, bytes(self._given))
-            _write_all(real.stdin, memoryview(self.input or b"").cast("B")[: self._taken_bytes])
-        if "stdin" in self._closed:
-            real.stdin.close()
+    def _let_go(self, name: str) -> None:
+        self._held[name].release()
+        if name in self._closed:
+            self._close_unread(name)
 
-    def _skips(self, real: RealProcess) -> list[Callable[[], None]]:
-        def skip(name: str, delivered: _Delivered) -> None:
-            pipe, left, seen = getattr(real, name), delivered.size, hashlib.sha256()
-            while left and (chunk := pipe.read(left)):
-                left -= len(chunk)
-                seen.update(chunk)
-            if left or seen.digest() != delivered.hash.digest():
-                self._no_more = f"it was started again, but its {name} is another one"
-                raise self._lost()
-
-        return [
-            lambda name=name, delivered=delivered: skip(name, delivered)  # type: ignore[misc]  # a loop's
-            for name, delivered in self._delivered.items()
-            if delivered.size
-        ]
-
-    def _lost(self) -> ChildProcessError:
-        message = _LOST.format(command=self._command, reason=self._no_more)
-        return ChildProcessError(errno.ECHILD, message)
-
-
-def _write_all(pipe: Any, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[pipe.write(view) :]
-
-
-def _together(functions: Iterable[Callable[[], None]], give_up: Callable[[], None]) -> None:
-    """All at once, because a process may wait for one of them; the first error is raised.
-
-    ``give_up`` is called when one has failed, so that the others end.
-    """
-    errors: list[BaseException] = []
-
-    def guarded(function: Callable[[], None]) -> None:
-        try:
-            function()
-        except BaseException as error:  # raised by the one who waits
-            errors.append(error)
-            give_up()
-
-    threads = [threading.Thread(target=guarded, args=(each,), daemon=True) for each in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
+    def _close_unread(self, name: str) -> None:
+        real, held = self._real, self._held[name]
+        if name != "stdin" and real is not None and held.acquire(blocking=False):
+            try:
+                getattr(real, name).close()
+            finally:
+                held.release()
