@@ -128,7 +128,7 @@ class _Input(ByteSendStream):
 
     async def aclose(self) -> None:
         self._process.stdin.close()
-        await self._process.stdin.wait_closed()
+        await self._process.stdin.flushed()
 
 
 class _Output(ByteReceiveStream):

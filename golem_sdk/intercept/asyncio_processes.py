@@ -18,8 +18,9 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk import durability
+from golem_sdk import durability, originals
 from golem_sdk.core.function_type import FunctionType
+from golem_sdk.intercept.asyncio_pipes import Input, Output
 from golem_sdk.intercept.commands import describe_command, describe_data
 from golem_sdk.intercept.patching import Patch, as_coroutine_function, replacement_of
 from golem_sdk.intercept.processes import STREAMS, Process, RealProcess
@@ -33,7 +34,6 @@ __all__ = ["asyncio_patches"]
 
 _WRITE = FunctionType.WRITE_REMOTE
 _READ = FunctionType.READ_REMOTE
-_PIECE_BYTES = 64 * 1024
 _LIMIT_BYTES = 64 * 1024
 _FIXED = {
     "universal_newlines": False,
@@ -124,14 +124,17 @@ class _AgentProcess(asyncio.subprocess.Process):
         def piped(name: str) -> bool:
             return options.get(name) == subprocess.PIPE
 
-        self._process = process
+        self.process = process
+        """What is below."""
         self._code: int | None = None
         self._under_way: dict[str, asyncio.Future[Any]] = {}
+        self._turn = originals.allocate_lock()
+        """Who gives it input after all others so far has it."""
         self.pid = pid
-        self._input = _Input(self) if piped("stdin") else None
+        self._input = Input(self) if piped("stdin") else None
         self.stdin: Any = self._input
-        self.stdout: Any = _Output(self, "stdout", limit) if piped("stdout") else None
-        self.stderr: Any = _Output(self, "stderr", limit) if piped("stderr") else None
+        self.stdout: Any = Output(self, "stdout", limit) if piped("stdout") else None
+        self.stderr: Any = Output(self, "stderr", limit) if piped("stderr") else None
 
     @property
     def returncode(self) -> int | None:
@@ -141,8 +144,8 @@ class _AgentProcess(asyncio.subprocess.Process):
     async def wait(self) -> int:
         """See `asyncio.subprocess.Process.wait`."""
         if self._code is None:
-            await self._flushed()
-            wait = functools.partial(self._process.wait, None)
+            await self.flushed()
+            wait = functools.partial(self.process.wait, None)
             self._ended(await self.call("wait", _READ, None, wait))
         assert self._code is not None
         return self._code
@@ -151,7 +154,7 @@ class _AgentProcess(asyncio.subprocess.Process):
         """See `asyncio.subprocess.Process.send_signal`."""
         if self._code is not None:
             raise ProcessLookupError
-        perform = functools.partial(self._process.send_signal, signal)
+        perform = functools.partial(self.process.send_signal, signal)
         session = durability.current()
         if session is None:
             code = perform()
@@ -164,9 +167,9 @@ class _AgentProcess(asyncio.subprocess.Process):
                 int(signal),
                 perform,
                 repeatable=False,
-                changes=self._process.changes,
+                changes=self.process.changes,
             )
-        self._process.note_signal(signal)
+        self.process.note_signal(signal)
         self._ended(code)
 
     def terminate(self) -> None:
@@ -179,8 +182,8 @@ class _AgentProcess(asyncio.subprocess.Process):
 
     async def communicate(self, input: Any = None) -> tuple[Any, Any]:  # noqa: A002  # its name there
         """See `asyncio.subprocess.Process.communicate`."""
-        await self._flushed()
-        process = self._process
+        await self.flushed()
+        process = self.process
         if self._input is not None:
             process.input = input
         function_type, request = (_READ, None) if input is None else (_WRITE, describe_data(input))
@@ -197,20 +200,15 @@ class _AgentProcess(asyncio.subprocess.Process):
         return output, errors
 
     def close_output(self, name: str) -> None:
-        """Nobody reads it any more: a process that goes on writing there gets an error.
-
-        Not if somebody reads at this moment: what is closed under a read may be another file by then.
-        """
-        if f"{name}.read" not in self._under_way:
-            self._process.note_closed(name)
+        """Nobody reads it any more: a process that goes on writing there gets an error."""
+        self.process.note_closed(name)
 
     async def _exchanged(self, function_type: FunctionType, request: object) -> list[Any]:
-        process, more = self._process, True
+        process, more = self.process, True
         process.note_exchange()
         while more:
-            perform = functools.partial(process.exchange, None)
             code, output, errors, taken, more = await self.call(
-                "communicate", function_type, request, perform
+                "communicate", function_type, request, lambda: process.exchange(None, self._turn)
             )
             process.note_said(output, errors, taken)
             function_type, request = _READ, None
@@ -224,8 +222,29 @@ class _AgentProcess(asyncio.subprocess.Process):
         perform: Callable[[], Any],
     ) -> Any:
         """One durable call. If its task is cancelled, the next one like it waits for the same."""
+        return await self._call(
+            operation, function_type, request, functools.partial(self._joined, operation, perform)
+        )
+
+    async def give(
+        self, operation: str, request: object, perform: Callable[[], Any], *, waits: bool
+    ) -> Any:
+        """One durable call that gives input. If its task is cancelled, that is given nevertheless.
+
+        ``waits``: whether until the process, or its pipe, has taken it.
+        """
+        return await self._call(
+            operation, _WRITE, request, functools.partial(self._in_turn, perform, waits)
+        )
+
+    async def _call(
+        self,
+        operation: str,
+        function_type: FunctionType,
+        request: object,
+        joined: Callable[[], Awaitable[Any]],
+    ) -> Any:
         session = durability.current()
-        joined = functools.partial(self._joined, operation, perform)
         if session is None:
             return await joined()
         name = f"asyncio.Process.{operation}"
@@ -237,7 +256,7 @@ class _AgentProcess(asyncio.subprocess.Process):
                 request,
                 joined,
                 repeatable=False,
-                changes=self._process.changes,
+                changes=self.process.changes,
             )
         return await durability.durable_call_async(
             session, name, function_type, request, joined, repeatable=False
@@ -253,107 +272,30 @@ class _AgentProcess(asyncio.subprocess.Process):
             if future.done():
                 self._under_way.pop(operation, None)
 
+    async def _in_turn(self, perform: Callable[[], Any], waits: bool) -> Any:
+        before, mine = self._turn, originals.allocate_lock()
+        mine.acquire()
+        self._turn = mine
+
+        def body() -> Any:
+            try:
+                with before:
+                    return perform()
+            finally:
+                mine.release()
+
+        future = _in_thread(body)
+        # If it is to be started again, that is done before this is noted, and would be given twice.
+        return await (future if waits else _in_thread(self.process.resume))
+
     def _ended(self, code: int | None) -> None:
         if code is not None:
-            self._code, self._process.ended = code, True
-
-    async def _flushed(self) -> None:
-        if self._input is not None:
-            await self._input.flushed()
-
-
-class _Output(asyncio.StreamReader):
-    """The output: a stream that asks for more when it is empty, by a durable call."""
-
-    def __init__(self, owner: _AgentProcess, name: str, limit: int) -> None:
-        super().__init__(limit)
-        self._owner, self._name = owner, name
-
-    async def _wait_for_data(self, func_name: str) -> None:
-        await self._owner._flushed()
-        process, name = self._owner._process, self._name
-        read = functools.partial(process.read, name, _PIECE_BYTES)
-        chunk = await self._owner.call(f"{name}.read", _READ, None, read)
-        process.note_read(name, chunk)
-        if chunk:
-            self.feed_data(chunk)
-        else:
-            self.feed_eof()
-
-    def taken(self) -> bytes:
-        """What was received but not read."""
-        left = bytes(self._buffer)  # type: ignore[attr-defined]  # typeshed leaves it out
-        self._buffer.clear()  # type: ignore[attr-defined]  # typeshed leaves it out
-        self.feed_eof()
-        return left
-
-
-class _Input:
-    """Where agent code writes, as it does to an `asyncio.StreamWriter`.
-
-    What was written is sent by the next thing that is awaited: ``drain()``, or any other of the process.
-    """
-
-    def __init__(self, owner: _AgentProcess) -> None:
-        self._owner = owner
-        self._pending = bytearray()
-        self._closing = self._closed = False
-
-    def write(self, data: Any) -> None:
-        """See `asyncio.StreamWriter.write`."""
-        if not self._closing:
-            self._pending += data
-
-    def writelines(self, data: Any) -> None:
-        """See `asyncio.StreamWriter.writelines`."""
-        for each in data:
-            self.write(each)
-
-    def can_write_eof(self) -> bool:
-        """See `asyncio.StreamWriter.can_write_eof`."""
-        return True
-
-    def write_eof(self) -> None:
-        """See `asyncio.StreamWriter.write_eof`."""
-        self._closing = True
-
-    def close(self) -> None:
-        """See `asyncio.StreamWriter.close`."""
-        self._closing = True
-
-    def is_closing(self) -> bool:
-        """See `asyncio.StreamWriter.is_closing`."""
-        return self._closing
-
-    async def wait_closed(self) -> None:
-        """See `asyncio.StreamWriter.wait_closed`."""
-        await self.flushed()
-
-    async def drain(self) -> None:
-        """See `asyncio.StreamWriter.drain`."""
-        await self._written()
+            self._code, self.process.ended = code, True
 
     async def flushed(self) -> None:
-        """Send what was written, and say that there is no more if that was said. Never fails, as there."""
-        try:
-            await self._written()
-        except (BrokenPipeError, ConnectionResetError):  # it reads no more
-            self._pending.clear()
-        process = self._owner._process
-        if self._closing and not self._closed:
-            self._closed = True
-            if not process.ended:
-                await self._owner.call("stdin.close", _WRITE, None, process.close_input)
-            process.note_closed("stdin")
-
-    async def _written(self) -> None:
-        if not self._pending:
-            return
-        data, process = bytes(self._pending), self._owner._process
-        self._pending.clear()
-        write = functools.partial(process.write, data)
-        await self._owner.call("stdin.write", _WRITE, describe_data(data), write)
-        process.note_written(data)
+        """Send what agent code has written."""
+        if self._input is not None:
+            await self._input.flushed()
 
 
 def _in_thread(perform: Callable[[], Any]) -> asyncio.Future[Any]:

@@ -133,6 +133,10 @@ class Process:
         self._real = self._begun()
         return self._real.pid
 
+    def resume(self) -> None:
+        """Start it again, if that is still to be done."""
+        self._running()
+
     def pipe(self, name: str) -> Any:
         """The real pipe with this name, of a process that is running."""
         with self._use(name) as pipe:

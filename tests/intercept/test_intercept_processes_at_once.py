@@ -1,4 +1,4 @@
-"""Processes that several tasks or threads of an agent use at once."""
+"""Processes that several tasks or threads of an agent use at once, or that take their input late."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
 from golem_sdk import oplog_commit
-from intercept.replaying import crashed, crashed_async
+from intercept.replaying import crashed, crashed_async, run_async, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,82 @@ async def cat(command: str = "cat") -> Any:
 async def given(process: Any, data: bytes) -> None:
     process.stdin.write(data)
     await process.stdin.drain()
+
+
+# --- live: as outside -----------------------------------------------------------------------------
+
+
+async def tasks_write_at_once() -> Any:
+    process = await cat()
+    reading = asyncio.create_task(process.stdout.read())
+    await asyncio.gather(given(process, MUCH), given(process, b"y" * 300_000), given(process, b"z"))
+    process.stdin.close()
+    output = await reading
+    return [len(output), output[-300_002:-299_999], output[-2:], await process.wait()]
+
+
+async def a_task_gives_up_writing() -> Any:
+    process = await cat("read x; cat")
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(given(process, MUCH[:500_000]), 0.02)
+    process.stdin.write(b"\nend")
+    process.stdin.close()
+    return [await process.stdout.read(), await process.wait()]
+
+
+async def is_read_while_it_is_given() -> Any:
+    process = await cat()
+    process.stdin.write(MUCH)
+    process.stdin.close()
+    return [len(await process.stdout.read()), await process.wait()]
+
+
+async def communicates_after_a_write() -> Any:
+    process = await cat()
+    process.stdin.write(MUCH)
+    output, _ = await process.communicate(b"end")
+    return [len(output), output[-4:], process.returncode]
+
+
+async def tasks_read_at_once() -> Any:
+    process = await cat()
+    reading = asyncio.create_task(process.stdout.read(10))
+    await asyncio.sleep(0)
+    try:
+        await process.stdout.read(10)
+    except RuntimeError as error:
+        said: Any = str(error)
+    await given(process, b"once")
+    said = [said, await reading]
+    process.stdin.close()
+    return [*said, await process.stdout.read(), await process.wait()]
+
+
+async def is_given_too_much_to_end() -> Any:
+    async def gives(stream: Any) -> None:
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await stream.send(MUCH)
+
+    process = await anyio.open_process("sleep 0.1", stdout=None)
+    async with anyio.create_task_group() as tasks, process:
+        tasks.start_soon(gives, process.stdin)
+        await anyio.sleep(0.01)
+    return process.returncode
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        tasks_write_at_once,
+        a_task_gives_up_writing,
+        is_read_while_it_is_given,
+        communicates_after_a_write,
+        tasks_read_at_once,
+        is_given_too_much_to_end,
+    ],
+)
+def test_in_an_agent_it_is_what_it_is_outside(body: Any) -> None:
+    assert same(run_async(body)) == asyncio.run(body())
 
 
 # --- after a crash --------------------------------------------------------------------------------
@@ -139,6 +216,22 @@ def test_it_is_given_again_what_it_had_read_but_a_part_of() -> None:
         return [*said, process.stdout.read(), process.wait()]
 
     assert crash.outcome(body) == [b"xxx.\n", b"", 0]
+
+
+def test_it_is_given_again_what_a_task_gave_up_to_give() -> None:
+    crash = Crash()
+
+    async def body() -> Any:
+        process = await cat("head -c 3; read x; cat")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(given(process, b"abc" + MUCH[:500_000] + b"\n"), 0.02)
+        said = [await process.stdout.readexactly(3)]
+        crash.here()
+        process.stdin.write(b"end")
+        process.stdin.close()
+        return [*said, await process.stdout.read(), await process.wait()]
+
+    assert crash.outcome_async(body) == [b"abc", b"end", 0]
 
 
 def test_what_says_less_than_before_is_waited_for_no_longer_than_told(tmp_path: Path) -> None:
