@@ -1,4 +1,4 @@
-"""Processes that agents start by anyio: ``anyio.open_process``, and ``run_process``, which ends in it.
+"""Processes that agents start by anyio: ``anyio.open_process``; ``run_process`` and ``to_process`` end in it.
 
 They are those of `golem_sdk.intercept.asyncio_processes` with anyio's methods: the durable calls are the
 same, and so is what becomes of a process that was running when the agent died. Errors are of anyio 4.16,
@@ -10,6 +10,7 @@ Does not cover: ``returncode`` before the process was waited for (it is None).
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,14 @@ _PIECE_BYTES = 64 * 1024
 
 
 def anyio_patches(module: ModuleType) -> list[Patch]:
-    """The patch of `anyio._backends._asyncio`."""
-    return [Patch(module.AsyncIOBackend, "open_process", _open_process)]
+    """The patches of `anyio._backends._asyncio`."""
+    backend = module.AsyncIOBackend
+    return [
+        Patch(backend, "open_process", _open_process),
+        Patch(
+            backend, "setup_process_pool_exit_at_shutdown", functools.partial(_setup_exit, module)
+        ),
+    ]
 
 
 def _open_process(original: Any) -> Any:
@@ -46,6 +53,18 @@ def _open_process(original: Any) -> Any:
         return _Process(await asyncio.create_subprocess_exec(*command, **options))
 
     return classmethod(in_agents(original.__func__, open_process))
+
+
+def _setup_exit(module: ModuleType, original: Any) -> Any:
+    library: Any = module
+
+    def setup_process_pool_exit_at_shutdown(backend: Any, workers: set[Any]) -> None:
+        if durability.current_since("anyio") is None:
+            original.__func__(backend, workers)
+        else:  # this ends them with the invocation; what the original also does knows its own streams only
+            library.create_task(library._shutdown_process_pool_on_exit(workers))
+
+    return classmethod(in_agents(original.__func__, setup_process_pool_exit_at_shutdown))
 
 
 class _Process(AnyioProcess):
@@ -135,18 +154,30 @@ class _Output(ByteReceiveStream):
     def __init__(self, process: Any, name: str) -> None:
         self._process, self._name = process, name
         self._closed = False
+        self._waiting: set[anyio.CancelScope] = set()
 
     async def receive(self, max_bytes: int = _PIECE_BYTES) -> bytes:
         if max_bytes < 1:
             raise ValueError("max_bytes must be a positive integer")
         if self._closed:
             raise anyio.ClosedResourceError
-        data: bytes = await getattr(self._process, self._name).read(max_bytes)
+        data = None
+        with anyio.CancelScope() as scope:
+            self._waiting.add(scope)
+            try:
+                data = await getattr(self._process, self._name).read(max_bytes)
+            finally:
+                self._waiting.discard(scope)
+        if data is None:  # another task has closed it
+            raise anyio.ClosedResourceError
         if not data:
             raise anyio.EndOfStream
-        return data
+        received: bytes = data
+        return received
 
     async def aclose(self) -> None:
         self._closed = True
+        for scope in self._waiting:
+            scope.cancel()
         self._process.close_output(self._name)
         await anyio.lowlevel.checkpoint()

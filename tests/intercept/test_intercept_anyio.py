@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_process
 import pytest
 
 from golem_sdk import intercept
@@ -83,3 +85,16 @@ def test_in_an_agent_it_is_what_it_is_outside(body: Any) -> None:
     expected = anyio.run(body)
     runs = run_async(body)
     assert runs.live == runs.replayed == expected
+
+
+async def works_in_other_processes() -> Any:
+    return [await anyio.to_process.run_sync(math.factorial, number) for number in (5, 6)]
+
+
+def test_other_processes_work_and_end(caplog: pytest.LogCaptureFixture) -> None:
+    runs = run_async(works_in_other_processes)
+    assert runs.live == runs.replayed == [120, 720]
+    for call in ("asyncio.create_subprocess", "asyncio.Process.send_signal"):
+        assert runs.calls.count(call) == 1
+    assert runs.calls[-1] == "asyncio.Process.wait"
+    assert not caplog.records

@@ -83,6 +83,27 @@ async def tasks_read_at_once() -> Any:
     return [*said, await process.stdout.read(), await process.wait()]
 
 
+async def is_closed_while_it_is_read() -> Any:
+    said: list[Any] = []
+
+    async def reads(stream: Any) -> None:
+        try:
+            while chunk := await stream.receive(4):
+                said[:] = [chunk]
+        except anyio.ClosedResourceError as error:
+            said.append(type(error).__name__)
+
+    endless, silent = [await anyio.open_process([name]) for name in ("/usr/bin/yes", "/bin/cat")]
+    async with anyio.create_task_group() as tasks, endless:
+        tasks.start_soon(reads, endless.stdout)
+        while not said:
+            await anyio.sleep(0.001)
+    async with anyio.create_task_group() as tasks, silent:
+        tasks.start_soon(reads, silent.stdout)
+        await anyio.sleep(0.01)
+    return [said, endless.returncode, silent.returncode]
+
+
 async def is_given_too_much_to_end() -> Any:
     async def gives(stream: Any) -> None:
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -103,6 +124,7 @@ async def is_given_too_much_to_end() -> Any:
         is_read_while_it_is_given,
         communicates_after_a_write,
         tasks_read_at_once,
+        is_closed_while_it_is_read,
         is_given_too_much_to_end,
     ],
 )

@@ -48,8 +48,13 @@ PROCESSES = (
             Replaced(
                 "anyio._backends._asyncio.AsyncIOBackend", "open_process", Treatment.WRITE_REMOTE
             ),
+            Replaced(
+                "anyio._backends._asyncio.AsyncIOBackend",
+                "setup_process_pool_exit_at_shutdown",
+                Treatment.PASSED_ON,
+            ),
         ),
-        limits="`anyio.open_process` and `run_process`; as `asyncio.create_subprocess_exec`: there is no "
-        "`returncode` before the process was waited for",
+        limits="`anyio.open_process`, `run_process` and `to_process.run_sync`; as "
+        "`asyncio.create_subprocess_exec`: there is no `returncode` before the process was waited for",
     ),
 )
