@@ -6,7 +6,8 @@ agent died.
 What blocks is done in a thread of its own on the host loop, because there may be any number of them.
 
 Does not cover: ``returncode`` before the process was waited for (it is None), ``loop.subprocess_exec`` with a
-protocol, transports.
+protocol, transports; input that is neither drained nor followed by another await of the process (which sends
+it); ``communicate()`` after a read that was given up, which may have taken a piece of the output.
 """
 
 from __future__ import annotations
