@@ -4,45 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.commands import describe_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from golem_sdk.intercept.processes import Process
+    from golem_sdk.intercept.asyncio_processes import AgentProcess
 
 __all__ = ["Input", "Output"]
 
 _PIECE_BYTES = 64 * 1024
-
-
-class AgentProcess(Protocol):
-    """Whose streams they are."""
-
-    process: Process
-
-    async def call(
-        self,
-        operation: str,
-        function_type: FunctionType,
-        request: object,
-        perform: Callable[[], Any],
-    ) -> Any:
-        """One durable call."""
-        ...
-
-    async def give(
-        self, operation: str, request: object, perform: Callable[[], Any], *, waits: bool
-    ) -> Any:
-        """One durable call that gives input."""
-        ...
-
-    async def flushed(self) -> None:
-        """Send what agent code has written."""
-        ...
 
 
 class Output(asyncio.StreamReader):

@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import functools
 import subprocess
-import threading
 from typing import TYPE_CHECKING, Any
 
 from golem_sdk import durability, originals
@@ -25,13 +24,14 @@ from golem_sdk.intercept.asyncio_pipes import Input, Output
 from golem_sdk.intercept.commands import describe_command, describe_data
 from golem_sdk.intercept.patching import Patch, as_coroutine_function, replacement_of
 from golem_sdk.intercept.processes import STREAMS, Process, RealProcess
+from golem_sdk.intercept.resuming import daemon_thread
 from golem_sdk.intercept.written_files import lend
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import MethodType, ModuleType
 
-__all__ = ["asyncio_patches"]
+__all__ = ["AgentProcess", "asyncio_patches"]
 
 _WRITE = FunctionType.WRITE_REMOTE
 _READ = FunctionType.READ_REMOTE
@@ -96,7 +96,7 @@ async def _created(
     shell: bool,
     limit: int = _LIMIT_BYTES,
     **options: Any,
-) -> _AgentProcess:
+) -> AgentProcess:
     for name, fixed in _FIXED.items():
         if options.pop(name, fixed) not in (fixed, None):
             raise ValueError(f"{name} must be {fixed}")
@@ -112,13 +112,13 @@ async def _created(
         lambda: _in_thread(process.start),
         identity=described.identity,
     )
-    return _AgentProcess(process, pid, options, limit)
+    return AgentProcess(process, pid, options, limit)
 
 
 _ENDING = frozenset({"communicate", "wait"})
 
 
-class _AgentProcess(asyncio.subprocess.Process):
+class AgentProcess(asyncio.subprocess.Process):
     """What agent code has. It has neither a transport nor a protocol."""
 
     def __init__(self, process: Process, pid: int, options: dict[str, Any], limit: int) -> None:
@@ -322,5 +322,5 @@ def _in_thread(perform: Callable[[], Any]) -> asyncio.Future[Any]:
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
             loop.call_soon_threadsafe(tell, result, failed)
 
-    threading.Thread(target=body, name="golem-process", daemon=True).start()
+    daemon_thread(body).start()
     return future

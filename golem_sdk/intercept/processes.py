@@ -17,10 +17,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import hashlib
 import subprocess
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +27,7 @@ from attrs import evolve
 from golem_sdk import durability, originals
 from golem_sdk.errors import OutputTooLargeError
 from golem_sdk.intercept.exchanges import Said, exchange, whole
-from golem_sdk.intercept.resuming import STREAMS, Past, Resumption, Signal, write_all
+from golem_sdk.intercept.resuming import STREAMS, Past, Resumption, Signal, daemon_thread, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -235,8 +233,7 @@ class Process:
         # It may take what it was given before only when its output is read: the rest follows, beside this.
         if not self._is_given:
             self._is_given = True
-            give = functools.partial(self._give_rest, real, left, before)
-            threading.Thread(target=give, name="golem-process", daemon=True).start()
+            daemon_thread(self._give_rest, real, left, before).start()
         said = exchange(real, left, self._until_s, PIECE_BYTES, gives=False)
         return evolve(said, taken_bytes=len(left))
 

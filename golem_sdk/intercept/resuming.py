@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from golem_sdk.intercept.processes import RealProcess
 
-__all__ = ["STREAMS", "Past", "Resumption", "Signal", "write_all"]
+__all__ = ["STREAMS", "Past", "Resumption", "Signal", "daemon_thread", "write_all"]
 
 STREAMS = ("stdin", "stdout", "stderr")
 
@@ -91,10 +91,10 @@ class Resumption:
                 let_go(name)
 
         pipes = {name: getattr(self._real, name) for name in STREAMS}
-        threads = [_thread(step, *each) for each in pipes.items() if each[1] is not None]
+        threads = [daemon_thread(step, *each) for each in pipes.items() if each[1] is not None]
         for thread in threads:
             thread.start()
-        _thread(self._follow, threads).start()
+        daemon_thread(self._follow, threads).start()
 
     def wait(self, timeout: float | None) -> bool:
         """Whether all has been read, and all signals sent, or that will never be; ``False``: not in time."""
@@ -183,5 +183,6 @@ def write_all(pipe: Any, data: bytes | memoryview) -> None:
         view = view[pipe.write(view) :]
 
 
-def _thread(body: Callable[..., None], *args: Any) -> threading.Thread:
+def daemon_thread(body: Callable[..., None], *args: Any) -> threading.Thread:
+    """A thread, not started yet, for what blocks on a process; Python's end does not wait for it."""
     return threading.Thread(target=body, args=args, name="golem-process", daemon=True)
