@@ -27,6 +27,20 @@ SHARED: list[threading.Thread] = []
 """One that was made outside of any agent, and outlives a stopped one."""
 
 
+def end_of_main() -> threading.Event:
+    """Set when the main thread of the invocation whose code runs here is over, and so its daemons."""
+    main_over = threading.Event()
+
+    def daemon() -> None:
+        try:
+            threading.Event().wait()
+        finally:
+            main_over.set()
+
+    threading.Thread(target=daemon, daemon=True).start()
+    return main_over
+
+
 def test_an_invocation_waits_for_its_threads_and_ends_daemons() -> None:
     def body() -> list[str]:
         seen: list[str] = []
@@ -71,11 +85,16 @@ def test_who_waits_for_a_daemon_goes_on_when_it_is_ended() -> None:
 
 
 def test_a_daemon_is_over_with_its_invocation_whatever_its_thread_still_does() -> None:
-    release = threading.Event()
+    goes_on, release = threading.Event(), threading.Event()
 
     @durable(name="go on")
     def go_on() -> None:
+        goes_on.set()
         release.wait(30)
+
+    @durable(name="until it goes on")
+    def until_it_goes_on() -> None:
+        goes_on.wait(30)
 
     @durable(name="let go")
     def let_go() -> None:
@@ -83,21 +102,19 @@ def test_a_daemon_is_over_with_its_invocation_whatever_its_thread_still_does() -
 
     def body() -> list[bool]:
         seen: list[bool] = []
-        begun = threading.Event()
+        main_over = end_of_main()
         busy, unbegun = (threading.Thread(target=go_on, daemon=True) for _ in range(2))
 
         def follow() -> None:
-            begun.set()
-            time.sleep(0.01)
+            main_over.wait()
             for daemon in (busy, unbegun):
                 seen.append(daemon.is_alive())
                 daemon.join()
             let_go()
 
         threading.Thread(target=follow).start()
-        begun.wait()
         busy.start()
-        time.sleep(0.001)
+        until_it_goes_on()
         unbegun.start()
         return seen
 
@@ -105,12 +122,17 @@ def test_a_daemon_is_over_with_its_invocation_whatever_its_thread_still_does() -
 
 
 def test_a_daemon_in_the_middle_of_a_call_is_not_waited_for() -> None:
-    release, over = threading.Event(), threading.Event()
+    lingers, release, over = threading.Event(), threading.Event(), threading.Event()
 
     @durable(name="linger")
     def linger() -> None:
+        lingers.set()
         release.wait(30)
         over.set()
+
+    @durable(name="until it lingers")
+    def until_it_lingers() -> None:
+        lingers.wait(30)
 
     @durable(name="outlive")
     def outlive() -> None:
@@ -118,16 +140,18 @@ def test_a_daemon_in_the_middle_of_a_call_is_not_waited_for() -> None:
         over.wait(30)
 
     def body() -> None:
+        main_over = end_of_main()
+
         def last() -> None:
-            time.sleep(0.01)
+            main_over.wait()
             outlive()
             time.sleep(0.01)
 
         threading.Thread(target=linger, daemon=True).start()
         threading.Thread(target=last).start()
-        time.sleep(0.001)
+        until_it_lingers()
 
-    assert run(body).calls == 2 * ["golem:clock/sleep"] + ["outlive", "golem:clock/sleep"]
+    assert run(body).calls == ["until it lingers", "outlive", "golem:clock/sleep"]
 
 
 def test_what_a_thread_raises_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
