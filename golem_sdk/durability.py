@@ -38,7 +38,6 @@ from golem_sdk.runtime.own_changes import working_call_async as working_call_asy
 from golem_sdk.runtime.session import SAME
 from golem_sdk.runtime.session import Session as Session
 from golem_sdk.runtime.threads import end_pool as end_pool
-from golem_sdk.runtime.threads import is_over as is_over
 from golem_sdk.runtime.threads import join_thread as join_thread
 from golem_sdk.runtime.threads import lane_of as lane_of
 from golem_sdk.runtime.threads import name_thread as name_thread

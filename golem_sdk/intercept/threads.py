@@ -169,9 +169,14 @@ def _joined(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _is_alive(original: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    lane_of = durability.lane_of
+
     @functools.wraps(original)
     def is_alive(self: Any) -> bool:
-        return not durability.is_over(self) and original(self)
+        lane = lane_of(self)
+        if lane is not None and lane.over:  # whatever the system still does for it
+            return False
+        return original(self)
 
     return is_alive
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from golem_sdk.runtime.session import Session
 
-__all__ = ["end_pool", "is_over", "join_thread", "lane_of", "name_thread", "start_thread", "submit"]
+__all__ = ["end_pool", "join_thread", "lane_of", "name_thread", "start_thread", "submit"]
 
 _LANE = "_golem_lane"
 
@@ -109,12 +109,6 @@ def lane_of(thread: Thread) -> Lane | None:
     """The lane that a thread is; ``None``: it is none of an agent's, or was not started."""
     lane: Lane | None = vars(thread).get(_LANE)
     return lane
-
-
-def is_over(thread: Thread) -> bool:
-    """Whether it is a thread of an agent whose function has ended, whatever the system still does for it."""
-    lane = lane_of(thread)
-    return lane is not None and lane.over
 
 
 def join_thread(session: Session, thread: Thread, timeout_s: float | None) -> None:
