@@ -204,7 +204,7 @@ def test_errors_are_outcomes(library: Any, web: WebServer) -> None:
     def body() -> list[tuple[str, str, str]]:
         failures = []
         for url, timeout in [
-            (web.url("/silent"), 0.01),
+            (web.url("/silent"), library.Timeout(5.0, read=0.01)),
             ("http://127.0.0.1:9/", 5.0),
             (web.url("/broken"), 5.0),
         ]:

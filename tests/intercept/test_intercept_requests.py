@@ -242,7 +242,7 @@ def test_uploads(web: WebServer) -> None:
 def test_errors_are_outcomes(web: WebServer) -> None:
     web.hold.clear()
     tries: list[tuple[str, Any]] = [
-        (web.url("/silent"), 0.05),
+        (web.url("/silent"), (5.0, 0.05)),
         ("http://127.0.0.1:9/", 5.0),
         (web.url("/broken"), (5.0, 5.0)),
         ("http://no.such.host.invalid/", 5.0),

@@ -118,17 +118,24 @@ def test_what_agent_code_has_closed_stays_closed() -> None:
 
 def test_what_a_durable_function_closes_is_open_for_agent_code_beside_it() -> None:
     connections: list[sqlite3.Connection] = []
+    closed, was_used = threading.Event(), threading.Event()
 
     @durable
     async def close() -> bool:
         connections[-1].close()
-        await asyncio.sleep(0.05)
+        closed.set()
+        await asyncio.to_thread(was_used.wait, 30)
         return is_closed(connections[-1])
 
+    @durable
+    async def until_it_is_closed() -> None:
+        await asyncio.to_thread(closed.wait, 30)
+
     async def beside() -> Any:
-        await asyncio.sleep(0.01)
+        await until_it_is_closed()
         found = connections[-1].execute("SELECT 1").fetchone()
         connections[-1].close()
+        was_used.set()
         return found
 
     async def body() -> list[Any]:
