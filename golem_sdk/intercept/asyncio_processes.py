@@ -223,9 +223,14 @@ class AgentProcess(asyncio.subprocess.Process):
         perform: Callable[[], Any],
     ) -> Any:
         """One durable call. If its task is cancelled, the next one like it waits for the same."""
-        return await self._call(
-            operation, function_type, request, functools.partial(self._joined, operation, perform)
-        )
+        joined = functools.partial(self._joined, operation, perform)
+        try:
+            result = await self._call(operation, function_type, request, joined)
+        except Exception:
+            self._under_way.pop(operation, None)
+            raise
+        self._under_way.pop(operation, None)  # not before: an answer that nobody has got is kept
+        return result
 
     async def give(
         self, operation: str, request: object, perform: Callable[[], Any], *, waits: bool
@@ -267,11 +272,7 @@ class AgentProcess(asyncio.subprocess.Process):
         future = self._under_way.get(operation)
         if future is None:
             future = self._under_way[operation] = _in_thread(perform)
-        try:
-            return await asyncio.shield(future)
-        finally:
-            if future.done():
-                self._under_way.pop(operation, None)
+        return await asyncio.shield(future)
 
     async def _in_turn(self, perform: Callable[[], Any], waits: bool) -> Any:
         before, mine = self._turn, originals.allocate_lock()
