@@ -337,16 +337,22 @@ class Process:
     def _running(self) -> RealProcess:
         with self._starting:  # both outputs may be read at once, and wait for one process
             if self._real is None:
-                if self._no_more is not None:
-                    message = _LOST.format(command=self._command, reason=self._no_more)
-                    raise ChildProcessError(errno.ECHILD, message)
-                self._real = self._begun()
+                self._real = self._begun_again()
                 self._resumption = Resumption(self._real, self._past())
                 for name in STREAMS:
                     if getattr(self._real, name) is not None:
                         self._held[name].acquire()
                 self._resumption.begin(self._let_go, self._lose)
             return self._real
+
+    def _begun_again(self) -> RealProcess:
+        try:
+            if self._no_more is None:
+                return self._begun()
+        except (OSError, ValueError) as error:  # what it needs is not there any more
+            self._no_more = f"it cannot be started again: {error}"
+        message = _LOST.format(command=self._command, reason=self._no_more)
+        raise ChildProcessError(errno.ECHILD, message)
 
     def _past(self) -> Past:
         input_ = memoryview(self.input or b"").cast("B")[: self._taken_bytes]

@@ -8,9 +8,10 @@ import inspect
 import random
 import time
 from contextlib import contextmanager
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk import Runtime, agent, intercept
+from golem_sdk import Runtime, agent, intercept, oplog_commit
 from golem_sdk.core.entries import ImportedFunctionInvoked, Log
 from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.settings import Settings
@@ -18,9 +19,9 @@ from golem_sdk.storage.memory import MemoryEngine
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from threading import Event
 
 __all__ = [
+    "Crash",
     "Runs",
     "crashed",
     "crashed_async",
@@ -119,6 +120,24 @@ def crashed(body: Callable[[], Any], waits: Event, go_on: Event) -> Any:
 def crashed_async(body: Callable[[], Awaitable[Any]], waits: Event, go_on: Event) -> Any:
     """The same for a coroutine function in an asynchronous agent."""
     return _crashed(body, "go_async", waits, go_on)
+
+
+class Crash:
+    """What a body is interrupted by."""
+
+    def __init__(self) -> None:
+        self.waits, self.go_on = Event(), Event()
+
+    def here(self) -> None:
+        oplog_commit(1)
+        self.waits.set()
+        self.go_on.wait(60)
+
+    def outcome(self, body: Callable[[], Any]) -> Any:
+        return crashed(body, self.waits, self.go_on)
+
+    def outcome_async(self, body: Callable[[], Any]) -> Any:
+        return crashed_async(body, self.waits, self.go_on)
 
 
 def recovered(body: Callable[[], Any], waits: Event, go_on: Event) -> Runs:

@@ -7,18 +7,15 @@ import contextlib
 import os
 import signal
 import subprocess
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
-from golem_sdk import oplog_commit
-from intercept.replaying import crashed, crashed_async, run_async, same
+from intercept.replaying import Crash, run_async, same
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 MUCH = b"x" * 1_000_000
@@ -133,24 +130,6 @@ def test_in_an_agent_it_is_what_it_is_outside(body: Any) -> None:
 
 
 # --- after a crash --------------------------------------------------------------------------------
-
-
-class Crash:
-    """What a body is interrupted by."""
-
-    def __init__(self) -> None:
-        self.waits, self.go_on = threading.Event(), threading.Event()
-
-    def here(self) -> None:
-        oplog_commit(1)
-        self.waits.set()
-        self.go_on.wait(60)
-
-    def outcome(self, body: Callable[[], Any]) -> Any:
-        return crashed(body, self.waits, self.go_on)
-
-    def outcome_async(self, body: Callable[[], Any]) -> Any:
-        return crashed_async(body, self.waits, self.go_on)
 
 
 @pytest.mark.parametrize("kills", [False, True])

@@ -7,9 +7,10 @@ import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from intercept.replaying import run_async, same
+from intercept.replaying import Crash, run_async, same
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -49,3 +50,32 @@ def test_what_came_when_the_time_was_up_already_is_read_next(tmp_path: Path) -> 
         return [b"".join(line), await process.wait()]
 
     assert same(run_async(body)) == [b"line\n", 0]
+
+
+# --- after a crash --------------------------------------------------------------------------------
+
+
+def refused(call: Callable[[], Any]) -> str:
+    try:
+        call()
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def test_a_process_that_cannot_be_started_again_is_lost() -> None:
+    crash = Crash()
+
+    def body() -> Any:
+        first = subprocess.Popen(["/bin/echo", "said"], stdout=-1)
+        last = subprocess.Popen(["/bin/cat"], stdin=first.stdout, stdout=-1)
+        assert first.stdout is not None
+        assert last.stdout is not None
+        first.stdout.close()
+        crash.here()
+        return [refused(last.stdout.read), refused(last.wait)]
+
+    [first, second] = crash.outcome(body)
+    assert "lost in a crash" in first
+    assert "it cannot be started again: I/O operation on closed file" in first
+    assert second == first
