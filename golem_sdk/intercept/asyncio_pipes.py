@@ -6,6 +6,7 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Any
 
+from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.commands import describe_data
 
@@ -55,18 +56,23 @@ class Output(asyncio.StreamReader):
 class Input:
     """Where agent code writes, as it does to an `asyncio.StreamWriter`.
 
-    What was written is sent by the next thing that is awaited: ``drain()``, or any other of the process.
+    What was written is sent, and recorded, by the next thing of the process that is awaited: ``drain()``,
+    or any other. Where none is in this turn, it is sent unrecorded: in replay it is written, too.
     """
 
     def __init__(self, owner: AgentProcess) -> None:
         self._owner = owner
+        self._loop = asyncio.get_running_loop()
         self._pending = bytearray()
-        self._closing = self._closed = False
+        self._end = 0
+        self._closing = self._closed = self._is_due = False
 
     def write(self, data: Any) -> None:
         """See `asyncio.StreamWriter.write`."""
         if not self._closing:
             self._pending += data
+            self._end = self._owner.process.note_given(bytes(data))
+            self._send_soon()
 
     def writelines(self, data: Any) -> None:
         """See `asyncio.StreamWriter.writelines`."""
@@ -79,11 +85,14 @@ class Input:
 
     def write_eof(self) -> None:
         """See `asyncio.StreamWriter.write_eof`."""
-        self._closing = True
+        self.close()
 
     def close(self) -> None:
         """See `asyncio.StreamWriter.close`."""
-        self._closing = True
+        if not self._closing:
+            self._closing = True
+            self._owner.process.note_closed("stdin")
+            self._send_soon()
 
     def is_closing(self) -> bool:
         """See `asyncio.StreamWriter.is_closing`."""
@@ -109,19 +118,29 @@ class Input:
         process = self._owner.process
         if self._closing and not self._closed:
             self._closed = True
-            try:
-                if not process.ended:
-                    await self._owner.give("stdin.close", None, process.close_input, waits=waits)
-            finally:  # also if nobody waits for it any more
-                process.note_closed("stdin")
+            if not process.ended:
+                await self._owner.give("stdin.close", None, process.close_input, waits=waits)
+
+    def _send_soon(self) -> None:
+        session = durability.current()
+        if session is not None and session.ended is None and not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        self._is_due = False
+        process = self._owner.process
+        if self._pending:
+            self._owner.give_beside(functools.partial(process.give, self._end))
+        if self._closing and not (self._closed or process.ended):
+            self._owner.give_beside(process.close_input)
 
     async def _written(self, *, waits: bool) -> None:
         if not self._pending:
             return
         data, process = bytes(self._pending), self._owner.process
         self._pending.clear()
-        write = functools.partial(process.write, data)
-        try:
-            await self._owner.give("stdin.write", describe_data(data), write, waits=waits)
-        finally:  # it is given also what nobody waits for any more
-            process.note_written(data)
+        end, give = self._end, functools.partial(process.give, self._end)
+        await self._owner.give("stdin.write", describe_data(data), give, waits=waits)
+        if waits:
+            process.note_passed(end)

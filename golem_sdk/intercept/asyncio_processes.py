@@ -6,8 +6,8 @@ agent died.
 What blocks is done in a thread of its own on the host loop, because there may be any number of them.
 
 Does not cover: ``returncode`` before the process was waited for (it is None), ``loop.subprocess_exec`` with a
-protocol, transports; input that is neither drained nor followed by another await of the process (which sends
-it); ``communicate()`` after a read that was given up, which may have taken a piece of the output.
+protocol, transports; ``communicate()`` after a read that was given up, which may have taken a piece of the
+output.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import functools
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from golem_sdk import durability, originals
+from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.asyncio_pipes import Input, Output
 from golem_sdk.intercept.commands import describe_command, describe_data
+from golem_sdk.intercept.exchanges import STREAMS, RealProcess
 from golem_sdk.intercept.patching import Patch, as_coroutine_function, replacement_of
-from golem_sdk.intercept.processes import STREAMS, Process, RealProcess
+from golem_sdk.intercept.processes import Process
 from golem_sdk.intercept.resuming import daemon_thread
 from golem_sdk.intercept.written_files import lend
 
@@ -129,8 +130,6 @@ class AgentProcess(asyncio.subprocess.Process):
         """What is below."""
         self._code: int | None = None
         self._under_way: dict[str, asyncio.Future[Any]] = {}
-        self._turn = originals.allocate_lock()
-        """Who gives it input after all others so far has it."""
         self.pid = pid
         self._input = Input(self) if piped("stdin") else None
         self.stdin: Any = self._input
@@ -209,7 +208,7 @@ class AgentProcess(asyncio.subprocess.Process):
         process.note_exchange()
         while more:
             code, output, errors, taken, more = await self.call(
-                "communicate", function_type, request, lambda: process.exchange(None, self._turn)
+                "communicate", function_type, request, functools.partial(process.exchange, None)
             )
             process.note_said(output, errors, taken)
             function_type, request = _READ, None
@@ -234,14 +233,37 @@ class AgentProcess(asyncio.subprocess.Process):
 
     async def give(
         self, operation: str, request: object, perform: Callable[[], Any], *, waits: bool
-    ) -> Any:
+    ) -> None:
         """One durable call that gives input. If its task is cancelled, that is given nevertheless.
 
-        ``waits``: whether until the process, or its pipe, has taken it.
+        Args:
+            operation: its name.
+            request: what is stored.
+            perform: gives it; when it is called again, that changes nothing.
+            waits: whether until the process, or its pipe, has taken it.
         """
-        return await self._call(
-            operation, _WRITE, request, functools.partial(self._in_turn, perform, waits)
-        )
+
+        async def performing() -> None:
+            future = _in_thread(perform)
+            if waits:
+                await future
+
+        try:
+            await self._call(operation, _WRITE, request, performing)
+        except asyncio.CancelledError:  # perhaps it has not begun
+            self.give_beside(perform)
+            raise
+
+    def give_beside(self, perform: Callable[[], Any]) -> None:
+        """Have input given, live only; it is neither recorded nor waited for."""
+
+        async def performing() -> None:
+            _in_thread(perform)
+
+        session = durability.current()
+        if session is not None and session.ended is None:
+            session.commit()
+            durability.host_call(session, performing)
 
     async def _call(
         self,
@@ -273,22 +295,6 @@ class AgentProcess(asyncio.subprocess.Process):
         if future is None:
             future = self._under_way[operation] = _in_thread(perform)
         return await asyncio.shield(future)
-
-    async def _in_turn(self, perform: Callable[[], Any], waits: bool) -> Any:
-        before, mine = self._turn, originals.allocate_lock()
-        mine.acquire()
-        self._turn = mine
-
-        def body() -> Any:
-            try:
-                with before:
-                    return perform()
-            finally:
-                mine.release()
-
-        future = _in_thread(body)
-        # If it is to be started again, that is done before this is noted, and would be given twice.
-        return await (future if waits else _in_thread(self.process.resume))
 
     def _ended(self, code: int | None) -> None:
         if code is not None:

@@ -10,17 +10,37 @@ import contextlib
 import io
 import os
 import selectors
+import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
 
-if TYPE_CHECKING:
-    import subprocess
+__all__ = ["STREAMS", "RealProcess", "Said", "exchange", "whole"]
 
-__all__ = ["Said", "exchange", "whole"]
+STREAMS = ("stdin", "stdout", "stderr")
 
 _AT_ONCE_BYTES = 64 * 1024
+
+
+class RealProcess(subprocess.Popen[bytes]):
+    """The process itself. When the agent that has it is unloaded, it is left alone, and its pipes closed."""
+
+    def __del__(self, *_: Any) -> None:
+        self.close_pipes()
+        super().__del__(_warn=_say_nothing)  # type: ignore[call-arg]  # typeshed hides its parameters
+
+    def close_pipes(self) -> None:
+        """Close all that there are."""
+        for name in STREAMS:
+            pipe = vars(self).get(name)  # none, if it could not be started
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
+def _say_nothing(*_: object, **__: object) -> None:
+    pass
 
 
 @frozen
@@ -42,7 +62,7 @@ class Said:
 
 
 def exchange(
-    real: subprocess.Popen[bytes],
+    real: RealProcess,
     given: memoryview,
     until_s: float | None,
     most_bytes: int,

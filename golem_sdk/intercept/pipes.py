@@ -145,17 +145,17 @@ class _Input(_Pipe):
             not self._process.takes_input
         ):  # what communicate() could not give it is dropped, as there
             return len(given)
-        request = describe_data(given)
+        request, end = describe_data(given), self._process.note_given(given)
         try:
             self._call(
                 "write",
                 FunctionType.WRITE_REMOTE,
                 request,
-                lambda: self._process.write(given),
-                len(given),
+                lambda: self._process.give(end),
+                None,
             )
         finally:  # also where it has read but a part of it
-            self._process.note_written(given)
+            self._process.note_passed(end)
         return len(given)
 
     def close(self) -> None:
@@ -163,6 +163,6 @@ class _Input(_Pipe):
             return
         super().close()
         process = self._process
+        process.note_closed("stdin")
         if not process.ended:
             self._call("close", FunctionType.WRITE_REMOTE, None, process.close_input, None)
-        process.note_closed("stdin")

@@ -5,8 +5,8 @@ a process that had not ended, ``idempotence_mode``, as it was when the process w
 
 * ``True``, the default: the process is started again. It is given again what it was given, its output is read
   up to where the agent had read it, and it gets the signals that it got, each where it got it (see
-  `golem_sdk.intercept.resuming`). If its output is not the same up to there, the agent cannot go on with it,
-  and gets a `ChildProcessError`.
+  `golem_sdk.intercept.resuming`). If its output is not the same up to there, or it cannot be started now,
+  the agent cannot go on with it, and gets a `ChildProcessError`.
 * ``False``: it is not started again; the agent gets a `ChildProcessError`.
 
 What is recorded of a process that has ended is simply replayed. The process of the earlier life may be
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
+import os
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -26,13 +26,23 @@ from attrs import evolve
 
 from golem_sdk import durability, originals
 from golem_sdk.errors import OutputTooLargeError
-from golem_sdk.intercept.exchanges import Said, exchange, whole
-from golem_sdk.intercept.resuming import STREAMS, Past, Resumption, Signal, daemon_thread, write_all
+from golem_sdk.intercept.exchanges import STREAMS, RealProcess, Said, exchange, whole
+from golem_sdk.intercept.resuming import (
+    Delivered,
+    Given,
+    Past,
+    Piece,
+    Place,
+    Resumption,
+    Signal,
+    daemon_thread,
+    write_all,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["PIECE_BYTES", "PROCESSES", "STREAMS", "Process", "RealProcess"]
+__all__ = ["PIECE_BYTES", "PROCESSES", "Process"]
 
 PROCESSES = "processes"
 """The name of the interceptor."""
@@ -50,34 +60,6 @@ _LOST = (
 )
 _NOT_IDEMPOTENT = "it was started under idempotence_mode(False), so it is not started again"
 _TOO_MUCH = f"it was given more than {_KEPT_INPUT_BYTES} bytes of input, so it is not started again"
-
-
-class RealProcess(subprocess.Popen[bytes]):
-    """The process itself. When the agent that has it is unloaded, it is left alone, and its pipes closed."""
-
-    def __del__(self, *_: Any) -> None:
-        self.close_pipes()
-        super().__del__(_warn=_say_nothing)  # type: ignore[call-arg]  # typeshed hides its parameters
-
-    def close_pipes(self) -> None:
-        """Close all that there are."""
-        for name in STREAMS:
-            pipe = vars(self).get(name)  # none, if it could not be started
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-
-
-def _say_nothing(*_: object, **__: object) -> None:
-    pass
-
-
-class _Delivered:
-    """What was read of an output so far."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self.hash = hashlib.sha256()
 
 
 class Process:
@@ -110,14 +92,15 @@ class Process:
         self._held = {name: originals.allocate_lock() for name in STREAMS}
         self._real: RealProcess | None = None
         self._resumption: Resumption | None = None
-        self._talking = self._is_given = False
+        self._talking = self._gives_rest = False
         self._until_s: float | None = None
         self._taken_bytes = 0
         self._said: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-        self._given = bytearray()
+        self._given = Given()
         self._signals: list[Signal] = []
-        self._delivered = {"stdout": _Delivered(), "stderr": _Delivered()}
-        self._closed: set[str] = set()
+        self._delivered = {"stdout": Delivered(), "stderr": Delivered()}
+        self._closed: dict[str, Place] = {}
+        self._communicates_after: Place = {}
 
     @property
     def takes_input(self) -> bool:
@@ -130,10 +113,6 @@ class Process:
         """Start it; gives its number."""
         self._real = self._begun()
         return self._real.pid
-
-    def resume(self) -> None:
-        """Start it again, if that is still to be done."""
-        self._running()
 
     def pipe(self, name: str) -> Any:
         """The real pipe with this name, of a process that is running."""
@@ -161,16 +140,25 @@ class Process:
         self._check(size)
         return b"".join(parts)
 
-    def write(self, data: bytes) -> int:
-        """Give it input."""
+    def give(self, end: int) -> None:
+        """Give it its input up to there (see `note_given`), unless it has got that.
+
+        Raises:
+            BrokenPipeError: it reads no more.
+        """
+        if self.ended and self._real is None:  # it is not started again for this
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         with self._use("stdin") as pipe:
-            write_all(pipe, data)
-        return len(data)
+            self._given.give(pipe, end, self._wait_until)
 
     def close_input(self) -> None:
-        """Tell it that there is no more."""
-        with self._use("stdin") as pipe:
-            pipe.close()
+        """Tell it that there is no more, when it has got all."""
+        with contextlib.suppress(BrokenPipeError):
+            self.give(self._given.size)
+        if self._real is not None:  # else it has ended
+            with self._use("stdin") as pipe:
+                self._wait_until(self._closed["stdin"])
+                pipe.close()
 
     def poll(self) -> int | None:
         """Its return code, if it has ended."""
@@ -189,20 +177,19 @@ class Process:
     def send_signal(self, number: int) -> int | None:
         """Send it a signal, unless it has ended: then its return code."""
         self._running()
-        if self._resumption is not None and self._resumption.send(Signal(number, self._passed())):
+        if self._resumption is not None and self._resumption.send(Signal(number, self._place())):
             return None
         real = self._running()
         real.send_signal(number)
         return real.returncode
 
-    def exchange(self, timeout: float | None, before: Any = None) -> list[Any]:
+    def exchange(self, timeout: float | None) -> list[Any]:
         """``[return code, output, errors, bytes of input that were taken, whether there is more]``.
 
         Of ``communicate()``, the next piece. Without a return code, and more, it has not ended in time.
 
         Args:
             timeout: seconds, ``None``: for ever.
-            before: a lock that somebody has who is still to give it other input first.
 
         Raises:
             OutputTooLargeError: see `read`.
@@ -211,7 +198,7 @@ class Process:
             self._until_s = time.monotonic() + timeout
         is_there = self._is_there(self._patience_s())
         real = self._running()
-        said = self._exchanged(real, before) if is_there else Said(b"", b"", 0, False, True)
+        said = self._exchanged(real) if is_there else Said(b"", b"", 0, False, True)
         self._check(len(said.output) + len(said.errors))
         code = None
         if said.at_end:
@@ -221,26 +208,24 @@ class Process:
         errors = None if real.stderr is None else said.errors
         return [code, output, errors, said.taken_bytes, not (said.at_end or said.late)]
 
-    def _exchanged(self, real: RealProcess, before: Any) -> Said:
+    def _exchanged(self, real: RealProcess) -> Said:
         left = memoryview(self.input or b"").cast("B")[self._taken_bytes :]
         held = self._held["stdin"]
-        is_free = not (self._is_given or (before is not None and before.locked()))
-        if is_free and held.acquire(blocking=False):
+        if not (self._gives_rest or self._given.waits) and held.acquire(blocking=False):
             try:
                 return exchange(real, left, self._until_s, PIECE_BYTES)
             finally:
                 held.release()
         # It may take what it was given before only when its output is read: the rest follows, beside this.
-        if not self._is_given:
-            self._is_given = True
-            daemon_thread(self._give_rest, real, left, before).start()
+        if not self._gives_rest:
+            self._gives_rest = True
+            daemon_thread(self._give_rest, real, left).start()
         said = exchange(real, left, self._until_s, PIECE_BYTES, gives=False)
         return evolve(said, taken_bytes=len(left))
 
-    def _give_rest(self, real: RealProcess, left: memoryview, before: Any) -> None:
-        with before or contextlib.nullcontext():
-            pass
+    def _give_rest(self, real: RealProcess, left: memoryview) -> None:
         with self._held["stdin"], contextlib.suppress(OSError, ValueError):  # it reads no more
+            self._given.give(real.stdin, self._given.size, self._wait_until)
             write_all(real.stdin, left)
             real.stdin.close()  # type: ignore[union-attr]  # else nobody gives it anything
 
@@ -276,6 +261,8 @@ class Process:
     def note_exchange(self) -> None:
         """The agent begins to communicate, or does so again."""
         self._until_s = None
+        if not self._taken_bytes:
+            self._communicates_after = self._place()
 
     def note_said(self, output: bytes | None, errors: bytes | None, taken_bytes: int) -> None:
         """The agent has got a piece of what it communicates."""
@@ -308,23 +295,27 @@ class Process:
         delivered.size += len(chunk)
         delivered.hash.update(chunk)
 
-    def note_written(self, data: bytes) -> None:
-        """The agent has given it this."""
-        if len(self._given) + len(data) > _KEPT_INPUT_BYTES:
+    def note_given(self, data: bytes) -> int:
+        """The agent gives it this, after all before; gives where in its input that ends."""
+        if self._given.size + len(data) > _KEPT_INPUT_BYTES:
             self._no_more = _TOO_MUCH
-        else:
-            self._given += data
+        will_get_it = self._real is not None or self._no_more is None
+        return self._given.add(Piece(memoryview(data), self._place()), keeps=will_get_it)
+
+    def note_passed(self, end: int) -> None:
+        """Its input has passed through the pipe up to there, or it reads no more."""
+        self._given.passed = max(self._given.passed, end)
 
     def note_signal(self, number: int) -> None:
         """The agent has sent it this."""
-        self._signals.append(Signal(number, self._passed()))
+        self._signals.append(Signal(number, self._place()))
 
     def note_closed(self, name: str) -> None:
         """The agent has closed a pipe. One that is read from is closed by this, too.
 
         When nobody reads it at this moment: what is closed under a read may be another file by then.
         """
-        self._closed.add(name)
+        self._closed.setdefault(name, self._place())
         self._close_unread(name)
 
     # --- lives ----------------------------------------------------------------------------------------
@@ -355,15 +346,16 @@ class Process:
         raise ChildProcessError(errno.ECHILD, message)
 
     def _past(self) -> Past:
-        input_ = memoryview(self.input or b"").cast("B")[: self._taken_bytes]
         read = {name: (each.size, each.hash.digest()) for name, each in self._delivered.items()}
-        given = [memoryview(bytes(self._given)), input_]
-        return Past(given, read, list(self._signals), not self.takes_input)
+        taken = memoryview(self.input or b"").cast("B")[: self._taken_bytes]
+        communicated = Piece(taken, self._communicates_after)
+        end = self._closed.get("stdin")
+        return Past(self._given, communicated, read, list(self._signals), end)
 
-    def _passed(self) -> dict[str, int]:
-        """How many bytes have passed through each of its pipes."""
-        outputs = {name: each.size for name, each in self._delivered.items()}
-        return {"stdin": len(self._given) + self._taken_bytes, **outputs}
+    def _place(self) -> Place:
+        passed = {name: each.size for name, each in self._delivered.items()}
+        passed["stdin"] = self._given.passed + self._taken_bytes
+        return {**passed, "signals": len(self._signals)}
 
     def _lose(self, reason: str) -> None:
         with self._starting:
@@ -374,6 +366,10 @@ class Process:
         """Whether it is where the agent is: ``False``: it was started again, and is not in time."""
         self._running()
         return self._resumption is None or self._resumption.wait(timeout)
+
+    def _wait_until(self, after: Place) -> None:
+        if self._resumption is not None:
+            self._resumption.wait_until(after)
 
     @contextlib.contextmanager
     def _use(self, name: str) -> Iterator[Any]:

@@ -1,59 +1,144 @@
 """A process that was started again, on its way to where its agent is.
 
-It is given again what it was given, its output is read up to where the agent had read it, and it gets each
-signal where it got it. Each of its pipes by itself: what it puts out may depend on what another task or
-thread of the agent gives it at this moment, so a call waits for no more than it needs.
+Its output is read up to where the agent had read it, and it is given again what it was given, and gets each
+signal, after as much output as before. Each of its pipes by itself: what it puts out may depend on what
+another task or thread of the agent gives it at this moment, so a call waits for no more than it needs.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import math
+import os
 import threading
 from collections import deque
+from collections.abc import Mapping  # an alias is made of it
 from signal import SIGKILL
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from golem_sdk import originals
+from golem_sdk.intercept.exchanges import STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
-    from golem_sdk.intercept.processes import RealProcess
+    from golem_sdk.intercept.exchanges import RealProcess
 
-__all__ = ["STREAMS", "Past", "Resumption", "Signal", "daemon_thread", "write_all"]
-
-STREAMS = ("stdin", "stdout", "stderr")
+__all__ = [
+    "Delivered",
+    "Given",
+    "Past",
+    "Piece",
+    "Place",
+    "Resumption",
+    "Signal",
+    "daemon_thread",
+    "write_all",
+]
 
 _AT_ONCE_BYTES = 64 * 1024
 
 
-class Signal(NamedTuple):
-    """A signal.
+Place = Mapping[str, int]
+"""How far a process has got: how many bytes have passed through each pipe, at least; and "signals"."""
 
-    Attributes:
-        number: which.
-        after: how many bytes had passed through each pipe before it.
-    """
+
+class Piece(NamedTuple):
+    """A piece of input, which the agent has given to a process that had got as far as ``after``."""
+
+    data: memoryview
+    after: Place
+
+
+class Signal(NamedTuple):
+    """A signal, which the agent has sent to a process that had got as far as ``after``."""
 
     number: int
-    after: Mapping[str, int]
+    after: Place
+
+
+class Given:
+    """The input of a process: in the order in which agent code gives it, whoever passes it on.
+
+    Added to by agent code; who passes it on has the pipe for itself. What has passed is not kept: only a
+    process that nobody talks to yet is started again.
+
+    Attributes:
+        size: of all of it, in bytes.
+        passed: how much of it has passed through the pipe, at least, as agent code knows.
+        is_unwanted: whether the process was found to read no more.
+    """
+
+    def __init__(self) -> None:
+        self.size = self.passed = 0
+        self.is_unwanted = False
+        self._waiting: deque[Piece] = deque()
+        self._begun = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether some of it is still to be passed on."""
+        return self._begun < self.size
+
+    def add(self, piece: Piece, *, keeps: bool) -> int:
+        """Agent code gives more; gives where that ends. ``keeps``: whether it may still be passed on."""
+        self.size += len(piece.data)
+        if keeps:
+            self._waiting.append(piece)
+        return self.size
+
+    def give(self, pipe: Any, end: int, wait_until: Callable[[Place], None]) -> None:
+        """Pass it on up to there, as far as nobody has begun to, each piece when its time has come.
+
+        Raises:
+            BrokenPipeError: the process reads no more, whoever has found that.
+        """
+        while self._begun < end and self._waiting and not self.is_unwanted:
+            piece = self._next()
+            wait_until(piece.after)
+            try:
+                write_all(pipe, piece.data)
+            except BrokenPipeError:
+                self.is_unwanted = True
+        if self.is_unwanted:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    def take(self) -> list[Piece]:
+        """All that waits; it counts as passed on."""
+        return [self._next() for _ in range(len(self._waiting))]
+
+    def _next(self) -> Piece:
+        piece = self._waiting.popleft()
+        self._begun += len(piece.data)
+        return piece
+
+
+class Delivered:
+    """What was read of an output so far."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.hash = hashlib.sha256()
 
 
 class Past(NamedTuple):
     """What had passed between the agent and its process.
 
     Attributes:
-        given: its input.
+        given: its input, of which it gets all that waits, also what agent code gives at this moment.
+        communicated: what it was given after that.
         read: of each output, how many bytes, and their hash.
         signals: in their order.
-        has_ended_input: whether the process was told that there is no more.
+        end: how far it had got when it was told that there is no more input; ``None``: it was not.
     """
 
-    given: list[memoryview]
+    given: Given
+    communicated: Piece
     read: Mapping[str, tuple[int, bytes]]
     signals: Iterable[Signal]
-    has_ended_input: bool
+    end: Place | None
 
 
 class Resumption:
@@ -68,7 +153,7 @@ class Resumption:
         self._real = real
         self._past = past
         self._moved = threading.Condition(originals.Lock())
-        self._at = dict.fromkeys(STREAMS, 0)
+        self._at: dict[str, float] = dict.fromkeys([*STREAMS, "signals"], 0)
         self._signals = deque(past.signals)
         self._outputs = {name for name in past.read if getattr(real, name) is not None}
         self._is_lost = self._is_over = False
@@ -88,6 +173,7 @@ class Resumption:
                 elif not self._skip(name, pipe):
                     self._give_up(f"it was started again, but its {name} is another one", lose)
             finally:
+                self._move(name, math.inf)  # what comes later comes after what passes from now on
                 let_go(name)
 
         pipes = {name: getattr(self._real, name) for name in STREAMS}
@@ -100,6 +186,11 @@ class Resumption:
         """Whether all has been read, and all signals sent, or that will never be; ``False``: not in time."""
         with self._moved:
             return self._moved.wait_for(lambda: self._is_over, timeout)
+
+    def wait_until(self, after: Place) -> None:
+        """Wait until the process has got there, or all is over."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._is_lost or self._is_over or self._is_after(after))
 
     def send(self, signal: Signal) -> bool:
         """Send one more in its turn; ``False``: it is over, so that the process itself may be sent it.
@@ -115,14 +206,17 @@ class Resumption:
             return not self._is_over
 
     def _feed(self, name: str, pipe: Any) -> None:
-        with contextlib.suppress(OSError, ValueError):  # it reads no more, or is lost
-            for view in self._past.given:
-                for at in range(0, len(view), _AT_ONCE_BYTES):
-                    piece = view[at : at + _AT_ONCE_BYTES]
-                    write_all(pipe, piece)
-                    self._move(name, len(piece))
-        self._move(name, sum(map(len, self._past.given)))
-        if self._past.has_ended_input:
+        try:
+            for data, after in [*self._past.given.take(), self._past.communicated]:
+                self.wait_until(after)
+                for at in range(0, len(data), _AT_ONCE_BYTES):
+                    part = data[at : at + _AT_ONCE_BYTES]
+                    write_all(pipe, part)
+                    self._move(name, len(part))
+        except (OSError, ValueError):  # or it is lost
+            self._past.given.is_unwanted = True
+        if self._past.end is not None:
+            self.wait_until(self._past.end)
             with contextlib.suppress(OSError):
                 pipe.close()
 
@@ -141,7 +235,7 @@ class Resumption:
                 self._moved.notify_all()
             return is_same or self._is_over
 
-    def _move(self, name: str, size: int) -> None:
+    def _move(self, name: str, size: float) -> None:
         with self._moved:
             self._at[name] += size
             self._moved.notify_all()
@@ -156,9 +250,11 @@ class Resumption:
     def _follow(self, threads: list[threading.Thread]) -> None:
         with self._moved:
             while not (self._is_lost or self._is_over) and (self._signals or self._outputs):
-                if self._signals and self._is_after(self._signals[0]):
+                if self._signals and self._is_after(self._signals[0].after):
                     with contextlib.suppress(OSError):
                         self._real.send_signal(self._signals.popleft().number)
+                    self._at["signals"] += 1
+                    self._moved.notify_all()
                 else:
                     self._moved.wait()
             self._end()
@@ -172,8 +268,8 @@ class Resumption:
         self._is_over = True
         self._moved.notify_all()
 
-    def _is_after(self, signal: Signal) -> bool:
-        return all(self._at[name] >= size for name, size in signal.after.items())
+    def _is_after(self, after: Place) -> bool:
+        return all(self._at[name] >= size for name, size in after.items())
 
 
 def write_all(pipe: Any, data: bytes | memoryview) -> None:

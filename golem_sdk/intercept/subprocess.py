@@ -22,9 +22,10 @@ from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.errors import NotDurableError
 from golem_sdk.intercept.commands import describe_command, describe_data
+from golem_sdk.intercept.exchanges import STREAMS, RealProcess
 from golem_sdk.intercept.patching import Patch, in_agents, put_in_os, replacement_of
 from golem_sdk.intercept.pipes import open_input, open_output, rest_of
-from golem_sdk.intercept.processes import PROCESSES, STREAMS, Process, RealProcess
+from golem_sdk.intercept.processes import PROCESSES, Process
 from golem_sdk.intercept.whole_runs import PARAMETERS, TEXT, run_patches, system_patches
 from golem_sdk.intercept.written_files import lend
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from golem_sdk import durability
 from golem_sdk.core.function_type import FunctionType
 from golem_sdk.intercept.commands import describe_command
+from golem_sdk.intercept.exchanges import STREAMS, RealProcess
 from golem_sdk.intercept.patching import Patch, replacement_of
-from golem_sdk.intercept.processes import PROCESSES, STREAMS, Process, RealProcess
+from golem_sdk.intercept.processes import PROCESSES, Process
 from golem_sdk.intercept.written_files import lend
 
 if TYPE_CHECKING:

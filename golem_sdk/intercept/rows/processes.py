@@ -34,11 +34,10 @@ PROCESSES = (
         "environments not at all. A `Popen` that was running when the agent died is started again, given "
         "the same input, and read up to where it was; if its output is another one, if it cannot be started "
         "again (the pipe that it read from is closed), or under `idempotence_mode(False)`, the agent gets a "
-        "`ChildProcessError`. So is a `run` of whose output more than 8 MiB were taken. Its pipes have no "
-        "`fileno()`, "
-        "an asyncio process has no `returncode` before it was waited for; input written to it is sent when "
-        "it is drained, or the process awaited; a read that was given up may have taken what `communicate` "
-        "lacks then; not `pty`, nor `os.waitpid`",
+        "`ChildProcessError`. So is a `run` of whose output more "
+        "than 8 MiB were taken. Its pipes have no `fileno()`, "
+        "an asyncio process has no `returncode` before it was waited for; a read that was given up may have "
+        "taken what `communicate` lacks then; not `pty`, nor `os.waitpid`",
     ),
     Interceptor(
         name="anyio",
