@@ -117,18 +117,15 @@ class Lane:
     def begin(self, lanes: Lanes, thread: LaneThread) -> None:
         """Run the function on a thread, with the baton; returns when that comes back."""
         self._lanes, self._thread = lanes, thread
-        thread.jobs.put(self._run)
-        self._lend_baton()
+        self._lend_baton(thread.jobs.put, self._run)
 
     def resume(self, value: object) -> None:
         """Hand over the baton with what `park` is to return; returns when it comes back."""
-        self._messages.put((None, value, None))
-        self._lend_baton()
+        self._lend_baton(self._messages.put, (None, value, None))
 
     def throw(self, error: BaseException) -> None:
         """Hand over the baton with what `park` is to raise; returns when it comes back."""
-        self._messages.put((None, None, error))
-        self._lend_baton()
+        self._lend_baton(self._messages.put, (None, None, error))
 
     def abandon(self, signal: BaseException) -> bool:
         """End the lane by raising ``signal`` where it is parked; whether it has ended or will.
@@ -138,12 +135,13 @@ class Lane:
         if self._thread is None:
             return True
         self._fence = signal
-        self._messages.put((None, None, signal))
         if self._performing:
+            self._messages.put((None, None, signal))
             return True
         baton = self._lanes.baton
         holder, baton.holder = baton.holder, self._thread.ident
         try:
+            self._messages.put((None, None, signal))
             self._baton_back.get(timeout=_LAST_WORDS_S)
         except Empty:
             return False
@@ -181,12 +179,13 @@ class Lane:
         else:
             self.future.set_exception(error)
 
-    def _lend_baton(self) -> None:
+    def _lend_baton(self, tell: Callable[[Any], None], message: object) -> None:
         assert self._thread is not None, "a lane is resumed after it was begun"
         baton = self._lanes.baton
         holder, baton.holder = baton.holder, self._thread.ident
         baton.turns += 1
         try:
+            tell(message)  # not before it has the baton: it goes on at once
             self._baton_back.get()
         finally:
             baton.holder = holder

@@ -5,6 +5,7 @@ import threading
 import weakref
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import ContextVar
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +25,34 @@ def run(
 ) -> tuple[World, asyncio.Task[Any]]:
     world = World(seed)
     return world, world.run(main(world))
+
+
+def test_a_lane_has_the_baton_before_it_is_told_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+
+    class Messages(SimpleQueue[Any]):
+        lane: Lane
+
+        def put(self, item: Any, *_: Any, **__: Any) -> None:
+            effect, _, _ = item
+            if effect is None:  # which is performed without the baton
+                told.append(self.lane._lanes.baton.holder == self.lane.ident)
+            super().put(item)
+
+    begin = Lane.begin
+
+    def watched(lane: Lane, lanes: Any, thread: Any) -> None:
+        lane._messages = messages = Messages()
+        messages.lane = lane
+        begin(lane, lanes, thread)
+
+    async def main(world: World) -> None:
+        world.note(await asyncio.to_thread(world.lane_effect, "a"))
+
+    monkeypatch.setattr(Lane, "begin", watched)
+    run(main)
+    assert told
+    assert all(told)
 
 
 def test_a_lane_returns_raises_and_knows_itself() -> None:
