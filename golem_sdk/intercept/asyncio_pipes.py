@@ -56,8 +56,9 @@ class Output(asyncio.StreamReader):
 class Input:
     """Where agent code writes, as it does to an `asyncio.StreamWriter`.
 
-    What was written is sent, and recorded, by the next thing of the process that is awaited: ``drain()``,
-    or any other. Where none is in this turn, it is sent unrecorded: in replay it is written, too.
+    What was written is recorded, and sent, by the next thing of the process that is awaited: ``drain()``,
+    or any other. Where none is before this turn of the loop ends, it is sent then, ahead of its record:
+    after a crash agent code writes it again, and the process, started again, is given it once.
     """
 
     def __init__(self, owner: AgentProcess) -> None:
