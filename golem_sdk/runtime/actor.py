@@ -18,6 +18,7 @@ from golem_sdk.errors import (
     AgentFailedError,
     AgentFencedSignal,
     RuntimeClosedError,
+    StoreFencedError,
 )
 from golem_sdk.oplog.reader import Survey, no_entries, survey
 from golem_sdk.runtime.completion import Completion
@@ -251,6 +252,8 @@ class Actor(Inbox):
         if session.machine.replay_completion(
             failed=failed, same=lambda recorded: same_outcome(load(recorded.outcome), outcome)
         ):
+            if self.queue and self.queue[0].key == execution.key:  # who ends it takes it away
+                raise AgentFencedSignal(self._overtaken())
             return
         writer = session.writer
         now = self._kernel.environment.now_ns()
@@ -275,6 +278,13 @@ class Actor(Inbox):
         completion.settle(outcome, failed, InvocationStatus.COMPLETED)
         # Not by the writer: the session may have been ended meanwhile, but this is written.
         self._kernel.committer.tell(ticket, lambda error: self._committed(completion, error))
+
+    def _overtaken(self) -> StoreFencedError:
+        return StoreFencedError(
+            f"what agent {self.agent_id} does here has ended in its oplog: another process has carried it"
+            " out, and owns the store now. Close this runtime, and see that nobody removes the owner.lock of"
+            " a store in use"
+        )
 
     def _committed(self, completion: Completion, error: BaseException | None) -> None:
         """The end of an invocation is on disk, or cannot be. Runs on whichever thread committed it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from golem_sdk.core.entries import ImportedFunctionInvoked
 from golem_sdk.errors import (
     AgentFailedError,
     StoreBrokenError,
+    StoreFencedError,
     StoreFullError,
 )
 from golem_sdk.oplog.writer import OplogWriter
@@ -79,6 +81,35 @@ class StoppedBuyer:
         self.bought += 1
         went_on()
         return self.bought
+
+
+@agent
+class StoppedSleeper:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def sleep(self, seconds: float) -> str:
+        time.sleep(seconds)
+        return f"{self.name} woke"
+
+
+@agent
+def stopped_sleeper(name: str) -> str:
+    return StoppedSleeper(name).sleep(60)
+
+
+class Held(VirtualEnvironment):
+    """Time passes when it may."""
+
+    may_pass = False
+
+    def _may_pass_to(self, when_ns: int) -> bool:
+        return self.may_pass
+
+    def go_on(self) -> None:
+        self.may_pass = True
+        self.enter()
+        self.leave()
 
 
 @pytest.fixture(autouse=True)
@@ -150,3 +181,26 @@ def test_who_has_rested_longest_is_unloaded_first() -> None:
             kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
         assert list(kernel._resting) == ['StoppedTally("a")', 'StoppedTally("c")']
         assert set(kernel._actors) == set(kernel._resting)
+
+
+@pytest.mark.parametrize("suspend_after_s", [0.0, 1e6], ids=["unloaded", "kept"])
+@pytest.mark.parametrize("is_class", [True, False], ids=["method", "function"])
+def test_who_has_lost_the_store_while_an_agent_slept_does_nothing_twice(
+    is_class: bool, suspend_after_s: float
+) -> None:
+    def begun(runtime: Runtime) -> Any:
+        if not is_class:
+            return runtime.trigger(stopped_sleeper, "x")
+        return runtime.trigger(runtime.get(StoppedSleeper, "x").sleep, 60, key="k")
+
+    engine, stale = MemoryEngine(), Held()
+    settings = Settings(suspend_after_s=suspend_after_s, write_behind_s=None)
+    with Runtime.over(engine, stale, settings) as runtime:
+        asked = begun(runtime)
+        stale.rest(30)
+        with virtual(engine) as other:  # as if somebody had removed the owner.lock
+            assert begun(other).result(30) == "x woke"
+            stale.go_on()
+            with pytest.raises(StoreFencedError):
+                asked.result(30)
+            assert begun(other).result(30) == "x woke"
