@@ -66,7 +66,8 @@ class Process:
     """One process of an agent.
 
     The methods that touch the real process block, and are called as the performing part of durable calls. The
-    ``note_`` methods are called by agent code after it, live and in replay.
+    ``note_`` methods are called by agent code, live and in replay: of what it asks for before that part, of
+    what came of it after that.
 
     Args:
         session: of the agent.

@@ -22,7 +22,7 @@ MUCH = b"x" * 1_000_000
 """More than the pipes on both sides of a process hold."""
 
 
-async def cat(command: str = "cat") -> Any:
+async def shell(command: str = "cat") -> Any:
     return await asyncio.create_subprocess_shell(command, stdin=-1, stdout=-1)
 
 
@@ -35,7 +35,7 @@ async def given(process: Any, data: bytes) -> None:
 
 
 async def tasks_write_at_once() -> Any:
-    process = await cat()
+    process = await shell()
     reading = asyncio.create_task(process.stdout.read())
     await asyncio.gather(given(process, MUCH), given(process, b"y" * 300_000), given(process, b"z"))
     process.stdin.close()
@@ -44,7 +44,7 @@ async def tasks_write_at_once() -> Any:
 
 
 async def a_task_gives_up_writing() -> Any:
-    process = await cat("read x; cat")
+    process = await shell("read x; cat")
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(given(process, MUCH[:500_000]), 0.02)
     process.stdin.write(b"\nend")
@@ -53,21 +53,21 @@ async def a_task_gives_up_writing() -> Any:
 
 
 async def is_read_while_it_is_given() -> Any:
-    process = await cat()
+    process = await shell()
     process.stdin.write(MUCH)
     process.stdin.close()
     return [len(await process.stdout.read()), await process.wait()]
 
 
 async def communicates_after_a_write() -> Any:
-    process = await cat()
+    process = await shell()
     process.stdin.write(MUCH)
     output, _ = await process.communicate(b"end")
     return [len(output), output[-4:], process.returncode]
 
 
 async def tasks_read_at_once() -> Any:
-    process = await cat()
+    process = await shell()
     reading = asyncio.create_task(process.stdout.read(10))
     await asyncio.sleep(0)
     try:
@@ -137,7 +137,7 @@ def test_a_task_was_giving_it_what_another_had_read(kills: bool) -> None:
     crash = Crash()
 
     async def body() -> Any:
-        process = await cat()
+        process = await shell()
         giving = asyncio.create_task(given(process, MUCH))
         size = len(await process.stdout.readexactly(200_000))
         crash.here()
@@ -223,7 +223,7 @@ def test_it_is_given_again_what_a_task_gave_up_to_give() -> None:
     crash = Crash()
 
     async def body() -> Any:
-        process = await cat("head -c 3; read x; cat")
+        process = await shell("head -c 3; read x; cat")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(given(process, b"abc" + MUCH[:500_000] + b"\n"), 0.02)
         said = [await process.stdout.readexactly(3)]

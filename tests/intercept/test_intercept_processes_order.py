@@ -15,13 +15,11 @@ import pytest
 from golem_sdk.intercept.exchanges import RealProcess
 from golem_sdk.intercept.resuming import Given, Piece
 from intercept.replaying import Crash, run_async, same
+from intercept.test_intercept_processes_at_once import MUCH, given, shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-MUCH = b"x" * 500_000
-"""More than the pipes on both sides of a process hold."""
 
 ECHO = """
 import os, signal, sys
@@ -30,15 +28,6 @@ os.write(1, b"ready\\n")
 for line in sys.stdin.buffer:
     os.write(1, line)
 """
-
-
-async def shell(command: str = "cat") -> Any:
-    return await asyncio.create_subprocess_shell(command, stdin=-1, stdout=-1)
-
-
-async def given(process: Any, data: bytes) -> None:
-    process.stdin.write(data)
-    await process.stdin.drain()
 
 
 async def given_up(task: asyncio.Task[Any]) -> None:
