@@ -12,7 +12,8 @@ import os
 import selectors
 import subprocess
 import time
-from typing import Any
+import weakref
+from typing import IO, Any
 
 from attrs import frozen
 
@@ -26,17 +27,24 @@ _AT_ONCE_BYTES = 64 * 1024
 class RealProcess(subprocess.Popen[bytes]):
     """The process itself. When the agent that has it is unloaded, it is left alone, and its pipes closed."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        pipes: list[IO[bytes]] = []
+        self.close_pipes = weakref.finalize(self, _close, pipes)
+        """Close all that there are. Of a reference cycle the collector might finalize the pipes before this
+        process, and they would complain: a weak reference hears of it before either."""
+        self.close_pipes.atexit = False
+        super().__init__(*args, **options)
+        pipes += [pipe for pipe in (self.stdin, self.stdout, self.stderr) if pipe is not None]
+
     def __del__(self, *_: Any) -> None:
         self.close_pipes()
         super().__del__(_warn=_say_nothing)  # type: ignore[call-arg]  # typeshed hides its parameters
 
-    def close_pipes(self) -> None:
-        """Close all that there are."""
-        for name in STREAMS:
-            pipe = vars(self).get(name)  # none, if it could not be started
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+
+def _close(pipes: list[IO[bytes]]) -> None:
+    for pipe in pipes:
+        with contextlib.suppress(OSError):
+            pipe.close()
 
 
 def _say_nothing(*_: object, **__: object) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import sqlite3
 import time
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 
 from golem_sdk import Runtime, agent
 from golem_sdk.errors import NotDurableError
+from golem_sdk.intercept.exchanges import RealProcess
 from golem_sdk.testing.driver import Step, drive
 from golem_sdk.testing.states import unload_agents
 from intercept.line_server import LineServer
@@ -74,6 +76,22 @@ def test_a_transaction_of_a_server_that_waits_is_in_nobodys_way() -> None:
         impatient = f"{database.conninfo} options='-c lock_timeout=5s'"
         assert through(Step(Writer, (impatient,), "write")).results == (("result", "written"),)
     assert database.writes == ["locked"]
+
+
+# --- processes ----------------------------------------------------------------------------------------
+
+
+def test_the_pipes_of_a_process_do_not_complain_whatever_is_collected_first() -> None:
+    process = RealProcess(["/bin/cat"], stdin=-1, stdout=-1, bufsize=0)
+    process.itself = process  # type: ignore[attr-defined]  # a reference cycle
+    pipe, holder = process.stdout, [process]
+    del process
+    gc.collect()  # the collector reaches the process by way of its holder, after the pipe
+    del pipe, holder
+    with warnings.catch_warnings(record=True) as complaints:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert complaints == []
 
 
 # --- SQLAlchemy ---------------------------------------------------------------------------------------
