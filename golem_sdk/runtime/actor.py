@@ -224,6 +224,8 @@ class Actor(Inbox):
             completion = self.completions.get(invocation.key)
             if completion is not None and not is_first:
                 completion.status = InvocationStatus.RUNNING
+        if not invocation.constructor:  # it had begun, and was forgotten
+            raise AgentFencedSignal(self._overtaken())
         kernel.before_invocation()
         key, method, payload = invocation.key, invocation.method, invocation.arguments
         if is_first:
@@ -281,9 +283,9 @@ class Actor(Inbox):
 
     def _overtaken(self) -> StoreFencedError:
         return StoreFencedError(
-            f"what agent {self.agent_id} does here has ended in its oplog: another process has carried it"
-            " out, and owns the store now. Close this runtime, and see that nobody removes the owner.lock of"
-            " a store in use"
+            f"what agent {self.agent_id} does here has ended in its oplog, or was reverted: another process"
+            " owns the store now. Close this runtime, and see that nobody removes the owner.lock of a store"
+            " in use"
         )
 
     def _committed(self, completion: Completion, error: BaseException | None) -> None:

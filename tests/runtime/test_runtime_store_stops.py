@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from golem_sdk import FunctionType, Runtime, agent, durable
-from golem_sdk.core.entries import ImportedFunctionInvoked
+from golem_sdk.core.entries import ImportedFunctionInvoked, Revert
 from golem_sdk.errors import (
     AgentFailedError,
     StoreBrokenError,
@@ -56,6 +56,7 @@ class StoppedTally:
 ENGINE: list[FullOnce] = []
 PAID: list[str] = []
 WENT_ON = Event()
+AWAITED = Event()
 
 
 @durable
@@ -98,6 +99,24 @@ def stopped_sleeper(name: str) -> str:
     return StoppedSleeper(name).sleep(60)
 
 
+@durable(function_type=FunctionType.READ_LOCAL)
+def is_awaited() -> None:
+    AWAITED.wait(30)
+
+
+@agent
+class AwaitedSleeper:
+    """Sleeps when somebody waits for it: what it is to do is not found again in the store then."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def sleep(self, seconds: float) -> str:
+        is_awaited()
+        time.sleep(seconds)
+        return f"{self.name} woke"
+
+
 class Held(VirtualEnvironment):
     """Time passes when it may."""
 
@@ -115,6 +134,7 @@ class Held(VirtualEnvironment):
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     WENT_ON.clear()
+    AWAITED.clear()
     PAID.clear()
     ENGINE[:] = [FullOnce()]
 
@@ -204,3 +224,20 @@ def test_who_has_lost_the_store_while_an_agent_slept_does_nothing_twice(
             with pytest.raises(StoreFencedError):
                 asked.result(30)
             assert begun(other).result(30) == "x woke"
+
+
+def test_who_has_lost_the_store_does_not_begin_anew_what_was_reverted_there() -> None:
+    engine, stale = MemoryEngine(), Held()
+    with Runtime.over(engine, stale, Settings(suspend_after_s=0.0)) as runtime:
+        asked = runtime.trigger(runtime.get(AwaitedSleeper, "x").sleep, 60, key="k")
+        told = asked._completion()
+        AWAITED.set()
+        stale.rest(30)
+        with virtual(engine) as other:
+            again = other.trigger(other.get(AwaitedSleeper, "x").sleep, 60, key="k")
+            assert again.result(30) == "x woke"
+            other.revert(asked.agent_id, invocations=1)
+            stale.go_on()
+            with pytest.raises(StoreFencedError):
+                told.outcome(30)
+            assert isinstance([entry for _, entry in other.oplog(asked.agent_id)][-1], Revert)
