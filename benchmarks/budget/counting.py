@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Counts", "count_everything", "count_flushes"]
 
-_SIZE: Final = 40
+_SIZE: Final = 200  # so many that one more thread, which keeps some 30 blocks, hardly matters
 _PROGRAMS: Final = {
     "import": "import golem_sdk",
     "open": "import golem_sdk; golem_sdk.Runtime({store!r}).close()",
