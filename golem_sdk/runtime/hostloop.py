@@ -112,13 +112,18 @@ class HostLoop:
         try:
             loop.run_forever()
             self._begin()  # it may not have been told of the last ones
-            tasks = asyncio.all_tasks(loop)
+            self._end_tasks(loop)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            self._end_tasks(loop)
+        finally:
+            loop.close()
+
+    def _end_tasks(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Until there are none: a thread that had the loop before `close` may begin an effect only now.
+        while tasks := asyncio.all_tasks(loop):
             for task in tasks - self._finishing:
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-            loop.run_until_complete(loop.shutdown_asyncgens())
-        finally:
-            loop.close()
 
 
 class Running:

@@ -94,6 +94,47 @@ def test_what_the_loop_was_not_told_of_before_close_comes_to_its_end() -> None:
     assert closed.is_set()
 
 
+def test_what_begins_while_it_is_closed_is_cancelled_too() -> None:
+    host, begun = HostLoop(), Event()
+    ended: list[asyncio.Task[None]] = []
+    kept: list[AsyncGenerator[None]] = []
+
+    def begin_late(followers: int) -> None:
+        """As a thread does that had the loop before it was closed, and was interrupted then."""
+        host._loop = asyncio.get_running_loop()
+        host.run(lambda: effect(followers), copy_context(), ended.append)
+        host._loop = None
+
+    async def effect(followers: int) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if followers:
+                begin_late(followers - 1)
+            for _ in range(9):  # the next one waits by then
+                await asyncio.sleep(0)
+
+    async def numbers() -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            begin_late(0)
+
+    async def first() -> None:
+        kept.append(numbers())
+        await anext(kept[0])
+        await effect(3)
+
+    host.run(first, copy_context(), ended.append)
+    assert begun.wait(30)
+    thread = host._thread
+    host.close()
+    assert thread is not None
+    thread.join(30)
+    assert [task.cancelled() for task in ended] == [True] * 5
+
+
 def test_nothing_runs_after_close() -> None:
     """A fenced agent's thread may still be on its way to its next effect."""
     before = host_threads()
