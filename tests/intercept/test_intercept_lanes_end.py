@@ -18,6 +18,7 @@ from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.locks import AgentLock
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
+from golem_sdk.testing.environment import VirtualEnvironment
 from intercept.replaying import nap, run, same
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -222,12 +223,16 @@ class Sleepers:
         return texts
 
 
+def suspending() -> Runtime:
+    """A runtime in which a minute is long, and over at once."""
+    return Runtime.over(MemoryEngine(), VirtualEnvironment(), Settings(suspend_after_s=1.0))
+
+
 def test_an_agent_whose_threads_wait_long_is_suspended() -> None:
     TOLD.clear()
-    settings = Settings(suspend_after_s=0.01)
-    with Runtime.over(MemoryEngine(), RealEnvironment(), settings) as runtime:
+    with suspending() as runtime:
         sleepers = runtime.get(Sleepers, "long")
-        assert sleepers.rest(0.2) == ["b", "a"]
+        assert sleepers.rest(60.0) == ["b", "a"]
         assert any(isinstance(entry, Suspend) for _, entry in runtime.oplog(sleepers))
         assert sleepers.rest(0.0) == ["a", "b"]  # the next invocation has threads of its own
     *unwound, first, second = TOLD
@@ -237,19 +242,17 @@ def test_an_agent_whose_threads_wait_long_is_suspended() -> None:
 
 
 def test_code_that_catches_what_suspends_it_waits_for_its_threads_in_the_next_life() -> None:
-    settings = Settings(suspend_after_s=0.01)
-    with Runtime.over(MemoryEngine(), RealEnvironment(), settings) as runtime:
+    with suspending() as runtime:
         sleepers = runtime.get(Sleepers, "deaf")
-        assert sleepers.rest_deaf(0.2) is False
+        assert sleepers.rest_deaf(60.0) is False
         assert any(isinstance(entry, Suspend) for _, entry in runtime.oplog(sleepers))
 
 
 def test_a_future_of_a_thread_pool_hears_nothing_of_a_suspension() -> None:
     TOLD.clear()
-    settings = Settings(suspend_after_s=0.01)
-    with Runtime.over(MemoryEngine(), RealEnvironment(), settings) as runtime:
+    with suspending() as runtime:
         sleepers = runtime.get(Sleepers, "pooled")
-        sleepers.rest_in_pool(0.2)
+        sleepers.rest_in_pool(60.0)
         assert any(isinstance(entry, Suspend) for _, entry in runtime.oplog(sleepers))
     assert TOLD == ["None"]
 
