@@ -67,6 +67,7 @@ class _Conversation(socketserver.StreamRequestHandler):
 class _Listener(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128
     store: KeyValueServer
 
 

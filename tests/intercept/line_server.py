@@ -80,23 +80,32 @@ class LineServer:
         self._listener.server_close()
 
 
-class _TcpListener(socketserver.ThreadingTCPServer):
+class _Listener(socketserver.ThreadingMixIn, socketserver.BaseServer):
+    request_queue_size = 128
+    owner: LineServer
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with (
+            self.owner.mutex
+        ):  # not on its thread, which may come late: who ends the server ends it, too
+            self.owner.opened += 1
+            self.owner.sockets.append(request)
+        super().process_request(request, client_address)
+
+
+class _TcpListener(_Listener, socketserver.TCPServer):
     allow_reuse_address = True
-    owner: LineServer
 
 
-class _UnixListener(socketserver.ThreadingUnixStreamServer):
-    owner: LineServer
+class _UnixListener(_Listener, socketserver.UnixStreamServer):
+    pass
 
 
 class _Conversation(socketserver.BaseRequestHandler):
-    server: _TcpListener
+    server: _Listener
 
     def handle(self) -> None:
         owner = self.server.owner
-        with owner.mutex:
-            owner.opened += 1
-            owner.sockets.append(self.request)
         if self.request.family == socket.AF_INET:
             self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with suppress(OSError), ExitStack() as stack:
