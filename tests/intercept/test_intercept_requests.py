@@ -131,7 +131,7 @@ def test_connections_are_kept_open_and_given_back(web: WebServer) -> None:
                 pool.request("GET", "/large", preload_content=False).close()
             streamed = pool.request("GET", "/stream?chunks=3", preload_content=False)
             assert b"".join(streamed.stream()).count(b";") == 3
-            pool.request("GET", "/json", pool_timeout=5)
+            pool.request("GET", "/json", pool_timeout=60)
 
     run(body)
     live, replayed = pools
@@ -242,10 +242,10 @@ def test_uploads(web: WebServer) -> None:
 def test_errors_are_outcomes(web: WebServer) -> None:
     web.hold.clear()
     tries: list[tuple[str, Any]] = [
-        (web.url("/silent"), (5.0, 0.05)),
-        ("http://127.0.0.1:9/", 5.0),
-        (web.url("/broken"), (5.0, 5.0)),
-        ("http://no.such.host.invalid/", 5.0),
+        (web.url("/silent"), (60.0, 0.05)),
+        ("http://127.0.0.1:9/", 60.0),
+        (web.url("/broken"), 60.0),
+        ("http://no.such.host.invalid/", 60.0),
     ]
 
     def body() -> list[str]:
@@ -265,10 +265,12 @@ def test_errors_are_outcomes(web: WebServer) -> None:
 def test_a_body_that_does_not_come_is_an_error_of_reading(web: WebServer) -> None:
     web.hold.clear()
 
+    patience_s = 0.3  # in each of three attempts, the head of the response must come
+
     def body() -> list[str]:
         with pytest.raises(requests.ConnectionError, match="Read timed out") as whole:
-            requests.get(web.url("/half"), timeout=0.1)
-        with requests.get(web.url("/half"), timeout=0.1, stream=True) as response:
+            requests.get(web.url("/half"), timeout=patience_s)
+        with requests.get(web.url("/half"), timeout=patience_s, stream=True) as response:
             chunks = response.iter_content(4)
             first = next(chunks)
             with pytest.raises(requests.ConnectionError, match="Read timed out") as later:
