@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from intercept.web import WebServer
 
 
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 """A test that would wait for ever fails."""
 
 

@@ -49,6 +49,7 @@ PLACE = Path(tempfile.mkdtemp())
 
 @pytest.fixture(scope="module", autouse=True)
 def _place() -> Iterator[None]:
+    PLACE.mkdir(exist_ok=True)  # it is gone if other modules' tests have run since
     yield
     shutil.rmtree(PLACE)
 

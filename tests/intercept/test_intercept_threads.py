@@ -61,9 +61,9 @@ def test_outside_agents_threads_start() -> None:
     run(lambda: None)
     done = threading.Event()
     threading.Thread(target=done.set).start()
-    assert done.wait(10)
+    assert done.wait(60)
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(int).result(10) == 0
+        assert pool.submit(int).result(60) == 0
 
 
 @durable

@@ -73,7 +73,7 @@ def test_a_transaction_that_waits_is_in_nobodys_way() -> None:
 
 def test_a_transaction_of_a_server_that_waits_is_in_nobodys_way() -> None:
     with Postgres() as database:
-        impatient = f"{database.conninfo} options='-c lock_timeout=5s'"
+        impatient = f"{database.conninfo} options='-c lock_timeout=30s'"
         assert through(Step(Writer, (impatient,), "write")).results == (("result", "written"),)
     assert database.writes == ["locked"]
 

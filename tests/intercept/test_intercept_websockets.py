@@ -157,11 +157,11 @@ def test_a_message_that_came_too_late_is_for_the_next_call() -> None:
 def test_a_timeout_of_recv_is_an_outcome(server: WebSocketServer) -> None:
     def body() -> list[Any]:
         with connect_sync(server.url("/greeting")) as websocket:
-            first = websocket.recv(timeout=9)
+            first = websocket.recv(timeout=60)
             with pytest.raises(TimeoutError):
                 websocket.recv(timeout=0.01)
             websocket.send("late")
-            return [first, websocket.recv(timeout=9, decode=False)]
+            return [first, websocket.recv(timeout=60, decode=False)]
 
     runs = run(body)
     assert runs.live == ["welcome", b"late"]
@@ -215,7 +215,7 @@ def test_closing_in_synchronous_code(server: WebSocketServer) -> None:
         with connect_sync(server.url()) as first:
             open_yet = first.wait_closed(timeout=0)
             first.send("bye")
-            closed = first.wait_closed(timeout=9)
+            closed = first.wait_closed(timeout=60)
         with connect_sync(server.url()) as second:
             second.send("fail")
             with pytest.raises(ConnectionClosed):

@@ -360,7 +360,7 @@ def test_a_database_in_it_is_made_again(uri: bool) -> None:
 def test_temporary_files_are_the_agents_own() -> None:
     def body() -> list[Any]:
         with tempfile.TemporaryDirectory() as directory:
-            subprocess.run(["/bin/cp", "/etc/hostname", f"{directory}/copy"], check=True)
+            subprocess.run(["/bin/cp", __file__, f"{directory}/copy"], check=True)
             copied = os.listdir(directory)
         with tempfile.SpooledTemporaryFile(max_size=1) as file:
             file.write(b"rolls over")

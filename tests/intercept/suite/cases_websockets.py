@@ -68,7 +68,7 @@ def talks_sync(server: Socket) -> list[Any]:
             while asked:
                 question, count = asked[0]
                 websocket.send(question)
-                heard = [websocket.recv(timeout=9) for _ in range(count)]
+                heard = [websocket.recv(timeout=60) for _ in range(count)]
                 answers += heard or list(websocket)
                 del asked[0]
         except ConnectionClosedError:  # lost in a crash
