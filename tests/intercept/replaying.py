@@ -60,8 +60,15 @@ class Intercepted:
         """Does nothing; to answer, a reloaded agent has to be replayed."""
 
 
-def _open_runtime(engine: MemoryEngine, settings: Settings = _USUAL) -> Runtime:
-    return Runtime.over(engine, RealEnvironment(), settings)
+@contextmanager
+def _open_runtime(engine: MemoryEngine, settings: Settings = _USUAL) -> Iterator[Runtime]:
+    with Runtime.over(engine, RealEnvironment(), settings) as runtime:
+        try:
+            yield runtime
+        finally:
+            host = runtime._kernel.host._thread
+    if host is not None:
+        host.join(60)  # the runtime waits for a second: then connections might still be open
 
 
 class Runs:
