@@ -44,6 +44,7 @@ class Unix(Tcp):
     def __init__(self) -> None:
         # The same in every run of this process, because paths are compared.
         self.path = Path(tempfile.gettempdir()) / f"golem-lines-{os.getpid()}"
+        self.path.unlink(missing_ok=True)  # of a process with this number that was killed
         super().__init__(str(self.path))
 
     def __exit__(self, *exc: object) -> None:
