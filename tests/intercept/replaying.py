@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
 __all__ = [
+    "PATIENT",
     "Crash",
     "Runs",
     "crashed",
@@ -40,7 +41,8 @@ _SEEN: dict[str, list[Any]] = {}
 _LEFT: list[MemoryEngine] = []
 """The store that the last crash and what came after it have left."""
 
-_USUAL = Settings()
+PATIENT = Settings(suspend_after_s=60.0)
+"""With these, a timer that is a second late, on a machine that stands still, costs no agent a life."""
 
 
 @agent
@@ -61,7 +63,7 @@ class Intercepted:
 
 
 @contextmanager
-def _open_runtime(engine: MemoryEngine, settings: Settings = _USUAL) -> Iterator[Runtime]:
+def _open_runtime(engine: MemoryEngine, settings: Settings = PATIENT) -> Iterator[Runtime]:
     with Runtime.over(engine, RealEnvironment(), settings) as runtime:
         try:
             yield runtime
@@ -92,7 +94,7 @@ class Runs:
 def run(
     body: Callable[[], Any],
     between: Callable[[], None] = lambda: None,
-    settings: Settings = _USUAL,
+    settings: Settings = PATIENT,
 ) -> Runs:
     """Run a function in a synchronous agent, restart the runtime, and have it replayed.
 
@@ -107,7 +109,7 @@ def run(
 def run_async(
     body: Callable[[], Awaitable[Any]],
     between: Callable[[], None] = lambda: None,
-    settings: Settings = _USUAL,
+    settings: Settings = PATIENT,
 ) -> Runs:
     """The same for a coroutine function in an asynchronous agent."""
     return _run(body, "go_async", between, settings)
@@ -225,7 +227,7 @@ def _run(
     body: Callable[[], Any],
     method: str,
     between: Callable[[], None] = lambda: None,
-    settings: Settings = _USUAL,
+    settings: Settings = PATIENT,
 ) -> Runs:
     name = _prepare(body)
     with _open_runtime(MemoryEngine(), settings) as runtime:

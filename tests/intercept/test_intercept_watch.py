@@ -13,9 +13,8 @@ import pytest
 from golem_sdk import Runtime, agent
 from golem_sdk.runtime import watch
 from golem_sdk.runtime.environment import RealEnvironment
-from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
-from intercept.replaying import run
+from intercept.replaying import PATIENT, run
 
 OUTSIDE = threading.Lock()
 QUEUE: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -62,7 +61,7 @@ class Locked:
 
 @pytest.mark.parametrize("method", ["main_waits", "thread_waits", "task_waits"])
 def test_both_lines_are_named(method: str, caplog: pytest.LogCaptureFixture) -> None:
-    with Runtime.over(MemoryEngine(), RealEnvironment(), Settings()) as runtime:
+    with Runtime.over(MemoryEngine(), RealEnvironment(), PATIENT) as runtime:
         handle: Any = runtime.get(Locked, method)
         end = runtime.trigger(getattr(handle, method))
         while "stands still" not in caplog.text:
@@ -84,7 +83,7 @@ class Queued:
 
 
 def test_a_queue_that_stops_the_event_loop_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    with Runtime.over(MemoryEngine(), RealEnvironment(), Settings()) as runtime:
+    with Runtime.over(MemoryEngine(), RealEnvironment(), PATIENT) as runtime:
         end = runtime.trigger(runtime.get(Queued).go)
         while "stands still" not in caplog.text:
             threading.Event().wait(0.001)

@@ -16,7 +16,7 @@ from golem_sdk.runtime.environment import RealEnvironment
 from golem_sdk.runtime.settings import Settings
 from golem_sdk.storage.memory import MemoryEngine
 from golem_sdk.testing.driver import End, Step, drive
-from intercept.replaying import engine_of, let_connections_close, only_new_objects
+from intercept.replaying import PATIENT, engine_of, let_connections_close, only_new_objects
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -114,7 +114,7 @@ def live_and_replayed(case: Case, part: str) -> Life:
     """In an agent, and again in replay, when the outside is gone and nothing may be performed."""
     with case.outside() as outside:
         _put_on_stage(getattr(case, part), outside)
-        with Runtime.over(MemoryEngine(), RealEnvironment(), Settings()) as runtime:
+        with Runtime.over(MemoryEngine(), RealEnvironment(), PATIENT) as runtime:
             handle = runtime.get(Suite, case.name)
             runtime.trigger(getattr(handle, _method(case, part))).result(60)
             left = engine_of(runtime).snapshot()
