@@ -27,6 +27,9 @@ class Shelf:
         self.place = Path(tempfile.gettempdir()) / f"golem-shelf-{os.getpid()}"
 
     def __enter__(self) -> Self:
+        shutil.rmtree(
+            self.place, ignore_errors=True
+        )  # of a process with this number that was killed
         self.place.mkdir()
         (self.place / "text").write_text("one\r\ntwo\nthree\n", encoding="utf-8", newline="")
         (self.place / "bytes").write_bytes(bytes(range(256)) * 600)
