@@ -11,7 +11,8 @@ import os
 import random
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 pytest_plugins = [
     "pytester",  # for tests of our own plugin
@@ -23,7 +24,17 @@ FUZZ_SCALE = int(os.environ.get("GOLEM_FUZZ", "1"))
 _DEFAULT_SEED = str(random.SystemRandom().getrandbits(32)) if FUZZ_SCALE > 1 else "1"
 SEED = int(os.environ.setdefault("GOLEM_SEED", _DEFAULT_SEED))
 
-settings.register_profile("golem", deadline=None, print_blob=True, database=None)
+# Other examples would be tried, depending on what ran before in this process: some are drawn from the
+# constants in all modules that are loaded by then, of this project or in a directory of a test.
+vars(providers)["is_local_module_file"] = lambda path: False
+
+settings.register_profile(
+    "golem",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],  # on a machine that is held up everything is
+    print_blob=True,
+    database=None,
+)
 settings.register_profile(
     "golem-fuzz",
     parent=settings.get_profile("golem"),

@@ -144,7 +144,7 @@ def test_writers_that_are_over_keep_nobody_elses_entries_from_the_disk() -> None
     writer.soon()
     committer.soon(done.set)
     go.set()
-    assert done.wait(5), "and those behind would stay in memory, with all that they keep"
+    assert done.wait(30), "and those behind would stay in memory, with all that they keep"
     committer.close()
     assert [*agents_with_entries(engine)] == [storage_key("Order(3)")]
 

@@ -128,11 +128,14 @@ def test_no_directory_of_agents_is_left() -> None:
 
 def test_nobody_keeps_it_in_memory() -> None:
     begin()
+    before = set(threading.enumerate())
     runtime = Runtime.over(MemoryEngine(), VirtualEnvironment(), Settings())
     assert runtime.get(Acting, "x").add(1) == 1
     kernel = weakref.ref(runtime._kernel)
     runtime.close()
     del runtime
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)  # it may be on its way home from the agent
     gc.collect()
     assert kernel() is None
 

@@ -264,7 +264,9 @@ def test_of_an_agents_thread_the_system_keeps_nothing(
     assert told == [(False, False), (True, False)]
     for thread in STARTED:
         thread.join(30)
-    assert not {thread.ident for thread in STARTED} & set(sys._current_frames())
+    # Another one may have got the number of one that has ended.
+    others = {thread.ident for thread in threading.enumerate() if thread not in STARTED}
+    assert not {thread.ident for thread in STARTED} & (set(sys._current_frames()) - others)
 
 
 def test_an_agent_that_was_ended_starts_no_thread(runtime: Runtime) -> None:

@@ -246,12 +246,16 @@ def test_code_that_waits_is_unwound_when_the_store_fails(
 
 
 def test_a_failure_is_over_when_it_was_dealt_with(
-    runtime: Runtime, engine: Refusing, caplog: pytest.LogCaptureFixture
+    runtime: Runtime,
+    environment: VirtualEnvironment,
+    engine: Refusing,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     kernel = runtime._kernel
     engine.refusal = StoreFullError("no room")
     with pytest.raises(StoreFullError):
         kernel.accepted()
+    environment.join(30)  # it may be a thread of the runtime that deals with it, and tells of it
     runtime.trigger(runtime.get(Acting, "x").block, key="block")
     assert REACHED.wait(30)
     kernel.store_failed(StoreFullError("no room"))  # whom it concerned notices late

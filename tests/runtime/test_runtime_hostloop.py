@@ -11,18 +11,30 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from golem_sdk import originals
+from golem_sdk.runtime import hostloop
 from golem_sdk.runtime.hostloop import HostLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-
-def host_threads() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name == "golem-host"}
+LAST_WORDS_S = hostloop._LAST_WORDS_S
 
 
-def test_close_cancels_what_runs_and_ends_the_thread() -> None:
-    before = host_threads()
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """Those that are started: others end when they do."""
+    started: list[threading.Thread] = []
+    start = originals.start_thread
+
+    def starting(thread: threading.Thread) -> None:
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(originals, "start_thread", starting)
+    return started
+
+
+def test_close_cancels_what_runs_and_ends_the_thread(threads: list[threading.Thread]) -> None:
     host, begun, ended = HostLoop(), Event(), Event()
 
     async def effect() -> None:
@@ -37,7 +49,7 @@ def test_close_cancels_what_runs_and_ends_the_thread() -> None:
     assert begun.wait(30)
     host.close()
     assert ended.is_set()
-    assert host_threads() == before
+    assert [thread.is_alive() for thread in threads] == [False]
 
 
 def test_what_is_cancelled_ends() -> None:
@@ -135,9 +147,8 @@ def test_what_begins_while_it_is_closed_is_cancelled_too() -> None:
     assert [task.cancelled() for task in ended] == [True] * 5
 
 
-def test_nothing_runs_after_close() -> None:
+def test_nothing_runs_after_close(threads: list[threading.Thread]) -> None:
     """A fenced agent's thread may still be on its way to its next effect."""
-    before = host_threads()
     host = HostLoop()
     performed: list[object] = []
 
@@ -147,7 +158,7 @@ def test_nothing_runs_after_close() -> None:
     host.close()
     assert host.run(effect, copy_context(), performed.append) is None
     assert performed == []
-    assert host_threads() == before
+    assert threads == []
 
 
 def test_closing_twice_and_cancelling_late_is_harmless() -> None:
@@ -211,7 +222,7 @@ def test_what_closes_a_connection_comes_to_its_end() -> None:
     assert ended.is_set()
 
 
-def test_the_loop_is_left_to_itself_when_the_process_ends() -> None:
+def test_the_loop_is_left_to_itself_when_the_process_ends(threads: list[threading.Thread]) -> None:
     host, ended = HostLoop(), Event()
 
     async def effect() -> None:
@@ -219,7 +230,8 @@ def test_the_loop_is_left_to_itself_when_the_process_ends() -> None:
 
     host.run(effect, copy_context(), lambda task: ended.set(), finish=True)
     assert ended.wait(30)
-    (thread,) = host_threads()
+    (thread,) = threads
+    assert thread.name == "golem-host"
     assert thread.daemon
     host.close()
     assert host._finishing == set(), "what has come to its end is not kept"
@@ -258,7 +270,8 @@ def test_generators_of_effects_are_closed_with_the_loop() -> None:
     assert closed.is_set()
 
 
-def test_closing_waits_for_a_second_at_most() -> None:
+def test_closing_waits_for_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hostloop, "_LAST_WORDS_S", LAST_WORDS_S)
     waited: list[float] = []
 
     class Stubborn:

@@ -285,7 +285,7 @@ def test_threads_are_reused_and_let_go() -> None:
     assert [thread.name for thread in threads] == 20 * ["golem-lane-1"]
     assert len(set(threads)) == 2
     for thread in threads:
-        thread.join(10)
+        thread.join(30)
         assert not thread.is_alive()
 
 

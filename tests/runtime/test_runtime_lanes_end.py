@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_idle_threads_end_with_their_session() -> None:
     world.run_ready()
     assert threads[0].is_alive()
     world.crash()
-    threads[0].join(10)
+    threads[0].join(30)
     assert not threads[0].is_alive()
 
 
@@ -52,7 +53,7 @@ def test_parked_lanes_are_unwound_in_order(caplog: pytest.LogCaptureFixture) -> 
     world.crash()
     assert world.trace == ["finally 0", "finally 1", "finally 2"]
     for thread in threads:
-        thread.join(10)
+        thread.join(30)
         assert not thread.is_alive()
     assert world.loop.is_quiet()
     world.crash()
@@ -79,11 +80,19 @@ def test_a_lane_that_parks_again_is_told_again() -> None:
 def test_a_lane_that_does_not_end_is_reported_and_left_behind(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(lanes_module, "_LAST_WORDS_S", 0.01)
-    release = threading.Event()
+    monkeypatch.setattr(lanes_module, "_LAST_WORDS_S", 0.25)
+    stands, release = threading.Event(), threading.Event()
     threads: list[threading.Thread] = []
-
+    waited: list[float | None] = []
     lanes: list[Lane] = []
+
+    class Late(SimpleQueue[None]):
+        """The baton does not come back in time, of which as much passes as the lane needs to stand there."""
+
+        def get(self, block: bool = True, timeout: float | None = None) -> None:
+            waited.append(timeout)
+            assert stands.wait(30)
+            raise Empty
 
     def body(world: World) -> None:
         threads.append(threading.current_thread())
@@ -94,6 +103,7 @@ def test_a_lane_that_does_not_end_is_reported_and_left_behind(
         try:
             world.lane_effect("a")
         finally:
+            stands.set()
             release.wait()
 
     world = World()
@@ -101,7 +111,9 @@ def test_a_lane_that_does_not_end_is_reported_and_left_behind(
     world.run_ready()
     with world.loop.driven():
         world.deliver()
+    lanes[0]._baton_back = Late()
     world.crash()
+    assert waited == [0.25]
     assert [record.name for record in caplog.records] == ["golem_sdk"]
     assert "does not end: it is at" in caplog.text
     place = caplog.text.partition("does not end: it is at ")[2].partition(" ")[0]
@@ -109,7 +121,7 @@ def test_a_lane_that_does_not_end_is_reported_and_left_behind(
     assert file in {__file__, threading.__file__}
     assert line.isdigit()
     release.set()
-    threads[0].join(10)
+    threads[0].join(30)
     assert not threads[0].is_alive()
     assert lanes[0].whereabouts() == lanes[0].waits_at() == "nowhere"
 
@@ -140,7 +152,7 @@ def test_a_lane_in_the_middle_of_an_effect_is_not_waited_for(
     assert not world.trace
     assert not caplog.records
     release.set()
-    threads[0].join(10)
+    threads[0].join(30)
     assert world.trace == ["unwound"]
 
 

@@ -51,7 +51,7 @@ def test_who_waits_for_an_end_that_is_lost_is_told_also_if_the_agent_was_interru
 
         def ask() -> None:
             try:
-                told.append(handle.result(10))
+                told.append(handle.result(30))
             except (StoreError, TimeoutError) as error:
                 told.append(type(error))
 
