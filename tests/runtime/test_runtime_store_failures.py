@@ -194,6 +194,8 @@ def test_p2_a_store_that_cannot_be_read_is_no_outcome_of_a_call(
     engine = Failing()
     with virtual(engine) as runtime:
         runtime.trigger(runtime.get(RefusedTally, "asked").add, 0, key="known").result()
+        # Until its thread is done with it, what became of it is known in memory.
+        runtime._kernel.environment.join(30)  # type: ignore[attr-defined]  # it is the virtual one
         engine.unreadable = b"RefusedTally"
         with pytest.raises(StoreError, match="cannot read"):
             runtime.run(asks, "asked")

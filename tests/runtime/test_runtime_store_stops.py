@@ -84,21 +84,6 @@ class StoppedBuyer:
         return self.bought
 
 
-@agent
-class StoppedSleeper:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def sleep(self, seconds: float) -> str:
-        time.sleep(seconds)
-        return f"{self.name} woke"
-
-
-@agent
-def stopped_sleeper(name: str) -> str:
-    return StoppedSleeper(name).sleep(60)
-
-
 @durable(function_type=FunctionType.READ_LOCAL)
 def is_awaited() -> None:
     AWAITED.wait(30)
@@ -115,6 +100,11 @@ class AwaitedSleeper:
         is_awaited()
         time.sleep(seconds)
         return f"{self.name} woke"
+
+
+@agent
+def awaited_sleeper(name: str) -> str:
+    return AwaitedSleeper(name).sleep(60)
 
 
 class Held(VirtualEnvironment):
@@ -210,17 +200,21 @@ def test_who_has_lost_the_store_while_an_agent_slept_does_nothing_twice(
 ) -> None:
     def begun(runtime: Runtime) -> Any:
         if not is_class:
-            return runtime.trigger(stopped_sleeper, "x")
-        return runtime.trigger(runtime.get(StoppedSleeper, "x").sleep, 60, key="k")
+            return runtime.trigger(awaited_sleeper, "x")
+        return runtime.trigger(runtime.get(AwaitedSleeper, "x").sleep, 60, key="k")
 
     engine, stale = MemoryEngine(), Held()
     settings = Settings(suspend_after_s=suspend_after_s, write_behind_s=None)
     with Runtime.over(engine, stale, settings) as runtime:
         asked = begun(runtime)
+        told = asked._completion()
+        AWAITED.set()
         stale.rest(30)
         with virtual(engine) as other:  # as if somebody had removed the owner.lock
             assert begun(other).result(30) == "x woke"
             stale.go_on()
+            with pytest.raises(StoreFencedError):
+                told.outcome(30)
             with pytest.raises(StoreFencedError):
                 asked.result(30)
             assert begun(other).result(30) == "x woke"
