@@ -27,6 +27,9 @@ __all__ = ["AHEAD", "Buyer", "Crowd", "expected"]
 AHEAD = 4
 """So many calls are under way at a time."""
 
+PATIENCE_S = 60.0
+"""The witness answers when its disk has written."""
+
 URL = ""
 CONTEXT = (
     ssl.create_default_context()
@@ -42,7 +45,7 @@ class Buyer:
 
     def buy(self, item: int) -> int:
         token = random.getrandbits(40)
-        with httpx.Client(verify=CONTEXT) as client:
+        with httpx.Client(verify=CONTEXT, timeout=PATIENCE_S) as client:
             client.post(f"{URL}/reserve", json=[self.name, item])
             time.sleep(0.002)
             answer = client.post(f"{URL}/charge", json=[self.name, item, item * 10, token])
@@ -58,7 +61,7 @@ class Crowd:
         self.name, self.asked = name, 0
 
     async def ask(self, number: int) -> list[int]:
-        async with httpx.AsyncClient(verify=CONTEXT) as client:
+        async with httpx.AsyncClient(verify=CONTEXT, timeout=PATIENCE_S) as client:
             posts = (client.post(f"{URL}/ask", json=[self.name, number, n]) for n in range(3))
             answers = await asyncio.gather(*posts)
         self.asked += sum(json.loads(answer.json()["body"])[2] for answer in answers)

@@ -33,7 +33,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def client(service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url) as connected:
+    with httpx.Client(base_url=service.url, timeout=60) as connected:
         yield connected
 
 

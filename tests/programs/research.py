@@ -24,7 +24,7 @@ from programs.outside import Answer, Services, completion, says
 
 __all__ = ["outside", "report", "steps"]
 
-SHARED = httpx2.AsyncClient(limits=httpx2.Limits(max_keepalive_connections=0))
+SHARED = httpx2.AsyncClient(limits=httpx2.Limits(max_keepalive_connections=0), timeout=60)
 """One client for all agents. It keeps no connections: lives of tests have loops of their own."""
 
 

@@ -25,7 +25,7 @@ from programs.outside import Answer, Services, calls, completion
 
 __all__ = ["Support", "outside", "steps"]
 
-SHARED = httpx2.AsyncClient(limits=httpx2.Limits(max_keepalive_connections=0))
+SHARED = httpx2.AsyncClient(limits=httpx2.Limits(max_keepalive_connections=0), timeout=60)
 """One client for all agents. It keeps no connections: lives of tests have loops of their own."""
 
 
