@@ -16,6 +16,7 @@ from golem_sdk.runtime.completion import Completion
 from golem_sdk.runtime.loading import load_session
 from golem_sdk.runtime.mailbox import Mail
 from golem_sdk.runtime.session import Session
+from golem_sdk.storage.committer import Committer
 from golem_sdk.stores.invocations import InvocationStatus
 from golem_sdk.testing.environment import VirtualEnvironment
 from runtime.acting import (
@@ -111,8 +112,9 @@ def test_who_asks_about_an_agent_in_memory_gives_it_no_turn(
 
 
 def test_who_asks_about_a_busy_agent_unloads_no_idle_one(
-    runtime: Runtime, environment: VirtualEnvironment
+    runtime: Runtime, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Committer, "is_busy", False)  # one that was put off would unload it
     assert runtime.get(Acting, "idle").add(1) == 1
     environment.join(30)
     busy = runtime.trigger(runtime.get(Acting, "busy").block, key="block")
@@ -156,6 +158,7 @@ def test_an_agent_that_has_run_once_is_not_kept(
 def test_an_end_that_another_thread_writes_unloads_the_agent(
     runtime: Runtime, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Committer, "is_busy", False)  # its begin is not told of
     told: list[Callable[[], object]] = []
     committer = runtime._kernel.committer
     tell = committer.tell

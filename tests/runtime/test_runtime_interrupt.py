@@ -161,19 +161,21 @@ def test_p4_what_the_store_refuses_meanwhile_does_not_run(
 def test_one_that_falls_asleep_meanwhile_sets_no_timer_for_its_next_actor(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    teardown, set_for = Pump.teardown, list[int]()
+    teardown, set_for, is_awaited = Pump.teardown, list[int](), Event()
     asleep = runtime.get(Interrupted, "x")
 
     def late(pump: Pump) -> None:
         monkeypatch.setattr(Pump, "teardown", teardown)
+        assert is_awaited.wait(30)
         runtime.revert(asleep, invocations=1)
         teardown(pump)
 
     monkeypatch.setattr(Pump, "teardown", late)
     monkeypatch.setattr(Sleepers, "add", lambda *given: set_for.append(given[2]))
-    resting = runtime.trigger(asleep.rest, key="dropped")
+    told = runtime.trigger(asleep.rest, key="dropped")._completion()
+    is_awaited.set()
     with pytest.raises(InvocationCancelledError):
-        resting.result(30)
+        told.outcome(30)
     assert asleep.note("a")[-1] == "a"
     rest(runtime)
     assert set_for == []
