@@ -151,6 +151,7 @@ def test_what_a_crash_loses_is_lost_and_what_was_told_is_not() -> None:
         handle = runtime.trigger(runtime.get(Porter, "a").carry, "lamp")
         runtime.crash()
         assert handle.status() in (InvocationStatus.PENDING, InvocationStatus.RUNNING)
+        runtime.clock.advance()  # until it sleeps
         runtime.clock.advance(HOUR)
         assert handle.status() is InvocationStatus.COMPLETED
 
