@@ -169,7 +169,8 @@ class AgentProcess(asyncio.subprocess.Process):
                 repeatable=False,
                 changes=self.process.changes,
             )
-        self.process.note_signal(signal)
+        if code is None:  # else it had ended before, and was sent nothing
+            self.process.note_signal(signal)
         self._ended(code)
 
     def terminate(self) -> None:

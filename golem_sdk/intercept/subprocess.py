@@ -221,7 +221,8 @@ def _send_signal(original: Callable[[Any, int], None]) -> Callable[[Any, int], N
         elif self.returncode is None:
             perform = functools.partial(process.send_signal, sig)
             code = _called(self, process, "send_signal", _WRITE, int(sig), perform)
-            process.note_signal(sig)
+            if code is None:  # else it had ended before, and was sent nothing
+                process.note_signal(sig)
             _ended(self, process, code)
 
     return send_signal
