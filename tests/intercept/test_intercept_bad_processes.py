@@ -50,6 +50,13 @@ def twice(command: Any) -> list[Any]:
         return [first, outcome(lambda: process.communicate()[0])]
 
 
+def all_again(**options: Any) -> list[Any]:
+    command = "echo golem; echo bad >&2"
+    with subprocess.Popen(command, shell=True, stdout=-1, **options) as process:
+        first = process.communicate(timeout=60)
+        return [first, process.communicate(), outcome(lambda: process.communicate("more"))]
+
+
 def never_waited_for(*, by_wait: bool) -> list[Any]:
     with subprocess.Popen(ENDLESS, stdout=subprocess.PIPE) as process:
         ask = process.wait if by_wait else process.communicate
@@ -98,6 +105,9 @@ BODIES: dict[str, Callable[[], Any]] = {
     "endless: communicate": lambda: never_waited_for(by_wait=False),
     "left half-way": left_half_way,
     "read twice": lambda: twice(["echo", "golem"]),
+    "read twice: in time": lambda: all_again(stderr=subprocess.DEVNULL),
+    "read twice: both outputs": lambda: all_again(stderr=-1, text=True),
+    "read twice: and given more": lambda: all_again(stdin=-1, stderr=-1),
 }
 
 
