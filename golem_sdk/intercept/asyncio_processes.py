@@ -6,8 +6,7 @@ agent died.
 What blocks is done in a thread of its own on the host loop, because there may be any number of them.
 
 Does not cover: ``returncode`` before the process was waited for (it is None), ``loop.subprocess_exec`` with a
-protocol, transports; ``communicate()`` after a read that was given up, which may have taken a piece of the
-output.
+protocol, transports.
 """
 
 from __future__ import annotations
@@ -207,6 +206,8 @@ class AgentProcess(asyncio.subprocess.Process):
     async def _exchanged(self, function_type: FunctionType, request: object) -> list[Any]:
         process, more = self.process, True
         process.note_exchange()
+        for name in ("stdout", "stderr"):  # what a read has that was given up is part of this
+            self._under_way.pop(f"{name}.read", None)
         while more:
             code, output, errors, taken, more = await self.call(
                 "communicate", function_type, request, functools.partial(process.exchange, None)

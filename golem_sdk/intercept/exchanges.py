@@ -13,9 +13,12 @@ import selectors
 import subprocess
 import time
 import weakref
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["STREAMS", "RealProcess", "Said", "exchange", "whole"]
 
@@ -74,6 +77,7 @@ def exchange(
     given: memoryview,
     until_s: float | None,
     most_bytes: int,
+    taken: Callable[[str], bytes | None],
     *,
     gives: bool = True,
 ) -> Said:
@@ -84,6 +88,8 @@ def exchange(
         given: all the input that is left for it. Its end is told to the process.
         until_s: when the time is up, of `time.monotonic`; ``None``: never.
         most_bytes: more than this is given by some 100 KiB at most.
+        taken: is called with the name of an output in which there is something: what another who waited for
+            that has read of it, if there is one.
         gives: whether its input is this one's business at all.
 
     Raises:
@@ -96,10 +102,7 @@ def exchange(
     left = given
     late = False
     with selectors.DefaultSelector() as selector:
-        for name in said:
-            pipe = getattr(real, name)
-            if pipe is not None and not pipe.closed:
-                selector.register(pipe, selectors.EVENT_READ, said[name])
+        _listen(selector, real)
         if gives and real.stdin is not None and not real.stdin.closed:
             if left:
                 os.set_blocking(real.stdin.fileno(), False)
@@ -116,9 +119,13 @@ def exchange(
                     if not left:
                         selector.unregister(key.fileobj)
                         _end(key.fileobj)
-                elif not _read_some(key.fileobj, key.data):
-                    selector.unregister(key.fileobj)
-                    key.fileobj.close()  # type: ignore[union-attr]  # a pipe
+                    continue
+                pipe, data = key.fileobj, taken(key.data)
+                if data is None:
+                    data = pipe.read(_AT_ONCE_BYTES)  # type: ignore[union-attr]  # a pipe
+                if not said[key.data].write(data):
+                    selector.unregister(pipe)
+                    pipe.close()  # type: ignore[union-attr]  # a pipe
         at_end = not selector.get_map()
     output, errors = (each.getvalue() for each in said.values())
     return Said(output, errors, len(given) - len(left), at_end, late)
@@ -136,16 +143,18 @@ def whole(parts: list[bytes]) -> bytes:
     return joined.getvalue()
 
 
+def _listen(selector: selectors.BaseSelector, real: RealProcess) -> None:
+    for name in ("stdout", "stderr"):
+        pipe = getattr(real, name)
+        if pipe is not None and not pipe.closed:
+            selector.register(pipe, selectors.EVENT_READ, name)
+
+
 def _write_some(pipe: Any, data: memoryview) -> memoryview:
     try:
         return data[pipe.write(data[:_AT_ONCE_BYTES]) or 0 :]
     except BrokenPipeError:  # it reads no more
         return data[:0]
-
-
-def _read_some(pipe: Any, into: io.BytesIO) -> int:
-    data = pipe.read(_AT_ONCE_BYTES)
-    return into.write(data)
 
 
 def _end(pipe: Any) -> None:

@@ -36,6 +36,7 @@ from golem_sdk.intercept.resuming import (
     Resumption,
     Signal,
     daemon_thread,
+    lost,
     write_all,
 )
 
@@ -54,10 +55,6 @@ PIECE_BYTES = 8 * 1024 * 1024
 """Output that is wanted as a whole is recorded in pieces of this size."""
 
 _KEPT_INPUT_BYTES = 16 * 1024 * 1024
-_LOST = (
-    "process lost in a crash: {command} was started by an earlier life of this agent and had not ended; "
-    "{reason}. Start it anew if it is still needed"
-)
 _NOT_IDEMPOTENT = "it was started under idempotence_mode(False), so it is not started again"
 _TOO_MUCH = f"it was given more than {_KEPT_INPUT_BYTES} bytes of input, so it is not started again"
 
@@ -100,6 +97,7 @@ class Process:
         self._given = Given()
         self._signals: list[Signal] = []
         self._delivered = {"stdout": Delivered(), "stderr": Delivered()}
+        self._unclaimed: dict[str, bytes] = {}
         self._closed: dict[str, Place] = {}
         self._communicates_after: Place = {}
 
@@ -128,6 +126,7 @@ class Process:
         """
         with self._use(name) as pipe:
             chunk: bytes = pipe.read(size)
+            self._unclaimed[name] = chunk
         self._check(len(chunk))
         return chunk
 
@@ -199,7 +198,9 @@ class Process:
             self._until_s = time.monotonic() + timeout
         is_there = self._is_there(self._patience_s())
         real = self._running()
+        before = [self._unclaimed.pop(name, b"") for name in self._delivered]  # by reads given up
         said = self._exchanged(real) if is_there else Said(b"", b"", 0, False, True)
+        said = evolve(said, output=before[0] + said.output, errors=before[1] + said.errors)
         self._check(len(said.output) + len(said.errors))
         code = None
         if said.at_end:
@@ -214,15 +215,19 @@ class Process:
         held = self._held["stdin"]
         if not (self._gives_rest or self._given.waits) and held.acquire(blocking=False):
             try:
-                return exchange(real, left, self._until_s, PIECE_BYTES)
+                return exchange(real, left, self._until_s, PIECE_BYTES, self._taken)
             finally:
                 held.release()
         # It may take what it was given before only when its output is read: the rest follows, beside this.
         if not self._gives_rest:
             self._gives_rest = True
             daemon_thread(self._give_rest, real, left).start()
-        said = exchange(real, left, self._until_s, PIECE_BYTES, gives=False)
+        said = exchange(real, left, self._until_s, PIECE_BYTES, self._taken, gives=False)
         return evolve(said, taken_bytes=len(left))
+
+    def _taken(self, name: str) -> bytes | None:
+        with self._held[name]:  # a read that was given up has it: as there is something, it ends
+            return self._unclaimed.pop(name, None)
 
     def _give_rest(self, real: RealProcess, left: memoryview) -> None:
         with self._held["stdin"], contextlib.suppress(OSError, ValueError):  # it reads no more
@@ -292,6 +297,7 @@ class Process:
 
     def note_read(self, name: str, chunk: bytes) -> None:
         """The agent has read this."""
+        self._unclaimed.pop(name, None)
         delivered = self._delivered[name]
         delivered.size += len(chunk)
         delivered.hash.update(chunk)
@@ -343,8 +349,7 @@ class Process:
                 return self._begun()
         except (OSError, ValueError) as error:  # what it needs is not there any more
             self._no_more = f"it cannot be started again: {error}"
-        message = _LOST.format(command=self._command, reason=self._no_more)
-        raise ChildProcessError(errno.ECHILD, message)
+        raise lost(self._command, self._no_more)
 
     def _past(self) -> Past:
         read = {name: (each.size, each.hash.digest()) for name, each in self._delivered.items()}

@@ -35,6 +35,7 @@ __all__ = [
     "Resumption",
     "Signal",
     "daemon_thread",
+    "lost",
     "write_all",
 ]
 
@@ -270,6 +271,15 @@ class Resumption:
 
     def _is_after(self, after: Place) -> bool:
         return all(self._at[name] >= size for name, size in after.items())
+
+
+def lost(command: object, reason: str) -> ChildProcessError:
+    """What the agent of a process gets that is not started again."""
+    return ChildProcessError(
+        errno.ECHILD,
+        f"process lost in a crash: {command} was started by an earlier life of this agent and had not ended; "
+        f"{reason}. Start it anew if it is still needed",
+    )
 
 
 def write_all(pipe: Any, data: bytes | memoryview) -> None:

@@ -66,6 +66,15 @@ async def communicates_after_a_write() -> Any:
     return [len(output), output[-4:], process.returncode]
 
 
+async def communicates_after_a_read() -> Any:
+    process = await shell("echo 1; read x; echo 2; cat >/dev/null; echo 3")
+    said = [await process.stdout.readline()]
+    reading = asyncio.create_task(process.stdout.readline())
+    await asyncio.sleep(0.001)  # it waits for what is said while the process is given this
+    reading.cancel()
+    return [*said, await process.communicate(b"\n" + MUCH), process.returncode]
+
+
 async def tasks_read_at_once() -> Any:
     process = await shell()
     reading = asyncio.create_task(process.stdout.read(10))
@@ -119,6 +128,7 @@ async def is_given_too_much_to_end() -> Any:
         tasks_write_at_once,
         a_task_gives_up_writing,
         is_read_while_it_is_given,
+        communicates_after_a_read,
         communicates_after_a_write,
         tasks_read_at_once,
         is_closed_while_it_is_read,

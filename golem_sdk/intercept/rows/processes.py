@@ -36,8 +36,7 @@ PROCESSES = (
         "again (the pipe that it read from is closed), or under `idempotence_mode(False)`, the agent gets a "
         "`ChildProcessError`. So is a `run` of whose output more "
         "than 8 MiB were taken. Its pipes have no `fileno()`, "
-        "an asyncio process has no `returncode` before it was waited for; a read that was given up may have "
-        "taken what `communicate` lacks then; not `pty`, nor `os.waitpid`",
+        "an asyncio process has no `returncode` before it was waited for; not `pty`, nor `os.waitpid`",
     ),
     Interceptor(
         name="anyio",
