@@ -103,6 +103,7 @@ async def _created(
     described = describe_command(command, shell, None, options.get("cwd"))
     start = functools.partial(RealProcess, command, shell=shell, bufsize=0, **options)
     process = Process(session, start, described.request["args"])
+    durability.hold(session, process)
     lend(map(options.get, STREAMS))
     pid = await durability.durable_call_async(
         session,

@@ -17,10 +17,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 from attrs import frozen
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from golem_sdk import originals
 
-__all__ = ["STREAMS", "RealProcess", "Said", "exchange", "whole"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["STREAMS", "RealProcess", "Said", "Uses", "exchange", "whole"]
 
 STREAMS = ("stdin", "stdout", "stderr")
 
@@ -52,6 +54,52 @@ def _close(pipes: list[IO[bytes]]) -> None:
 
 def _say_nothing(*_: object, **__: object) -> None:
     pass
+
+
+class Uses:
+    """Who uses the pipes of a process: each is used by one at a time.
+
+    One that nobody wants any more is closed when nobody uses it: what is closed under a read may be another
+    file by then.
+
+    Attributes:
+        of: the lock of each pipe.
+    """
+
+    def __init__(self) -> None:
+        self.of = {name: originals.allocate_lock() for name in STREAMS}
+        self._unwanted: dict[str, None] = {}
+        self._is_exchanging = False
+
+    def close(self, name: str, real: RealProcess | None) -> None:
+        """Nobody wants it any more."""
+        self._unwanted[name] = None
+        self._close_unused(name, real)
+
+    def let_go(self, name: str, real: RealProcess | None) -> None:
+        """It was used."""
+        self.of[name].release()
+        if name in self._unwanted:
+            self._close_unused(name, real)
+
+    @contextlib.contextmanager
+    def exchanging(self, real: RealProcess) -> Iterator[None]:
+        """The block reads whatever output there is."""
+        self._is_exchanging = True
+        try:
+            yield
+        finally:
+            self._is_exchanging = False
+            for name in tuple(self._unwanted):
+                self._close_unused(name, real)
+
+    def _close_unused(self, name: str, real: RealProcess | None) -> None:
+        pipe, lock = getattr(real, name, None), self.of[name]
+        if pipe is not None and not self._is_exchanging and lock.acquire(blocking=False):
+            try:
+                pipe.close()
+            finally:
+                lock.release()
 
 
 @frozen

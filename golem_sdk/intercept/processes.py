@@ -26,7 +26,7 @@ from attrs import evolve
 
 from golem_sdk import durability, originals
 from golem_sdk.errors import OutputTooLargeError
-from golem_sdk.intercept.exchanges import STREAMS, RealProcess, Said, exchange, whole
+from golem_sdk.intercept.exchanges import STREAMS, RealProcess, Said, Uses, exchange, whole
 from golem_sdk.intercept.resuming import (
     Delivered,
     Given,
@@ -87,7 +87,7 @@ class Process:
         self._command = command
         self._no_more = None if durability.SCOPE.get().idempotent else _NOT_IDEMPOTENT
         self._starting = originals.allocate_lock()
-        self._held = {name: originals.allocate_lock() for name in STREAMS}
+        self._uses = Uses()
         self._real: RealProcess | None = None
         self._resumption: Resumption | None = None
         self._talking = self._gives_rest = False
@@ -199,7 +199,8 @@ class Process:
         is_there = self._is_there(self._patience_s())
         real = self._running()
         before = [self._unclaimed.pop(name, b"") for name in self._delivered]  # by reads given up
-        said = self._exchanged(real) if is_there else Said(b"", b"", 0, False, True)
+        with self._uses.exchanging(real):
+            said = self._exchanged(real) if is_there else Said(b"", b"", 0, False, True)
         said = evolve(said, output=before[0] + said.output, errors=before[1] + said.errors)
         self._check(len(said.output) + len(said.errors))
         code = None
@@ -212,7 +213,7 @@ class Process:
 
     def _exchanged(self, real: RealProcess) -> Said:
         left = memoryview(self.input or b"").cast("B")[self._taken_bytes :]
-        held = self._held["stdin"]
+        held = self._uses.of["stdin"]
         if not (self._gives_rest or self._given.waits) and held.acquire(blocking=False):
             try:
                 return exchange(real, left, self._until_s, PIECE_BYTES, self._taken)
@@ -226,11 +227,11 @@ class Process:
         return evolve(said, taken_bytes=len(left))
 
     def _taken(self, name: str) -> bytes | None:
-        with self._held[name]:  # a read that was given up has it: as there is something, it ends
+        with self._uses.of[name]:  # a read that was given up has it: as there is something, it ends
             return self._unclaimed.pop(name, None)
 
     def _give_rest(self, real: RealProcess, left: memoryview) -> None:
-        with self._held["stdin"], contextlib.suppress(OSError, ValueError):  # it reads no more
+        with self._uses.of["stdin"], contextlib.suppress(OSError, ValueError):  # it reads no more
             self._given.give(real.stdin, self._given.size, self._wait_until)
             write_all(real.stdin, left)
             real.stdin.close()  # type: ignore[union-attr]  # else nobody gives it anything
@@ -261,6 +262,11 @@ class Process:
             self._real.kill()
             self._real.wait()
             self._real.close_pipes()
+
+    def drop(self) -> None:
+        """This life of the agent is over: the process is left alone, whoever still waits for it."""
+        for name in STREAMS:
+            self._uses.close(name, self._real)
 
     # --- noted, live and in replay ------------------------------------------------------------------
 
@@ -318,12 +324,10 @@ class Process:
         self._signals.append(Signal(number, self._place()))
 
     def note_closed(self, name: str) -> None:
-        """The agent has closed a pipe. One that is read from is closed by this, too.
-
-        When nobody reads it at this moment: what is closed under a read may be another file by then.
-        """
+        """The agent has closed a pipe. One that is read from is closed by this, too."""
         self._closed.setdefault(name, self._place())
-        self._close_unread(name)
+        if name != "stdin":
+            self._uses.close(name, self._real)
 
     # --- lives ----------------------------------------------------------------------------------------
 
@@ -339,7 +343,7 @@ class Process:
                 self._resumption = Resumption(self._real, self._past())
                 for name in STREAMS:
                     if getattr(self._real, name) is not None:
-                        self._held[name].acquire()
+                        self._uses.of[name].acquire()
                 self._resumption.begin(self._let_go, self._lose)
             return self._real
 
@@ -354,8 +358,7 @@ class Process:
     def _past(self) -> Past:
         read = {name: (each.size, each.hash.digest()) for name, each in self._delivered.items()}
         taken = memoryview(self.input or b"").cast("B")[: self._taken_bytes]
-        communicated = Piece(taken, self._communicates_after)
-        end = self._closed.get("stdin")
+        communicated, end = Piece(taken, self._communicates_after), self._closed.get("stdin")
         return Past(self._given, communicated, read, list(self._signals), end)
 
     def _place(self) -> Place:
@@ -381,21 +384,11 @@ class Process:
     def _use(self, name: str) -> Iterator[Any]:
         """The real pipe with this name, once it is where the agent is, and nobody else uses it."""
         self._running()
-        self._held[name].acquire()
+        self._uses.of[name].acquire()
         try:
             yield getattr(self._running(), name)
         finally:
             self._let_go(name)
 
     def _let_go(self, name: str) -> None:
-        self._held[name].release()
-        if name in self._closed:
-            self._close_unread(name)
-
-    def _close_unread(self, name: str) -> None:
-        real, held = self._real, self._held[name]
-        if name != "stdin" and real is not None and held.acquire(blocking=False):
-            try:
-                getattr(real, name).close()
-            finally:
-                held.release()
+        self._uses.let_go(name, self._real)

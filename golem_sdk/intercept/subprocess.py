@@ -122,6 +122,7 @@ def _start(session: Any, self: Any, given: dict[str, Any]) -> None:
     described = describe_command(args, options.get("shell"), None, options.get("cwd"))
     start = functools.partial(RealProcess, **{**options, "bufsize": 0})
     process = Process(session, start, described.request["args"])
+    durability.hold(session, process)
     vars(self).update({_PROCESS: process, "args": args, "returncode": None})
     lend(map(options.get, STREAMS))
     self.pid = durability.durable_call(

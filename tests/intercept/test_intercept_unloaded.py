@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import select
 import sqlite3
 import time
 import warnings
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import pytest
 import sqlalchemy as sa
 
 from golem_sdk import Runtime, agent
@@ -92,6 +95,30 @@ def test_the_pipes_of_a_process_do_not_complain_whatever_is_collected_first() ->
         warnings.simplefilter("always")
         gc.collect()
     assert complaints == []
+
+
+@agent
+async def impatient(ask: str) -> int:
+    """Gives up waiting for a process, and forgets it."""
+    process: Any = await asyncio.create_subprocess_exec("/bin/cat", stdin=-1, stdout=-1)
+    asking = asyncio.create_task(process.stdout.read() if ask == "read" else process.wait())
+    await asyncio.sleep(0.001)
+    asking.cancel()
+    return int(process.pid)
+
+
+@pytest.mark.parametrize("ask", ["read", "wait"])
+def test_a_process_learns_that_nobody_talks_to_it_any_more(ask: str) -> None:
+    with Runtime.memory() as runtime:
+        number = runtime.trigger(impatient, ask).result(60)
+        try:
+            descriptor = os.pidfd_open(number)
+        except ProcessLookupError:  # it has ended already, and was waited for
+            return
+    try:
+        assert select.select([descriptor], [], [], 60)[0], "it still waits for its input"
+    finally:
+        os.close(descriptor)
 
 
 # --- SQLAlchemy ---------------------------------------------------------------------------------------
