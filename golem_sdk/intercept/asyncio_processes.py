@@ -23,6 +23,7 @@ from golem_sdk.intercept.asyncio_pipes import Input, Output
 from golem_sdk.intercept.commands import describe_command, describe_data
 from golem_sdk.intercept.exchanges import STREAMS, RealProcess
 from golem_sdk.intercept.patching import Patch, as_coroutine_function, replacement_of
+from golem_sdk.intercept.process_numbers import know
 from golem_sdk.intercept.processes import Process
 from golem_sdk.intercept.resuming import daemon_thread
 from golem_sdk.intercept.written_files import lend
@@ -113,6 +114,7 @@ async def _created(
         lambda: _in_thread(process.start),
         identity=described.identity,
     )
+    know(session, pid, process)
     return AgentProcess(process, pid, options, limit)
 
 

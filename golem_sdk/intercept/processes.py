@@ -34,6 +34,7 @@ from golem_sdk.intercept.resuming import (
     Piece,
     Place,
     Resumption,
+    Send,
     Signal,
     daemon_thread,
     lost,
@@ -174,13 +175,18 @@ class Process:
         except subprocess.TimeoutExpired:
             return None
 
-    def send_signal(self, number: int) -> int | None:
+    def number(self) -> int:
+        """Its number in this life."""
+        return self._running().pid
+
+    def send_signal(self, number: int, send: Send = RealProcess.send_signal) -> int | None:
         """Send it a signal, unless it has ended: then its return code."""
         self._running()
-        if self._resumption is not None and self._resumption.send(Signal(number, self._place())):
+        signal = Signal(number, self._place(), send)
+        if self._resumption is not None and self._resumption.send(signal):
             return None
         real = self._running()
-        real.send_signal(number)
+        send(real, number)
         return real.returncode
 
     def exchange(self, timeout: float | None) -> list[Any]:
@@ -319,9 +325,9 @@ class Process:
         """Its input has passed through the pipe up to there, or it reads no more."""
         self._given.passed = max(self._given.passed, end)
 
-    def note_signal(self, number: int) -> None:
+    def note_signal(self, number: int, send: Send = RealProcess.send_signal) -> None:
         """The agent has sent it this."""
-        self._signals.append(Signal(number, self._place()))
+        self._signals.append(Signal(number, self._place(), send))
 
     def note_closed(self, name: str) -> None:
         """The agent has closed a pipe. One that is read from is closed by this, too."""

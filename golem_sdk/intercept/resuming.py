@@ -14,7 +14,7 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Mapping  # an alias is made of it
+from collections.abc import Callable, Mapping  # aliases are made of them
 from signal import SIGKILL
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +22,7 @@ from golem_sdk import originals
 from golem_sdk.intercept.exchanges import STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from golem_sdk.intercept.exchanges import RealProcess
 
@@ -33,6 +33,7 @@ __all__ = [
     "Piece",
     "Place",
     "Resumption",
+    "Send",
     "Signal",
     "daemon_thread",
     "lost",
@@ -46,6 +47,10 @@ Place = Mapping[str, int]
 """How far a process has got: how many bytes have passed through each pipe, at least; and "signals"."""
 
 
+Send = Callable[["RealProcess", int], object]
+"""Sends a process a signal: to itself, or to all of its group."""
+
+
 class Piece(NamedTuple):
     """A piece of input, which the agent has given to a process that had got as far as ``after``."""
 
@@ -54,10 +59,11 @@ class Piece(NamedTuple):
 
 
 class Signal(NamedTuple):
-    """A signal, which the agent has sent to a process that had got as far as ``after``."""
+    """A signal, which the agent has sent in this way to a process that had got as far as ``after``."""
 
     number: int
     after: Place
+    send: Send
 
 
 class Given:
@@ -252,8 +258,9 @@ class Resumption:
         with self._moved:
             while not (self._is_lost or self._is_over) and (self._signals or self._outputs):
                 if self._signals and self._is_after(self._signals[0].after):
+                    signal = self._signals.popleft()
                     with contextlib.suppress(OSError):
-                        self._real.send_signal(self._signals.popleft().number)
+                        signal.send(self._real, signal.number)
                     self._at["signals"] += 1
                     self._moved.notify_all()
                 else:

@@ -3,8 +3,8 @@
 Covers: ``run``, ``call`` and what is made of them (``check_output``, ``getoutput``, …) and ``os.system``: the
 whole run is one remote write. ``Popen``: its start, each piece of output, each write of input, each signal
 and each wait is a durable call; `golem_sdk.intercept.processes` says what becomes of a process that was
-running when the agent died. ``os.popen`` is a ``Popen``. ``os.kill`` and ``os.killpg`` are remote writes.
-``os.exec*`` and ``os.posix_spawn`` are refused, as ``os.fork`` is.
+running when the agent died. ``os.popen`` is a ``Popen``. ``os.kill`` and ``os.killpg`` are remote writes (see
+`golem_sdk.intercept.process_numbers`). ``os.exec*`` and ``os.posix_spawn`` are refused, as ``os.fork`` is.
 
 Does not cover: `pty`, processes that compiled libraries start, ``os.waitpid``; output that a process writes
 into a file that agent code reads back.
@@ -25,6 +25,7 @@ from golem_sdk.intercept.commands import describe_command, describe_data
 from golem_sdk.intercept.exchanges import STREAMS, RealProcess
 from golem_sdk.intercept.patching import Patch, in_agents, put_in_os, replacement_of
 from golem_sdk.intercept.pipes import open_input, open_output, rest_of
+from golem_sdk.intercept.process_numbers import know, number_patches
 from golem_sdk.intercept.processes import PROCESSES, Process
 from golem_sdk.intercept.whole_runs import PARAMETERS, TEXT, run_patches, system_patches
 from golem_sdk.intercept.written_files import lend
@@ -61,8 +62,7 @@ def os_patches(module: ModuleType) -> list[Patch]:
     """The patches of `os`."""
     return [
         *system_patches(module),
-        Patch(module, "kill", functools.partial(_kill, "os.kill"), spread=True),
-        Patch(module, "killpg", functools.partial(_kill, "os.killpg"), spread=True),
+        *number_patches(module),
         *(
             Patch(module, name, functools.partial(_refused, name), spread=True, put=put_in_os)
             for name in _REPLACING
@@ -70,22 +70,7 @@ def os_patches(module: ModuleType) -> list[Patch]:
     ]
 
 
-# --- signals, and what is refused ----------------------------------------------------------------
-
-
-def _kill(name: str, original: Callable[[int, int], None]) -> MethodType:
-    current = durability.current
-
-    def kill(_home: object, number: int, signal: int, /) -> None:
-        if current() is None or (session := durability.current_since(PROCESSES)) is None:
-            original(number, signal)
-            return
-        perform = functools.partial(original, number, signal)
-        durability.durable_call(
-            session, name, _WRITE, [number, int(signal)], perform, identity=int(signal)
-        )
-
-    return replacement_of(original, kill, "os")
+# --- what is refused ----------------------------------------------------------------
 
 
 def _refused(name: str, original: Callable[..., Any]) -> MethodType:
@@ -133,6 +118,7 @@ def _start(session: Any, self: Any, given: dict[str, Any]) -> None:
         process.start,
         identity=described.identity,
     )
+    know(session, self.pid, process)
     self.encoding, self.errors = text.get("encoding"), text.get("errors")
     self.text_mode = bool(any(text.values()))
     self._communication_started, self._sigint_wait_secs = False, 0

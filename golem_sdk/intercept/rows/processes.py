@@ -11,7 +11,7 @@ _EITHER = (Treatment.READ_REMOTE, Treatment.WRITE_REMOTE)
 PROCESSES = (
     Interceptor(
         name="processes",
-        version=2,
+        version=3,
         adapters={
             "asyncio.subprocess": "golem_sdk.intercept.asyncio_processes:asyncio_patches",
             "os": "golem_sdk.intercept.subprocess:os_patches",
@@ -28,6 +28,7 @@ PROCESSES = (
                 Treatment.WRITE_REMOTE,
             ),
             Replaced("os", "system kill killpg", Treatment.WRITE_REMOTE),
+            Replaced("os", "getpgid", Treatment.READ_REMOTE),
             Replaced("os", "execv execve posix_spawn posix_spawnp", Treatment.REFUSED),
         ),
         limits="`check_output`, `getoutput` and `os.popen` end in these; secret options are stored by hash, "
