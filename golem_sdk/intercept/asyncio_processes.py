@@ -66,7 +66,7 @@ def _create_exec(original: Callable[..., Awaitable[Any]]) -> MethodType:
         session = durability.current_since("processes")
         if session is None:
             return await original(program, *args, **options)
-        return await _created(session, [program, *args], shell=False, **options)
+        return await _created(session, [program, *args], False, **options)
 
     return replacement_of(original, as_coroutine_function(create_subprocess_exec), "asyncio")
 
@@ -85,7 +85,7 @@ def _create_shell(original: Callable[..., Awaitable[Any]]) -> MethodType:
             return await original(cmd, **options)
         if not isinstance(cmd, str | bytes):
             raise ValueError("cmd must be a string")
-        return await _created(session, cmd, shell=True, **options)
+        return await _created(session, cmd, True, **options)
 
     return replacement_of(original, as_coroutine_function(create_subprocess_shell), "asyncio")
 
@@ -93,16 +93,17 @@ def _create_shell(original: Callable[..., Awaitable[Any]]) -> MethodType:
 async def _created(
     session: durability.Session,
     command: Any,
+    by_shell: bool,
+    /,
     *,
-    shell: bool,
     limit: int = _LIMIT_BYTES,
     **options: Any,
 ) -> AgentProcess:
-    for name, fixed in _FIXED.items():
+    for name, fixed in {**_FIXED, "shell": by_shell}.items():
         if options.pop(name, fixed) not in (fixed, None):
             raise ValueError(f"{name} must be {fixed}")
-    described = describe_command(command, shell, None, options.get("cwd"))
-    start = functools.partial(RealProcess, command, shell=shell, bufsize=0, **options)
+    described = describe_command(command, by_shell, None, options.get("cwd"))
+    start = functools.partial(RealProcess, command, shell=by_shell, bufsize=0, **options)
     process = Process(session, start, described.request["args"])
     durability.hold(session, process)
     lend(map(options.get, STREAMS))

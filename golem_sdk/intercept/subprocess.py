@@ -27,7 +27,7 @@ from golem_sdk.intercept.patching import Patch, in_agents, put_in_os, replacemen
 from golem_sdk.intercept.pipes import open_input, open_output, rest_of
 from golem_sdk.intercept.process_numbers import know, number_patches
 from golem_sdk.intercept.processes import PROCESSES, Process
-from golem_sdk.intercept.whole_runs import PARAMETERS, TEXT, run_patches, system_patches
+from golem_sdk.intercept.whole_runs import PARAMETERS, TEXT, check_text, run_patches, system_patches
 from golem_sdk.intercept.written_files import lend
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def _start(session: Any, self: Any, given: dict[str, Any]) -> None:
     options = {name: value for name, value in given.items() if name != "self"}
     args, bufsize = options["args"], options.get("bufsize", -1)
     text = {name: options.pop(name) for name in TEXT if name in options}
+    if subprocess.PIPE in map(options.get, STREAMS):
+        check_text(text)
     described = describe_command(args, options.get("shell"), None, options.get("cwd"))
     start = functools.partial(RealProcess, **{**options, "bufsize": 0})
     process = Process(session, start, described.request["args"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 import locale
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from golem_sdk.intercept.commands import Command
 
-__all__ = ["PARAMETERS", "TEXT", "run_patches", "system_patches"]
+__all__ = ["PARAMETERS", "TEXT", "check_text", "run_patches", "system_patches"]
 
 PARAMETERS = inspect.signature(subprocess.Popen.__init__)
 TEXT = ("text", "universal_newlines", "encoding", "errors")
@@ -43,6 +44,23 @@ def run_patches(module: ModuleType) -> list[Patch]:
 def system_patches(module: ModuleType) -> list[Patch]:
     """The patch of `os`."""
     return [Patch(module, "system", _system, spread=True)]
+
+
+def check_text(text: dict[str, Any]) -> None:
+    """Check the options for text of a process with pipes, as the original before it starts anything.
+
+    Raises:
+        SubprocessError: two of them contradict each other.
+        LookupError: there is no such encoding.
+    """
+    wanted = {bool(text[name]) for name in TEXT[:2] if text.get(name) is not None}
+    if len(wanted) > 1:
+        raise subprocess.SubprocessError(
+            "Cannot disambiguate when both text and universal_newlines are supplied but different. Pass one "
+            "or the other."
+        )
+    if any(text.values()):
+        io.TextIOWrapper(io.BytesIO(), text.get("encoding"), text.get("errors"))
 
 
 def _run(original: Callable[..., Any]) -> MethodType:
@@ -186,6 +204,7 @@ class _Captured:
         popen = PARAMETERS.bind(None, *args, **popen).arguments
         del popen["self"]
         text = {name: popen.pop(name, None) for name in TEXT}
+        check_text(text)
         self._errors = text["errors"] or "strict"
         self._encoding = text["encoding"] or locale.getpreferredencoding(False)
         self._is_text = any(text.values())

@@ -10,6 +10,7 @@ import importlib
 import os
 import subprocess
 import sys
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,6 +56,13 @@ def all_again(**options: Any) -> list[Any]:
     with subprocess.Popen(command, shell=True, stdout=-1, **options) as process:
         first = process.communicate(timeout=60)
         return [first, process.communicate(), outcome(lambda: process.communicate("more"))]
+
+
+def refused(start: Callable[..., Any], **options: Any) -> list[Any]:
+    with tempfile.NamedTemporaryFile() as file:
+        error = outcome(lambda: start(f"echo >{file.name}; cat", shell=True, **options))
+        started = subprocess.run(["wc", "-c", file.name], stdout=-1, check=True).stdout
+        return [error, started.split()[0]]
 
 
 def never_waited_for(*, by_wait: bool) -> list[Any]:
@@ -104,6 +112,11 @@ BODIES: dict[str, Callable[[], Any]] = {
     "endless: wait": lambda: never_waited_for(by_wait=True),
     "endless: communicate": lambda: never_waited_for(by_wait=False),
     "left half-way": left_half_way,
+    "no encoding: run": lambda: refused(subprocess.run, stdout=-1, encoding="nope"),
+    "no encoding: Popen": lambda: refused(subprocess.Popen, stdin=-1, encoding="nope"),
+    "text and no text": lambda: refused(
+        subprocess.check_output, text=True, universal_newlines=False
+    ),
     "read twice": lambda: twice(["echo", "golem"]),
     "read twice: in time": lambda: all_again(stderr=subprocess.DEVNULL),
     "read twice: both outputs": lambda: all_again(stderr=-1, text=True),
@@ -133,8 +146,8 @@ def kinds(found: Any) -> Any:
     return list(map(kinds, found)) if isinstance(found, list) else found
 
 
-async def executed(command: list[str]) -> list[Any]:
-    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+async def executed(command: list[str], **options: Any) -> list[Any]:
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, **options)
     output, _ = await process.communicate()
     return [output, process.returncode]
 
@@ -169,6 +182,7 @@ BODIES_ASYNC: dict[str, Callable[[], Awaitable[Any]]] = {
     "missing: by a shell": lambda: by_shell(f"{MISSING} 2>/dev/null"),
     "gibberish": lambda: executed(GIBBERISH),
     "endless": given_up,
+    "by a shell, and not": lambda: executed(["true"], shell=True),
     "left half-way": left_half_way_async,
 }
 
