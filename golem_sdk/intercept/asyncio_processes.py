@@ -106,7 +106,7 @@ async def _created(
     start = functools.partial(RealProcess, command, shell=by_shell, bufsize=0, **options)
     process = Process(session, start, described.request["args"])
     durability.hold(session, process)
-    lend(map(options.get, STREAMS))
+    lend(map(options.get, STREAMS), process.changes)
     pid = await durability.durable_call_async(
         session,
         "asyncio.create_subprocess",

@@ -111,7 +111,7 @@ def _start(session: Any, self: Any, given: dict[str, Any]) -> None:
     process = Process(session, start, described.request["args"])
     durability.hold(session, process)
     vars(self).update({_PROCESS: process, "args": args, "returncode": None})
-    lend(map(options.get, STREAMS))
+    lend(map(options.get, STREAMS), process.changes)
     self.pid = durability.durable_call(
         session,
         "subprocess.Popen",

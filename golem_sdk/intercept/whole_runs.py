@@ -128,7 +128,9 @@ def _whole_run(
     changes: durability.OwnChanges | None = None,
 ) -> Any:
     described = _described(args, options)
-    lend([*args[3:6], *map(options.get, STREAMS)])
+    if changes is None and session.workspace:
+        changes = durability.OwnChanges(session.workspace)
+    lend([*args[3:6], *map(options.get, STREAMS)], changes)
     return durability.working_call(
         session,
         name,

@@ -16,6 +16,7 @@ to a process as its ``stdout=`` goes on where that has left it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -55,17 +56,21 @@ def written_file(path: Any, mode: str, permissions: int) -> Any:
     return _File(path, mode, permissions)
 
 
-def lend(files: Iterable[Any]) -> None:
+def lend(files: Iterable[Any], changes: durability.OwnChanges | None) -> None:
     """Agent code hands these to a process, as its standard streams: live, or in replay.
 
-    Where that has left the file is asked before agent code writes on. What is no file of an agent, or not
-    open for writing, is left alone.
+    Where that has left the file is asked before agent code writes on; of one in the agent's own directory,
+    where all is made again, that is the end of what the process has changed. What is no file of an agent, or
+    not open for writing, is left alone.
     """
     for file in files:
-        buffer = file.buffer if isinstance(file, io.TextIOWrapper) else file
+        buffer = getattr(file, "buffer", file)
         raw = getattr(buffer, "raw", buffer)
         if isinstance(raw, _File):
             raw.is_lent = True
+        elif changes is not None and isinstance(raw, int | io.FileIO):
+            with contextlib.suppress(ValueError):  # it is closed
+                changes.share([raw if isinstance(raw, int) else raw.fileno()])
 
 
 class _File(RawFile):

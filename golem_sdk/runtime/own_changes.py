@@ -19,7 +19,7 @@ from golem_sdk.errors import NotDurableError
 from golem_sdk.runtime.session import SAME
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 
     from golem_sdk.core.function_type import FunctionType
     from golem_sdk.runtime.session import Session
@@ -48,10 +48,22 @@ class OwnChanges:
         self._root = root
         self._before: dict[str, _State] | None = None
         self._made: bool
+        self._shared: dict[int, int] = {}
+        self._left: dict[int, str] = {}
+
+    def share(self, descriptors: Iterable[int]) -> None:
+        """These files are given to a process: agent code writes on where it has left them."""
+        for each in descriptors:
+            with suppress(OSError):  # it is closed, or a pipe
+                self._shared[each] = os.lseek(each, 0, os.SEEK_CUR)
 
     def begin(self) -> None:
         """What is there now is none of it."""
         self._before = _survey(self._root)
+        for descriptor, path in self._left.items():
+            if _is(descriptor, path):  # what is started again writes it again
+                os.lseek(descriptor, self._shared[descriptor], os.SEEK_SET)
+        self._left.clear()
 
     def kept(self, perform: Callable[[], Any]) -> Callable[[], list[Any]]:
         """A function that gives the result of ``perform``, and what it has changed."""
@@ -112,7 +124,8 @@ class OwnChanges:
                 f" More than {KEPT_CHANGES_BYTES} are not kept, so replay could not restore them. Let it work"
                 " in another directory, whose files are recorded when the agent reads them."
             )
-        gone = sorted(before.keys() - after.keys(), reverse=True)
+        replaced = {name for name in changed if _is_replaced(before.get(name), after[name])}
+        gone = sorted((before.keys() - after.keys()) | replaced, reverse=True)
         found = [[name, 0, 0, None] for name in gone]
         for name in changed:
             with suppress(FileNotFoundError):  # another process is at work: it is its change
@@ -126,7 +139,12 @@ class OwnChanges:
         # What agent code has changed meanwhile is its own.
         lasting = [each for each in changes if now.get(each[0]) == before.get(each[0])]
         for name, mode, changed_ns, content in lasting:
-            _make(os.path.join(self._root, name), mode, changed_ns, content)
+            path = os.path.join(self._root, name)
+            _make(path, mode, changed_ns, content)
+            for descriptor in self._shared:
+                if _is(descriptor, path):
+                    os.lseek(descriptor, 0, os.SEEK_END)
+                    self._left[descriptor] = path
         for name, mode, _, _ in reversed(lasting):  # last: one may not be written to any more
             if stat.S_ISDIR(mode):
                 os.chmod(os.path.join(self._root, name), stat.S_IMODE(mode))
@@ -225,6 +243,12 @@ def _make(path: str, mode: int, changed_ns: int, content: Any) -> None:
     if is_directory:
         shutil.rmtree(path)
     elif os.path.lexists(path):
+        if _rewritten(
+            path, mode, content
+        ):  # else agent code that has it open would write into another one
+            os.utime(path, ns=(changed_ns, changed_ns))
+            os.chmod(path, stat.S_IMODE(mode))
+            return
         os.unlink(path)
     if stat.S_ISDIR(mode):
         os.mkdir(path)
@@ -235,3 +259,34 @@ def _make(path: str, mode: int, changed_ns: int, content: Any) -> None:
             file.write(content)
         os.utime(path, ns=(changed_ns, changed_ns))
         os.chmod(path, stat.S_IMODE(mode))
+
+
+def _rewritten(path: str, mode: int, content: Any) -> bool:
+    """Whether this is a file, as it was, and could be given that content."""
+    if not stat.S_ISREG(mode) or not stat.S_ISREG(os.lstat(path).st_mode):
+        return False
+    try:
+        with open(path, "r+b") as file:
+            file.write(content)
+            file.truncate()
+    except OSError:  # it must not be written to
+        return False
+    return True
+
+
+def _is(descriptor: int, path: str) -> bool:
+    """Whether this is the file there."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except OSError:  # it was closed, or is gone
+        return False
+
+
+def _is_replaced(before: _State | None, after: _State) -> bool:
+    """Whether another file has taken the place of this one."""
+    return (
+        before is not None
+        and stat.S_ISREG(before[0])
+        and stat.S_ISREG(after[0])
+        and before[4] != after[4]
+    )
