@@ -3,7 +3,8 @@
 As with ``Popen``: the start, each piece of output, each write of input, each signal and each wait is a
 durable call, and `golem_sdk.intercept.processes` says what becomes of a process that was running when the
 agent died.
-What blocks is done in a thread of its own on the host loop, because there may be any number of them.
+What blocks is done in a thread of its own on the host loop, because there may be any number of them. Output
+is read when agent code reads it; where it does not, pipes hold on Linux what asyncio would have read ahead.
 
 Does not cover: ``returncode`` before the process was waited for (it is None), ``loop.subprocess_exec`` with a
 protocol, transports.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import functools
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,9 @@ __all__ = ["AgentProcess", "asyncio_patches"]
 _WRITE = FunctionType.WRITE_REMOTE
 _READ = FunctionType.READ_REMOTE
 _LIMIT_BYTES = 64 * 1024
+_HELD_BYTES = 256 * 1024
+"""So much output may wait to be read: what asyncio holds in a pipe and in a stream of the usual limit."""
+
 _FIXED = {
     "universal_newlines": False,
     "bufsize": 0,
@@ -103,7 +108,7 @@ async def _created(
         if options.pop(name, fixed) not in (fixed, None):
             raise ValueError(f"{name} must be {fixed}")
     described = describe_command(command, by_shell, None, options.get("cwd"))
-    start = functools.partial(RealProcess, command, shell=by_shell, bufsize=0, **options)
+    start = functools.partial(_started, command, shell=by_shell, bufsize=0, **options)
     process = Process(session, start, described.request["args"])
     durability.hold(session, process)
     lend(map(options.get, STREAMS), process.changes)
@@ -117,6 +122,14 @@ async def _created(
     )
     know(session, pid, process)
     return AgentProcess(process, pid, options, limit)
+
+
+def _started(command: Any, **options: Any) -> RealProcess:
+    real = RealProcess(command, **options)
+    for pipe in filter(None, (real.stdout, real.stderr)):
+        with contextlib.suppress(AttributeError, OSError):  # not on this system, or it has no more
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _HELD_BYTES)
+    return real
 
 
 _ENDING = frozenset({"communicate", "wait"})

@@ -75,6 +75,15 @@ async def communicates_after_a_read() -> Any:
     return [*said, await process.communicate(b"\n" + MUCH), process.returncode]
 
 
+async def is_not_read_yet() -> Any:
+    command = "head -c 100000 /dev/zero; head -c 100000 /dev/zero >&2"
+    process = await asyncio.create_subprocess_shell(command, stdout=-1, stderr=-1)
+    code = await process.wait()
+    assert process.stdout is not None
+    assert process.stderr is not None
+    return [code, len(await process.stderr.read()), len(await process.stdout.read())]
+
+
 async def tasks_read_at_once() -> Any:
     process = await shell()
     reading = asyncio.create_task(process.stdout.read(10))
@@ -132,6 +141,7 @@ async def is_given_too_much_to_end() -> Any:
         communicates_after_a_write,
         tasks_read_at_once,
         is_closed_while_it_is_read,
+        is_not_read_yet,
         is_given_too_much_to_end,
     ],
 )
