@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.internal.conjecture import providers
 
 pytest_plugins = [
     "pytester",  # for tests of our own plugin
@@ -26,7 +26,12 @@ SEED = int(os.environ.setdefault("GOLEM_SEED", _DEFAULT_SEED))
 
 # Other examples would be tried, depending on what ran before in this process: some are drawn from the
 # constants in all modules that are loaded by then, of this project or in a directory of a test.
-vars(providers)["is_local_module_file"] = lambda path: False
+with contextlib.suppress(
+    ImportError
+):  # an internal module: other releases may have none, or another
+    from hypothesis.internal.conjecture import providers
+
+    vars(providers)["is_local_module_file"] = lambda path: False
 
 settings.register_profile(
     "golem",

@@ -213,11 +213,10 @@ def test_of_sleepers_nothing_is_kept_but_who_they_are(
     for job in jobs:
         environment.spawn(job)
     environment.join(60)
-    assert len(runtime._kernel._actors) == 0
+    assert not runtime._kernel._actors
     gc.collect()
-    sessions = [each for each in gc.get_objects() if type(each) is Session]
-    assert not [each for each in sessions if each.kernel is runtime._kernel]
-    del sessions
+    kept = (each.kernel for each in gc.get_objects() if type(each) is Session)
+    assert runtime._kernel not in kept
     environment.leave()
     assert [handle.result(60) for handle in handles] == [*range(MANY)]
 
