@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from golem_sdk.core.entries import ImportedFunctionInvoked
 from golem_sdk.errors import ResponseTooLargeError
 from golem_sdk.runtime.settings import Settings
 from intercept.reading import LIBRARIES, SYNC, outcome, reading
+from intercept.replaying import run
 from intercept.web import LARGE
 
 if TYPE_CHECKING:
@@ -57,6 +61,39 @@ def test_a_server_that_never_answers(library: str, web: WebServer) -> None:
     runs = reading(library, "whole", web.url("/silent"), USUAL)
     assert runs.replayed == runs.live
     assert "time" in runs.live[0].lower()
+
+
+def test_a_body_that_does_not_come_is_an_error_of_reading_to_requests(
+    web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.hold.clear()
+    begin = http.client.HTTPResponse.begin
+
+    def has_come(response: Any) -> None:
+        """However long the head of a real response takes."""
+        sock = response.fp.raw._sock if isinstance(response.fp, io.BufferedReader) else None
+        patience_s = sock and sock.gettimeout()
+        if sock is not None:
+            sock.settimeout(60)
+        begin(response)
+        if sock is not None:
+            sock.settimeout(patience_s)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "begin", has_come)
+
+    def body() -> list[str]:
+        with pytest.raises(requests.ConnectionError, match="Read timed out") as whole:
+            requests.get(web.url("/half"), timeout=0.1)
+        with requests.get(web.url("/half"), timeout=0.1, stream=True) as response:
+            chunks = response.iter_content(4)
+            first = next(chunks)
+            with pytest.raises(requests.ConnectionError, match="Read timed out") as later:
+                next(chunks)
+        return [str(whole.value), first.decode(), str(later.value)]
+
+    runs = run(body)
+    assert runs.live[1] == "half"
+    assert [t[-17:] for t in runs.replayed] == [t[-17:] for t in runs.live]
 
 
 @each

@@ -262,26 +262,6 @@ def test_errors_are_outcomes(web: WebServer) -> None:
     assert runs.replayed == runs.live
 
 
-def test_a_body_that_does_not_come_is_an_error_of_reading(web: WebServer) -> None:
-    web.hold.clear()
-
-    patience_s = 0.3  # in each of three attempts, the head of the response must come
-
-    def body() -> list[str]:
-        with pytest.raises(requests.ConnectionError, match="Read timed out") as whole:
-            requests.get(web.url("/half"), timeout=patience_s)
-        with requests.get(web.url("/half"), timeout=patience_s, stream=True) as response:
-            chunks = response.iter_content(4)
-            first = next(chunks)
-            with pytest.raises(requests.ConnectionError, match="Read timed out") as later:
-                next(chunks)
-        return [str(whole.value), first.decode(), str(later.value)]
-
-    runs = run(body)
-    assert runs.live[1] == "half"
-    assert [t[-17:] for t in runs.replayed] == [t[-17:] for t in runs.live]
-
-
 def test_a_stream_is_lost_in_a_crash(web: WebServer) -> None:
     web.hold.clear()
 
