@@ -194,9 +194,12 @@ def test_what_was_scheduled_and_taken_back_keeps_nothing(runtime: Runtime) -> No
     assert len(runtime._kernel._actors) == 0
 
 
-def test_what_an_agent_was_made_with_is_not_kept_by_those_loaded_again(runtime: Runtime) -> None:
+def test_what_an_agent_was_made_with_is_not_kept_by_those_loaded_again(
+    runtime: Runtime, environment: VirtualEnvironment
+) -> None:
     for number in (1, 2, 1):
         runtime.get(KeptForLater, number).tick()
+        environment.join(60)
     actor = runtime._kernel.actor("KeptForLater", "KeptForLater(1)")
     assert actor.session is not None
     assert actor.session.arguments == b""
@@ -206,8 +209,7 @@ def test_of_sleepers_nothing_is_kept_but_who_they_are(
     runtime: Runtime, environment: VirtualEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs: list[Callable[[], None]] = []
-    with monkeypatch.context() as patch:
-        # One is kept that is asleep before who has triggered it is told that it is accepted.
+    with monkeypatch.context() as patch:  # one is kept that sleeps before its trigger has returned
         patch.setattr(environment, "spawn", jobs.append)
         handles = [runtime.trigger(sleeps_long, number) for number in range(MANY)]
     for job in jobs:
@@ -278,9 +280,7 @@ class Hasty:
 
 
 def test_a_sleeper_that_is_due_at_once_is_not_kept() -> None:
-    hasty = Hasty(
-        lambda callback: callback()
-    )  # on another thread, which has not gone on yet either
+    hasty = Hasty(lambda now: now())  # on another thread, which has not gone on yet either
     hasty.sleepers.add("sleeps_long", "sleeps_long(1)", 1)
     assert len(hasty.sleepers) == 0
 
