@@ -287,22 +287,20 @@ class Kernel:
 
     @contextmanager
     def _taken(self, agent_type: str, agent_id: str) -> Iterator[set[str]]:
-        """Keep an agent from memory while this block changes it on disk; then it goes on.
-
-        Gives a set for the keys of those invocations that do not.
-        """
-        dropped: set[str] = set()
-        with self._making_of(agent_id):
-            present = self._actors.get(agent_id)
-            left = self._interrupt(present) if present is not None else Leavings()
-            try:
-                yield dropped
-                self._failures.pop(agent_id, None)
-            finally:
-                with left.without(dropped).failing():
-                    self._made(agent_type, agent_id, left.without(dropped)).wake()
-        for key in dropped:
-            if key in left.completions:
+        """Keep an agent from memory while this block changes it on disk. Gives a set for what that drops."""
+        dropped, left = set[str](), Leavings()
+        try:
+            with self._making_of(agent_id):
+                if (present := self._actors.get(agent_id)) is not None:
+                    left = self._interrupt(present)
+                try:
+                    yield dropped
+                    self._failures.pop(agent_id, None)
+                finally:
+                    with left.without(dropped).failing():
+                        self._made(agent_type, agent_id, left.without(dropped)).wake()
+        finally:  # also if it cannot go on: on disk they are dropped
+            for key in dropped & left.completions.keys():
                 left.completions[key].refuse(reverted(agent_id, key))
 
     def _interrupt(self, actor: Actor) -> Leavings:

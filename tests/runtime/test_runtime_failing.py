@@ -12,6 +12,7 @@ from golem_sdk.core.status import AgentStatus, StatusRecord
 from golem_sdk.errors import (
     AgentFailedError,
     AgentFencedSignal,
+    InvocationCancelledError,
     RuntimeClosedError,
     StoreBrokenError,
     StoreFullError,
@@ -24,6 +25,7 @@ from golem_sdk.runtime.completion import Completion
 from golem_sdk.runtime.definitions import code_of
 from golem_sdk.runtime.leavings import Leavings
 from golem_sdk.runtime.loading import load_session
+from golem_sdk.storage.committer import Committer
 from golem_sdk.stores.invocations import InvocationStatus
 from golem_sdk.testing.environment import VirtualEnvironment
 from runtime.acting import (
@@ -299,11 +301,16 @@ def test_a_revert_in_a_broken_store_is_told_to_who_waits(
         waits.outcome(0)
 
 
+@pytest.mark.parametrize(
+    ("is_begun", "told"), [(False, StoreBrokenError), (True, InvocationCancelledError)]
+)
 def test_a_revert_whose_agent_cannot_be_made_anew_is_told_to_who_waits(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, is_begun: bool, told: type[Exception]
 ) -> None:
+    """What has begun on disk was dropped there; the rest is left to the next runtime."""
     kernel = runtime._kernel
     runtime.get(Acting, "x").add(1)
+    monkeypatch.setattr(Committer, "is_busy", is_begun)  # then it is put off until that is written
     handle = runtime.trigger(runtime.get(Acting, "x").block, key="block")
     assert REACHED.wait(30)
     waits = handle._completion()
@@ -316,7 +323,7 @@ def test_a_revert_whose_agent_cannot_be_made_anew_is_told_to_who_waits(
     monkeypatch.setattr(kernel, "_made", close_before)
     with pytest.raises(StoreBrokenError):
         runtime.revert(handle, to_index=4)
-    with pytest.raises(StoreBrokenError):
+    with pytest.raises(told):
         waits.outcome(0)
     assert not kernel._actors
 
