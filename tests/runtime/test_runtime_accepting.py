@@ -171,4 +171,5 @@ def test_p4_until_a_cancelling_is_on_disk_nobody_finds_what_it_takes_back(
         environment.join(30)
         assert add.status() is InvocationStatus.CANCELLED
         assert tally.add(2) == 2
+        environment.join(30)
         assert actor.completions == {}
