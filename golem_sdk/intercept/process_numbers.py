@@ -11,6 +11,7 @@ Does not cover: ``os.getsid``, ``os.setpgid`` and ``signal.pidfd_send_signal``.
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -64,21 +65,31 @@ def _kill(name: str, original: Callable[[int, int], None]) -> MethodType:
         def send(real: Any, signal: int) -> None:
             original(real.pid, signal)
 
-        def perform() -> None:
+        def perform() -> bool | None:
             if process is None:
                 original(number, signal)
-            else:
-                process.send_signal(signal, send)
+                return None
+            had_ended = _has_ended(process.number())
+            process.send_signal(signal, send)
+            return had_ended or None
 
         process = _running(session, number)
         request = [number, int(signal)]
-        durability.durable_call(
+        came_too_late = durability.durable_call(
             session, name, FunctionType.WRITE_REMOTE, request, perform, identity=int(signal)
         )
-        if process is not None:
+        if process is not None and not came_too_late:
             process.note_signal(signal, send)
 
     return replacement_of(original, kill, "os")
+
+
+def _has_ended(number: int) -> bool:
+    """Whether the process has ended, without waiting for it: its return code is still to be asked for."""
+    try:
+        return os.waitid(os.P_PID, number, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # another thread has waited for it
+        return True
 
 
 def _group(original: Callable[[int], int]) -> MethodType:

@@ -13,7 +13,7 @@ import pytest
 
 from intercept.reading import outcome
 from intercept.replaying import Crash, run, same
-from intercept.test_intercept_processes_order import ECHO
+from intercept.test_intercept_processes_order import ECHO, let_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +84,24 @@ def test_what_was_started_again_is_sent_it_where_it_was_before(
         return [b"".join(said), process.stdout.read(), process.wait()]
 
     assert crash.outcome(body) == [b"ready\ntold\n0\ntold\n1\ntold\n2\n", b"", 0]
+
+
+def test_what_came_too_late_is_not_sent_again() -> None:
+    crash = Crash()
+
+    def body() -> list[Any]:
+        command = ["/bin/sh", "-c", "echo 1; read x; exec head -c 60000 /dev/zero"]
+        process = subprocess.Popen(command, stdin=-1, stdout=-1, bufsize=0)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said = process.stdout.read(2)
+        process.stdin.write(b"\n")
+        let_end(process.pid)
+        os.kill(process.pid, signal.SIGTERM)
+        crash.here()
+        return [said, len(process.stdout.read()), process.wait()]
+
+    assert crash.outcome(body) == [b"1\n", 60_000, 0]
 
 
 def test_so_is_a_process_of_asyncio() -> None:
