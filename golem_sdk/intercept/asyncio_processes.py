@@ -27,7 +27,7 @@ from golem_sdk.intercept.exchanges import STREAMS, RealProcess
 from golem_sdk.intercept.patching import Patch, as_coroutine_function, replacement_of
 from golem_sdk.intercept.process_numbers import know
 from golem_sdk.intercept.processes import Process
-from golem_sdk.intercept.resuming import daemon_thread
+from golem_sdk.intercept.resuming import daemon_thread, with_descriptors
 from golem_sdk.intercept.written_files import lend
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ async def _created(
             raise ValueError(f"{name} must be {fixed}")
     described = describe_command(command, by_shell, None, options.get("cwd"))
     start = functools.partial(_started, command, shell=by_shell, bufsize=0, **options)
-    process = Process(session, start, described.request["args"])
+    process = Process(session, with_descriptors(start, options), described.request["args"])
     durability.hold(session, process)
     lend(map(options.get, STREAMS), process.changes)
     pid = await durability.durable_call_async(

@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping  # aliases are made of them
 from signal import SIGKILL
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from golem_sdk import originals
 from golem_sdk.intercept.exchanges import STREAMS
@@ -37,8 +37,11 @@ __all__ = [
     "Signal",
     "daemon_thread",
     "lost",
+    "with_descriptors",
     "write_all",
 ]
+
+T = TypeVar("T")
 
 _AT_ONCE_BYTES = 64 * 1024
 
@@ -278,6 +281,32 @@ class Resumption:
 
     def _is_after(self, after: Place) -> bool:
         return all(self._at[name] >= size for name, size in after.items())
+
+
+def with_descriptors(start: Callable[[], T], options: Mapping[str, Any]) -> Callable[[], T]:
+    """What starts a process only as long as the descriptors that it is given by number are what they are now.
+
+    Agent code closes them when it has started the process. When this is started again, another file may have
+    their numbers: the agent's store, for one.
+    """
+    given = [*map(options.get, STREAMS), *(options.get("pass_fds") or ())]
+    before = {each: _identity(each) for each in given if isinstance(each, int) and each >= 0}
+
+    def checked() -> T:
+        for descriptor, identity in before.items():
+            if _identity(descriptor) != identity:
+                raise OSError(errno.EBADF, f"descriptor {descriptor} is not what it was")
+        return start()
+
+    return checked
+
+
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    try:
+        state = os.fstat(descriptor)
+    except OSError:  # it is closed: whoever starts the process says so
+        return None
+    return state.st_dev, state.st_ino
 
 
 def lost(command: object, reason: str) -> ChildProcessError:

@@ -27,6 +27,7 @@ from golem_sdk.intercept.patching import Patch, in_agents, put_in_os, replacemen
 from golem_sdk.intercept.pipes import open_input, open_output, rest_of
 from golem_sdk.intercept.process_numbers import know, number_patches
 from golem_sdk.intercept.processes import PROCESSES, Process
+from golem_sdk.intercept.resuming import with_descriptors
 from golem_sdk.intercept.whole_runs import PARAMETERS, TEXT, check_text, run_patches, system_patches
 from golem_sdk.intercept.written_files import lend
 
@@ -108,7 +109,7 @@ def _start(session: Any, self: Any, given: dict[str, Any]) -> None:
         check_text(text)
     described = describe_command(args, options.get("shell"), None, options.get("cwd"))
     start = functools.partial(RealProcess, **{**options, "bufsize": 0})
-    process = Process(session, start, described.request["args"])
+    process = Process(session, with_descriptors(start, options), described.request["args"])
     durability.hold(session, process)
     vars(self).update({_PROCESS: process, "args": args, "returncode": None})
     lend(map(options.get, STREAMS), process.changes)

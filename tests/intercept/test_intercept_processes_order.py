@@ -350,6 +350,29 @@ def test_who_was_giving_it_input_learns_that_it_reads_no_more() -> None:
     assert crash.outcome_async(body) == [b"\n", b"\n", "BrokenPipeError", -9]
 
 
+@pytest.mark.parametrize("option", ["stdout", "pass_fds"])
+def test_what_is_started_again_is_given_no_other_file_by_number(
+    option: str, tmp_path: Path
+) -> None:
+    crash, target = Crash(), 1 if option == "stdout" else 123
+    with (tmp_path / "other").open("wb") as other:
+
+        def body() -> str:
+            reading, writing = os.pipe()
+            os.dup2(writing, 123)
+            options: Any = {option: (123,) if option == "pass_fds" else 123}
+            process = subprocess.Popen(f"echo said >/dev/fd/{target}", shell=True, **options)
+            os.dup2(other.fileno(), 123)  # as when it is closed, and another file opened
+            crash.here()
+            said = refused(process.wait)
+            for each in (reading, writing, 123):
+                os.close(each)
+            return said
+
+        assert "is not what it was" in crash.outcome(body)
+    assert (tmp_path / "other").read_bytes() == b""
+
+
 def test_a_process_that_cannot_be_started_again_is_lost() -> None:
     crash = Crash()
 
