@@ -23,8 +23,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ECHO = """
-import os, signal, sys
-signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"told\\n"))
+import os, signal, sys, threading
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+
+def tell():  # a handler would not run when the signal comes just before the next read
+    while signal.sigwait([signal.SIGUSR1]):
+        os.write(1, b"told\\n")
+
+threading.Thread(target=tell, daemon=True).start()
 os.write(1, b"ready\\n")
 for line in sys.stdin.buffer:
     os.write(1, line)
