@@ -85,7 +85,12 @@ def _kill(name: str, original: Callable[[int, int], None]) -> MethodType:
 
 
 def _has_ended(number: int) -> bool:
-    """Whether the process has ended, without waiting for it: its return code is still to be asked for."""
+    """Whether the process has ended, without waiting for it: its return code is still to be asked for.
+
+    Systems without ``waitid`` (macOS before Python 3.13) do not tell: ``False``.
+    """
+    if not hasattr(os, "waitid"):
+        return False
     try:
         return os.waitid(os.P_PID, number, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:  # another thread has waited for it
