@@ -71,7 +71,7 @@ def os_patches(module: ModuleType) -> list[Patch]:
     ]
 
 
-# --- what is refused ----------------------------------------------------------------
+# --- what is refused --------------------------------------------------------------------------------
 
 
 def _refused(name: str, original: Callable[..., Any]) -> MethodType:
@@ -236,9 +236,8 @@ def _communicate(original: Callable[..., Any]) -> Callable[..., Any]:
 def _communicated(
     self: Any, process: Process, given: Any, timeout: float | None
 ) -> tuple[Any, Any]:
-    if _SAID in vars(
-        self
-    ):  # it gives all again, as the original; its entry is that of earlier releases
+    if _SAID in vars(self):
+        # It gives all again, as the original; its entry is that of earlier releases.
         again = [self.returncode, b"", b"", 0, False]
         _called(self, process, "communicate", _READ, None, lambda: again)
         said: tuple[Any, Any] = vars(self)[_SAID]

@@ -70,7 +70,7 @@ def lend(files: Iterable[Any], changes: durability.OwnChanges | None) -> None:
             raw.is_lent = True
         elif changes is not None and isinstance(raw, int | io.FileIO):
             with contextlib.suppress(ValueError):  # it is closed
-                changes.share([raw if isinstance(raw, int) else raw.fileno()])
+                changes.share(raw if isinstance(raw, int) else raw.fileno())
 
 
 class _File(RawFile):

@@ -19,7 +19,7 @@ from golem_sdk.errors import NotDurableError
 from golem_sdk.runtime.session import SAME
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
     from golem_sdk.core.function_type import FunctionType
     from golem_sdk.runtime.session import Session
@@ -51,11 +51,10 @@ class OwnChanges:
         self._shared: dict[int, int] = {}
         self._left: dict[int, str] = {}
 
-    def share(self, descriptors: Iterable[int]) -> None:
-        """These files are given to a process: agent code writes on where it has left them."""
-        for each in descriptors:
-            with suppress(OSError):  # it is closed, or a pipe
-                self._shared[each] = os.lseek(each, 0, os.SEEK_CUR)
+    def share(self, descriptor: int) -> None:
+        """This file is given to a process: agent code writes on where that has left it."""
+        with suppress(OSError):  # it is closed, or a pipe
+            self._shared[descriptor] = os.lseek(descriptor, 0, os.SEEK_CUR)
 
     def begin(self) -> None:
         """What is there now is none of it."""
@@ -242,27 +241,25 @@ def _make(path: str, mode: int, changed_ns: int, content: Any) -> None:
         return
     if is_directory:
         shutil.rmtree(path)
-    elif os.path.lexists(path):
-        if _rewritten(
-            path, mode, content
-        ):  # else agent code that has it open would write into another one
-            os.utime(path, ns=(changed_ns, changed_ns))
-            os.chmod(path, stat.S_IMODE(mode))
-            return
+    elif os.path.lexists(path) and not _rewritten(path, mode, content):
         os.unlink(path)
     if stat.S_ISDIR(mode):
         os.mkdir(path)
     elif stat.S_ISLNK(mode):
         os.symlink(content, path)
     elif stat.S_ISREG(mode):
-        with open(path, "xb") as file:
-            file.write(content)
+        if not os.path.lexists(path):
+            with open(path, "xb") as file:
+                file.write(content)
         os.utime(path, ns=(changed_ns, changed_ns))
         os.chmod(path, stat.S_IMODE(mode))
 
 
 def _rewritten(path: str, mode: int, content: Any) -> bool:
-    """Whether this is a file, as it was, and could be given that content."""
+    """Whether this is a file, as it was, and could be given that content.
+
+    Agent code that has it open would write into another one else.
+    """
     if not stat.S_ISREG(mode) or not stat.S_ISREG(os.lstat(path).st_mode):
         return False
     try:

@@ -85,9 +85,8 @@ class _Listener(socketserver.ThreadingMixIn, socketserver.BaseServer):
     owner: LineServer
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        with (
-            self.owner.mutex
-        ):  # not on its thread, which may come late: who ends the server ends it, too
+        # Not on its thread, which may come late: who ends the server ends it, too.
+        with self.owner.mutex:
             self.owner.opened += 1
             self.owner.sockets.append(request)
         super().process_request(request, client_address)

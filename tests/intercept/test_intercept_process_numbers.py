@@ -1,4 +1,4 @@
-"""Processes that agents know by number, which is another one when they were started again."""
+"""Signals that come too late, and those by number, which is another one when a process was started again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from golem_sdk.durability import is_live
 from intercept.reading import outcome
 from intercept.replaying import Crash, run, same
-from intercept.test_intercept_processes_order import ECHO, let_end
+from intercept.test_intercept_processes_at_once import given
+from intercept.test_intercept_processes_order import ECHO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,24 +88,6 @@ def test_what_was_started_again_is_sent_it_where_it_was_before(
     assert crash.outcome(body) == [b"ready\ntold\n0\ntold\n1\ntold\n2\n", b"", 0]
 
 
-def test_what_came_too_late_is_not_sent_again() -> None:
-    crash = Crash()
-
-    def body() -> list[Any]:
-        command = ["/bin/sh", "-c", "echo 1; read x; exec head -c 60000 /dev/zero"]
-        process = subprocess.Popen(command, stdin=-1, stdout=-1, bufsize=0)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        said = process.stdout.read(2)
-        process.stdin.write(b"\n")
-        let_end(process.pid)
-        os.kill(process.pid, signal.SIGTERM)
-        crash.here()
-        return [said, len(process.stdout.read()), process.wait()]
-
-    assert crash.outcome(body) == [b"1\n", 60_000, 0]
-
-
 def test_so_is_a_process_of_asyncio() -> None:
     crash = Crash()
 
@@ -114,6 +98,52 @@ def test_so_is_a_process_of_asyncio() -> None:
         return await process.wait()
 
     assert crash.outcome_async(body) == -signal.SIGTERM
+
+
+def terminated(process: Any) -> None:
+    process.terminate()
+
+
+def terminated_by_number(process: Any) -> None:
+    os.kill(process.pid, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("end", [terminated, terminated_by_number])
+def test_a_signal_that_came_too_late_is_not_sent_to_what_is_started_again(
+    end: Callable[[Any], None],
+) -> None:
+    def popen() -> Any:
+        process = subprocess.Popen(command, stdin=-1, stdout=-1, bufsize=0)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said = process.stdout.read(2)
+        process.stdin.write(b"\n")
+        let_end(process.pid)
+        end(process)
+        crash.here()
+        return [said, len(process.stdout.read()), process.wait()]
+
+    async def with_asyncio() -> Any:
+        process = await asyncio.create_subprocess_exec(*command, stdin=-1, stdout=-1)
+        assert process.stdout is not None
+        said = await process.stdout.readexactly(2)
+        await given(process, b"\n")
+        let_end(process.pid)
+        end(process)
+        crash.here()
+        return [said, len(await process.stdout.read()), await process.wait()]
+
+    command = ["/bin/sh", "-c", "echo 1; read x; exec head -c 60000 /dev/zero"]
+    crash = Crash()
+    assert crash.outcome(popen) == [b"1\n", 60_000, 0]
+    crash = Crash()
+    assert crash.outcome_async(with_asyncio) == [b"1\n", 60_000, 0]
+
+
+def let_end(number: int) -> None:
+    """Wait for the end of a process, live, and leave it to be waited for."""
+    if is_live():
+        os.waitid(os.P_PID, number, os.WEXITED | os.WNOWAIT)
 
 
 def test_other_numbers_are_what_they_are() -> None:

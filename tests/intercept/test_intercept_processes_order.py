@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from golem_sdk.durability import is_live
 from golem_sdk.intercept.exchanges import RealProcess
 from golem_sdk.intercept.resuming import Given, Piece
 from intercept.replaying import Crash, run_async, same
@@ -258,41 +257,6 @@ def test_a_signal_does_not_wait_for_input_that_nobody_had_waited_for() -> None:
         return [*said, len(await process.stdout.read()), await process.wait()]
 
     assert crash.outcome_async(body) == [b"ready\n", MUCH[:10], len(MUCH) - 10, 0]
-
-
-def test_a_signal_that_came_too_late_is_not_sent_to_what_is_started_again() -> None:
-    def popen() -> Any:
-        process = subprocess.Popen(command, stdin=-1, stdout=-1, bufsize=0)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        said = process.stdout.read(2)
-        process.stdin.write(b"\n")
-        let_end(process.pid)
-        process.terminate()
-        crash.here()
-        return [said, len(process.stdout.read()), process.wait()]
-
-    async def with_asyncio() -> Any:
-        process = await asyncio.create_subprocess_exec(*command, stdin=-1, stdout=-1)
-        assert process.stdout is not None
-        said = await process.stdout.readexactly(2)
-        await given(process, b"\n")
-        let_end(process.pid)
-        process.terminate()
-        crash.here()
-        return [said, len(await process.stdout.read()), await process.wait()]
-
-    command = ["/bin/sh", "-c", "echo 1; read x; exec head -c 60000 /dev/zero"]
-    crash = Crash()
-    assert crash.outcome(popen) == [b"1\n", 60_000, 0]
-    crash = Crash()
-    assert crash.outcome_async(with_asyncio) == [b"1\n", 60_000, 0]
-
-
-def let_end(number: int) -> None:
-    """Wait for the end of a process, live, and leave it to be waited for."""
-    if is_live():
-        os.waitid(os.P_PID, number, os.WEXITED | os.WNOWAIT)
 
 
 def test_new_input_waits_for_the_signals_before_it() -> None:
